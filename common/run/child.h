@@ -1,0 +1,41 @@
+/* Child processes: what can block or be attacked runs in one, exec'd, with a deadline, resource
+ * limits and a bound on what it may say. The child gets `input` on standard input and answers on
+ * standard output; what it says on standard error is kept as the explanation of a failure. */
+#ifndef GITMOOR_RUN_CHILD_H
+#define GITMOOR_RUN_CHILD_H
+
+#include "common/base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct event_base;
+struct child;
+
+struct child_options {
+    const char *const *argv;        /* argv[0] is the path of the program; ended by NULL */
+    const char *const *environment; /* all of it, ended by NULL; NULL: only PATH and LANG */
+    const void *input;              /* copied */
+    size_t input_size;
+    size_t output_maximum;          /* more is a failure: ERROR_LIMIT, and the child is killed */
+    int64_t timeout_ms;             /* then its process group is killed: ERROR_TIMEOUT */
+    int64_t memory_maximum;         /* RLIMIT_AS in bytes; 0: none (sanitizers need that) */
+    int64_t cpu_seconds;            /* RLIMIT_CPU; 0: none */
+};
+
+/* `output` (size bytes, NUL-terminated) is valid during the callback. error: NULL if the child
+ * exited 0; else what happened, with the end of its standard error. */
+typedef void (*child_fn)(const char *output, size_t size, int exit_code, const struct error *error,
+                         void *context);
+
+/* Starts it; `done` is called once from the loop. NULL if it could not be started. Children die
+ * with their parent (PR_SET_PDEATHSIG). */
+struct child *child_start(struct event_base *base, const struct child_options *options,
+                          child_fn done, void *context, struct error *error);
+/* Kills it; no callback. */
+void child_cancel(struct child *child);
+
+/* The path of the running program, for exec'ing oneself as a worker. */
+const char *child_self_path(void);
+
+#endif

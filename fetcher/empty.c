@@ -1,0 +1,2 @@
+/* filled by the next commits */
+typedef int placeholder;
