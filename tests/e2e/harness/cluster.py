@@ -1,0 +1,214 @@
+"""A control plane on loopback: etcd, kube-apiserver and kube-controller-manager, with one token user per process.
+
+Everything it writes is in one folder, and nothing is left when stop() has run and the folder is gone. There is no node: Pods stay
+Pending; the kubelet's part is the tests' to play.
+"""
+import base64
+import http.client
+import json
+import secrets
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+from . import paths, ports
+from .api import Api
+from .certs import Authority
+from .process import Process
+from .waiting import TimedOut, wait_for
+
+PROCESSES = ("fetcher", "differ", "applier", "admission")
+NAMESPACE = "gitmoor-system"
+CRDS = paths.ROOT / "charts" / "gitmoor" / "crds"
+RBAC = paths.ROOT / "charts" / "gitmoor" / "files" / "rbac.yaml"
+DEVELOPMENT = paths.ROOT / "scripts" / "lib" / "development.yaml"
+
+
+def user_of(process):
+    """The user name that a process has, here as in a cluster."""
+    return f"system:serviceaccount:{NAMESPACE}:gitmoor-{process}"
+
+
+class Kubectl:
+    """Runs kubectl as one user."""
+
+    def __init__(self, kubeconfig):
+        self.kubeconfig = kubeconfig
+
+    def run(self, *arguments, stdin=None, check=False):
+        """The finished kubectl, with .returncode, .stdout, .stderr as text."""
+        done = subprocess.run([paths.control_plane("kubectl"), "--kubeconfig", str(self.kubeconfig), *map(str, arguments)],
+                              input=stdin, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise RuntimeError(f"kubectl {' '.join(map(str, arguments))}: {done.stderr.strip()}")
+        return done
+
+    def __call__(self, *arguments, stdin=None):
+        """Its standard output; an exception when it fails."""
+        return self.run(*arguments, stdin=stdin, check=True).stdout
+
+
+class Cluster:
+    """A control plane of our own. Use start() and stop(), or as a context manager."""
+
+    def __init__(self, folder: Path, daemon=False, controller_manager=True, server_flags=()):
+        self.folder = Path(folder)
+        self.daemon = daemon
+        self.with_controller_manager = controller_manager
+        self.server_flags = list(server_flags)
+        self.processes = []
+        self.tokens = {}
+        self.server = None
+        self.authority = None
+
+    # ------------------------------------------------------------------------------- life
+
+    def start(self):
+        """Start everything and wait until it serves; ports that were lost to a race are tried anew."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.authority = Authority(self.folder / "pki", "gitmoor-test")
+        self._write_identities()
+        for attempt in (1, 2, 3):
+            try:
+                self._start_servers()
+                break
+            except TimedOut:
+                self.stop()
+                if attempt == 3:
+                    raise
+        self._install()
+        return self
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.stop(timeout=5)
+        self.processes = []
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def process(self, name):
+        return next(process for process in self.processes if process.name == name)
+
+    def restart_server(self, down=0.0):
+        """Stop kube-apiserver and start it again, as an upgrade does."""
+        server = self.process("kube-apiserver")
+        server.stop(timeout=20)
+        if down:
+            time.sleep(down)
+        server.start()
+        self._wait_ready(server)
+
+    def _write_identities(self):
+        pki = self.folder / "pki"
+        subprocess.run(["openssl", "genrsa", "-out", str(pki / "sa.key"), "2048"], check=True, capture_output=True)
+        self.authority.issue("apiserver", ("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1"))
+        self.tokens = {"admin": secrets.token_hex(16)}
+        lines = [f"{self.tokens['admin']},admin,admin,\"system:masters\""]
+        groups = f"system:serviceaccounts,system:serviceaccounts:{NAMESPACE}"
+        for process in PROCESSES:
+            self.tokens[process] = secrets.token_hex(16)
+            lines.append(f"{self.tokens[process]},{user_of(process)},{process},\"{groups}\"")
+        tokens = self.folder / "tokens.csv"
+        tokens.touch(mode=0o600)
+        tokens.write_text("\n".join(lines) + "\n")
+
+    def _start_servers(self):
+        pki = self.folder / "pki"
+        etcd_port, peer_port, server_port, manager_port = ports.free(4)
+        self.server = f"https://127.0.0.1:{server_port}"
+        etcd_url, peer_url = f"http://127.0.0.1:{etcd_port}", f"http://127.0.0.1:{peer_port}"
+        self._spawn("etcd", [
+            "--data-dir", self.folder / f"etcd-{etcd_port}", "--unsafe-no-fsync", "--log-level=warn",
+            f"--listen-client-urls={etcd_url}", f"--advertise-client-urls={etcd_url}",
+            f"--listen-peer-urls={peer_url}", f"--initial-advertise-peer-urls={peer_url}",
+            f"--initial-cluster=default={peer_url}"])
+        admission = "DefaultIngressClass" if self.with_controller_manager else "ServiceAccount"
+        server = self._spawn("kube-apiserver", [
+            f"--etcd-servers={etcd_url}", f"--secure-port={server_port}", "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+            f"--cert-dir={pki}", f"--tls-cert-file={pki / 'apiserver.crt'}",
+            f"--tls-private-key-file={pki / 'apiserver.key'}",
+            f"--service-account-key-file={pki / 'sa.key'}",
+            f"--service-account-signing-key-file={pki / 'sa.key'}",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--token-auth-file={self.folder / 'tokens.csv'}", "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true",
+            f"--disable-admission-plugins={admission}", *self.server_flags])
+        self._write_kubeconfigs()
+        self._wait_ready(server)
+        if self.with_controller_manager:
+            self._spawn("kube-controller-manager", [
+                f"--kubeconfig={self.kubeconfig('admin')}", f"--secure-port={manager_port}",
+                "--bind-address=127.0.0.1", "--leader-elect=false", f"--cert-dir={pki}",
+                f"--service-account-private-key-file={pki / 'sa.key'}",
+                f"--root-ca-file={self.authority.certificate}", "--use-service-account-credentials=false"])
+
+    def _spawn(self, name, flags):
+        process = Process(name, [paths.control_plane(name), *flags], self.folder, daemon=self.daemon)
+        self.processes.append(process)
+        return process.start()
+
+    def _wait_ready(self, server):
+        port = int(self.server.rsplit(":", 1)[1])
+        context = ssl.create_default_context(cafile=str(self.authority.certificate))
+
+        def ready():
+            if not server.alive():
+                return True  # told apart below
+            connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=5)
+            try:
+                connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {self.tokens['admin']}"})
+                return connection.getresponse().status == 200
+            finally:
+                connection.close()
+
+        wait_for(ready, timeout=120, what="kube-apiserver ready", every=0.1)
+        if not server.alive():
+            raise TimedOut(f"kube-apiserver ended:\n{server.tail()}")
+
+    def _install(self):
+        kubectl = self.kubectl
+        kubectl("apply", "--server-side", "-f", CRDS, "-f", DEVELOPMENT)
+        kubectl("apply", "--server-side", "-f", RBAC)
+        kubectl("wait", "--for=condition=Established", "crd/applications.gitmoor.io", "crd/gitrepositories.gitmoor.io",
+                "--timeout=60s")
+
+    # ------------------------------------------------------------------------------- users
+
+    def _write_kubeconfigs(self):
+        authority = base64.b64encode(self.authority.certificate.read_bytes()).decode()
+        for user, token in self.tokens.items():
+            write_kubeconfig(self.kubeconfig(user), self.server, authority, user, token)
+
+    def kubeconfig(self, user="admin"):
+        """The kubeconfig file of admin, fetcher, differ, applier or admission."""
+        return self.folder / f"{user}.kubeconfig"
+
+    @property
+    def kubectl(self):
+        return Kubectl(self.kubeconfig("admin"))
+
+    def api(self, user="admin"):
+        return Api(self.server, self.authority.certificate, self.tokens[user])
+
+    def new_namespace(self, prefix="t"):
+        """A namespace that no other test uses."""
+        name = f"{prefix}-{secrets.token_hex(3)}"
+        self.api().create("Namespace", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        return name
+
+
+def write_kubeconfig(path, server, authority_base64, user, token):
+    """JSON is YAML, so kubectl and others read this."""
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({
+        "apiVersion": "v1", "kind": "Config", "current-context": "gitmoor",
+        "clusters": [{"name": "gitmoor", "cluster": {"server": server, "certificate-authority-data": authority_base64}}],
+        "users": [{"name": user, "user": {"token": token}}],
+        "contexts": [{"name": "gitmoor", "context": {"cluster": "gitmoor", "user": user}}],
+    }, indent=2) + "\n")
