@@ -23,8 +23,10 @@ struct child_options {
     int64_t cpu_seconds;            /* RLIMIT_CPU; 0: none */
 };
 
-/* `output` (size bytes, NUL-terminated) is valid during the callback. error: NULL if the child
- * exited 0; else what happened, with the end of its standard error. */
+/* `output` (size bytes, NUL-terminated) is valid during the callback. `exit_code` is 128 + n for a
+ * child that signal n ended. error: NULL if the child exited 0. Else ERROR_INVALID with the end of
+ * its standard error as the message if it exited with another code; ERROR_TIMEOUT; ERROR_LIMIT for
+ * too much output or CPU time; ERROR_SYSTEM if it died of a signal. */
 typedef void (*child_fn)(const char *output, size_t size, int exit_code, const struct error *error,
                          void *context);
 
@@ -35,7 +37,8 @@ struct child *child_start(struct event_base *base, const struct child_options *o
 /* Kills it; no callback. */
 void child_cancel(struct child *child);
 
-/* The path of the running program, for exec'ing oneself as a worker. */
+/* The path of the running program, for exec'ing oneself as a worker: argv[0] of the options. A
+ * sandbox must leave the program, its libraries and their loader executable. */
 const char *child_self_path(void);
 
 #endif

@@ -47,6 +47,8 @@ bool process_open(const char *name, const struct process_settings *settings, str
                   struct error *error);
 struct event_base *process_loop(struct process *process);
 const char *process_instance(const struct process *process);
+/* The port that --listen got ("127.0.0.1:0" asks for any); 0 if there is none. */
+unsigned process_port(const struct process *process);
 
 /* Ready when every named part is: /readyz lists those that are not. Parts start unready when first
  * named with false. */

@@ -1,6 +1,7 @@
 /* A process gives up what it does not need: no new privileges, and with Landlock (by system call)
  * the file system save for the paths named, and TCP unless it is asked for. On a kernel without
- * Landlock the rest still holds, and sandbox_enter says so. */
+ * Landlock the rest still holds, and sandbox_enter says so. What is open already stays open; child
+ * processes inherit the sandbox; threads that run already (nanomsg's) are not in it. */
 #ifndef GITMOOR_RUN_SANDBOX_H
 #define GITMOOR_RUN_SANDBOX_H
 

@@ -26,8 +26,9 @@ struct setting {
     bool required;
 };
 
-/* Parses `--name value`, `--name=value`, `--bool`. `argv` is advanced past the flags; what remains
- * are operands. Handles --help and --version itself: prints and exits 0. An unknown flag or a bad
+/* Parses `--name value`, `--name=value`, `--bool`; argv[0] is the program and is skipped. Flags may
+ * stand before, between and after the operands; "--" ends them. On return `argv` holds the operands
+ * alone, in their order, and `argc` their number. Handles --help and --version itself: prints and exits 0. An unknown flag or a bad
  * value is an error that names it and what would be right. The table ends with a NULL name. */
 bool settings_parse(const struct setting *table, const char *program, const char *summary,
                     int *argc, char ***argv, void *target, struct error *error);
