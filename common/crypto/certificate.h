@@ -13,18 +13,22 @@ struct certificate_pair {
 };
 void certificate_pair_release(struct certificate_pair *pair);
 
-/* A self-signed CA, valid from five minutes ago (clocks differ) for `days`. */
-bool certificate_new_authority(const char *common_name, unsigned days,
-                               struct certificate_pair *ret, struct error *error);
+/* A self-signed CA, valid from five minutes ago (clocks differ) for `days`, at most
+ * CERTIFICATE_DAYS_MAXIMUM. Each has a key and key identifier of its own, so that an old and a new
+ * one of the same name can stand in one bundle. */
+#define CERTIFICATE_DAYS_MAXIMUM 36500
+bool certificate_new_authority(const char *common_name, unsigned days, struct certificate_pair *ret,
+                               struct error *error);
 
-/* A serving certificate for the names (DNS names or IP addresses, ended by NULL). */
+/* A serving certificate for the names (DNS names or IP addresses, at least one, ended by NULL). */
 bool certificate_new_serving(const struct certificate_pair *authority, const char *const *names,
                              unsigned days, struct certificate_pair *ret, struct error *error);
 
-/* When it ends, as wall-clock milliseconds. */
+/* When the first certificate of the text ends, as wall-clock milliseconds. */
 bool certificate_not_after(const char *certificate_pem, int64_t *ret_wall_ms, struct error *error);
 
-/* Whether `certificate` is signed by `authority` and for the key `key`. */
+/* Whether `certificate` is signed by `authority` (one of them, if that is a bundle) and for the key
+ * `key`. Dates are not judged: an expired pair still matches; ask certificate_not_after. */
 bool certificate_matches(const char *certificate_pem, const char *key_pem,
                          const char *authority_pem, struct error *error);
 
