@@ -4,7 +4,6 @@
 #include "common/base/memory.h"
 #include "common/data/json.h"
 
-#include <cmocka.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static char captured[131072];
 

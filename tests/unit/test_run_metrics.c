@@ -3,13 +3,14 @@
 
 #include "common/run/usage.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static const double bounds[] = {0.01, 0.1, 1, 0};
 static struct metric requests = {.name = "gitmoor_test_requests_total",

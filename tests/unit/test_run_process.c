@@ -7,7 +7,6 @@
 #include "common/run/metrics.h"
 
 #include <arpa/inet.h>
-#include <cmocka.h>
 #include <event2/event.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -20,6 +19,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 static struct process_settings settings = {
     .log_level = "error", .listen = "127.0.0.1:0", .instance = "tester-0"};

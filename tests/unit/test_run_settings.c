@@ -1,13 +1,14 @@
 /* Unit tests of common/run/settings.c. */
 #include "common/run/settings.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 struct sample {
     const char *name;
