@@ -20,15 +20,14 @@ struct kube_client;
 struct kube_call;
 
 struct kube_client_options {
-    const char *user_agent;   /* "gitmoor-applier/0.1.0" */
-    unsigned connections;     /* for calls; 0: 1. Watches have one of their own each way */
-    size_t response_maximum;  /* bytes of one response; 0: 64 MiB */
+    const char *user_agent;  /* "gitmoor-applier/0.1.0" */
+    unsigned connections;    /* for calls; 0: 1. Watches have one of their own each way */
+    size_t response_maximum; /* bytes of one response; 0: 64 MiB */
 };
 
 /* Takes the config. */
 struct kube_client *kube_client_new(struct event_base *base, struct kube_config *config,
-                                    const struct kube_client_options *options,
-                                    struct error *error);
+                                    const struct kube_client_options *options, struct error *error);
 /* Cancels everything under way, without callbacks. */
 void kube_client_free(struct kube_client *client);
 
@@ -46,14 +45,14 @@ enum kube_method { KUBE_GET, KUBE_POST, KUBE_PUT, KUBE_PATCH, KUBE_DELETE };
 
 struct kube_request {
     enum kube_method method;
-    const char *path;          /* "/api/v1/namespaces/a/configmaps/b?dryRun=All"; copied */
-    const char *content_type;  /* NULL: application/json. A literal */
-    const char *accept;        /* NULL: application/json. A literal */
-    const void *body;          /* copied, unless body_is_static */
+    const char *path;         /* "/api/v1/namespaces/a/configmaps/b?dryRun=All"; copied */
+    const char *content_type; /* NULL: application/json. A literal */
+    const char *accept;       /* NULL: application/json. A literal */
+    const void *body;         /* copied, unless body_is_static */
     size_t body_size;
-    bool body_is_static;       /* the body outlives the call */
+    bool body_is_static;                 /* the body outlives the call */
     const struct kube_impersonation *as; /* NULL: the client's own identity; copied */
-    int64_t timeout_ms;        /* of the call with its retries; 0: 30 s */
+    int64_t timeout_ms;                  /* of the call with its retries; 0: 30 s */
     bool no_retry;
 };
 
@@ -62,15 +61,15 @@ struct kube_request {
 #define KUBE_JSON_PATCH_TYPE "application/json-patch+json"
 
 struct kube_response {
-    int status;              /* HTTP status, 0 if there was no answer */
-    const char *body;        /* valid during the callback */
+    int status;       /* HTTP status, 0 if there was no answer */
+    const char *body; /* valid during the callback */
     size_t size;
     /* What went wrong, if anything did: transport, or the Status object as one readable message.
      * error.code: 404 NOT_FOUND, 401/403 DENIED, 409 CONFLICT, 400/422 INVALID, 413 LIMIT, 408 and
      * a passed deadline TIMEOUT, 429/5xx/transport UNAVAILABLE. */
-    bool ok;                 /* a 2xx answer */
+    bool ok; /* a 2xx answer */
     struct error error;
-    const char *reason;      /* Status.reason ("AlreadyExists", "Conflict", …) or "" */
+    const char *reason; /* Status.reason ("AlreadyExists", "Conflict", …) or "" */
 };
 
 typedef void (*kube_response_fn)(const struct kube_response *response, void *context);
@@ -87,8 +86,8 @@ bool kube_client_call_wait(struct kube_client *client, const struct kube_request
                            cJSON **ret, struct error *error);
 
 struct kube_client_stats {
-    uint64_t requests;    /* sent, retries included */
-    uint64_t congested;   /* answers 429 and 503, and timeouts */
+    uint64_t requests;  /* sent, retries included */
+    uint64_t congested; /* answers 429 and 503, and timeouts */
     uint64_t retries;
     unsigned in_flight;
 };

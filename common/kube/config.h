@@ -5,22 +5,23 @@
 #include "common/base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* All strings are owned by the struct; NULL where not given. Either *_file or *_data of a kind. */
 struct kube_config {
-    char *server;           /* "https://127.0.0.1:6443", without a trailing slash */
+    char *server; /* "https://127.0.0.1:6443", without a trailing slash */
     char *tls_server_name;
     char *proxy_url;
     char *ca_file;
-    char *ca_data;          /* PEM */
+    char *ca_data; /* PEM */
     bool insecure_skip_tls_verify;
     char *client_cert_file;
     char *client_cert_data; /* PEM */
     char *client_key_file;
-    char *client_key_data;  /* PEM */
+    char *client_key_data; /* PEM */
     char *token;
-    char *token_file;       /* re-read as it rotates */
-    char *namespace_;       /* of the context, or of the Pod; "default" if none is given */
+    char *token_file; /* re-read as it rotates */
+    char *namespace_; /* of the context, or of the Pod; "default" if none is given */
 };
 
 /* Reads the kubeconfig at `path` (NULL: $KUBECONFIG, merged as kubectl does, then ~/.kube/config),

@@ -5,9 +5,10 @@
 
 #include "common/kube/client.h"
 
-/* Sets one condition in a `conditions` array: lastTransitionTime (of now) changes only if the status
- * does; observedGeneration is always written. `status` is "True", "False" or "Unknown". Message is
- * cut at 32,768 bytes, the API's limit. Returns whether anything but the time changed. */
+/* Sets one condition in a `conditions` array: lastTransitionTime (of now) changes only if the
+ * status does; observedGeneration is always written. `status` is "True", "False" or "Unknown".
+ * Message is cut at 32,768 bytes, the API's limit. Returns whether anything but the time changed.
+ */
 bool status_set_condition(cJSON *conditions, const char *type, const char *status,
                           const char *reason, const char *message, int64_t generation);
 bool status_remove_condition(cJSON *conditions, const char *type);

@@ -15,22 +15,23 @@ struct kube_event {
     enum kube_event_type type;
     const cJSON *object; /* valid during the callback. apiVersion and kind are always filled in */
     const char *resource_version;
-    uint64_t epoch;      /* number of the list that it belongs to or follows; starts at 1 */
-    bool listed;         /* from the list, not from the stream */
+    uint64_t epoch; /* number of the list that it belongs to or follows; starts at 1 */
+    bool listed;    /* from the list, not from the stream */
 };
 
 struct kube_watch_options {
-    const char *path;           /* collection path: kube_resource_path without a name; copied */
-    const char *api_version;    /* filled into list items, which lack them; copied */
+    const char *path;        /* collection path: kube_resource_path without a name; copied */
+    const char *api_version; /* filled into list items, which lack them; copied */
     const char *kind;
     const char *label_selector; /* or NULL; copied */
     const char *field_selector; /* or NULL; copied */
     unsigned page_size;         /* 0: 500 */
     bool metadata_only;         /* ask for PartialObjectMetadata */
     void (*event)(const struct kube_event *event, void *context);
-    void (*synced)(uint64_t epoch, void *context);         /* the list is complete; may be NULL */
+    void (*synced)(uint64_t epoch, void *context); /* the list is complete; may be NULL */
     /* The watch cannot list or connect: told on each change of the message, and with NULL when it
-     * works again. It goes on trying with backoff. error->code NOT_FOUND: the kind is not served. */
+     * works again. It goes on trying with backoff. error->code NOT_FOUND: the kind is not served.
+     */
     void (*trouble)(const struct error *error, void *context); /* may be NULL */
     void *context;
 };
@@ -56,8 +57,8 @@ struct kube_store_options {
     struct kube_watch_options watch; /* event, synced, trouble and context are filled in here */
     /* `now` is NULL when the object is gone, `before` NULL when it is new. Not called for an event
      * that carries the resourceVersion already known. */
-    void (*changed)(const char *namespace_, const char *name, const cJSON *now,
-                    const cJSON *before, void *context);
+    void (*changed)(const char *namespace_, const char *name, const cJSON *now, const cJSON *before,
+                    void *context);
     void (*synced)(void *context); /* first and every later complete list; may be NULL */
     void (*trouble)(const struct error *error, void *context); /* may be NULL */
     void *context;
