@@ -1,11 +1,15 @@
 """Fixtures of the end-to-end tests: a real control plane, a real Git server, the four processes."""
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from gitserver import GitServer
 from harness.cluster import Cluster
+from harness.moor import Moor
+from harness.repository import Repository
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,48 @@ def kubectl(cluster):
 def namespace(cluster):
     """A fresh namespace for one test. It is not deleted: the control plane goes away as a whole."""
     return cluster.new_namespace()
+
+
+@pytest.fixture(scope="session")
+def git_server(scratch):
+    """A Git server over HTTPS; its faults are reset after each test by the fixture `repository`."""
+    server = GitServer(scratch / "git").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_repository(git_server, tmp_path):
+    """make_repository() -> Repository, as many as a test needs."""
+    def make(name=None):
+        return Repository.create(git_server, tmp_path, name or f"r-{secrets.token_hex(3)}")
+    yield make
+    git_server.faults.reset()
+    git_server.use_certificate("good")
+    git_server.credentials.basic.clear()
+    git_server.credentials.bearer.clear()
+
+
+@pytest.fixture
+def repository(make_repository):
+    """A fresh repository with a working copy."""
+    return make_repository()
+
+
+@pytest.fixture(scope="session")
+def gitmoor(cluster, scratch):
+    """The four processes, shared by the tests. A test that kills one must start it again."""
+    with Moor(cluster, scratch / "moor") as running:
+        yield running
+    statuses = running.stop()
+    assert not any(statuses.values()), f"a process did not end cleanly: {statuses}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the ends of the processes' logs."""
+    outcome = yield
+    report = outcome.get_result()
+    running = getattr(item, "funcargs", {}).get("gitmoor")
+    if report.when == "call" and report.failed and running:
+        report.sections.append(("logs of the processes", running.logs(20)))

@@ -1,7 +1,10 @@
-"""What the other suites rely on: the control plane answers, and each process has its own rights."""
+"""What the other suites rely on: the control plane answers, each user has its own rights, and Git is served."""
+import subprocess
+
 import pytest
 
 from harness.api import ApiError
+from harness.waiting import wait_for
 
 
 def test_every_user_is_who_it_should_be(cluster):
@@ -28,5 +31,38 @@ def test_only_the_applier_writes_and_only_by_impersonation(cluster, namespace):
 
 
 def test_the_controller_manager_runs(cluster, namespace, api):
-    from harness.waiting import wait_for
     wait_for(lambda: api.get("ServiceAccount", namespace, "default"), what="the default service account")
+
+
+def test_git_is_served_over_https(git_server, repository, tmp_path):
+    commit = repository.commit({"a.yaml": "a: 1\n"})
+    target = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", repository.url, str(target)], check=True,
+                   env={"PATH": "/usr/bin:/bin", "GIT_SSL_CAINFO": str(git_server.ca_file)})
+    assert subprocess.run(["git", "-C", str(target), "rev-parse", "HEAD"], capture_output=True, text=True,
+                          check=True).stdout.strip() == commit
+
+
+def test_git_faults_are_felt_and_end(git_server, repository):
+    repository.commit({"a.yaml": "a: 1\n"})
+    env = {"PATH": "/usr/bin:/bin", "GIT_TERMINAL_PROMPT": "0", "GIT_SSL_CAINFO": str(git_server.ca_file)}
+
+    def works():
+        return subprocess.run(["git", "ls-remote", repository.url], capture_output=True, check=False, timeout=30,
+                              env=env).returncode == 0
+
+    assert works()
+    git_server.faults.status = 500
+    assert not works()
+    git_server.faults.reset()
+    git_server.faults.drop_after = 20
+    assert not works()
+    git_server.faults.reset()
+    for certificate in ("wrong-host", "unknown"):
+        git_server.use_certificate(certificate)
+        assert not works()
+    git_server.use_certificate("good")
+    git_server.credentials.basic[""] = "me:secret"
+    assert not works()
+    git_server.credentials.basic.clear()
+    assert works()
