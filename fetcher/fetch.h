@@ -1,0 +1,53 @@
+/* One fetch of one repository into its mirror, and what was found. Runs in a worker: it blocks, and
+ * it reads what strangers sent.
+ *
+ * The whole history of the one branch or tag is fetched once, and then what is new. A shallow fetch
+ * would transfer less the first time, but could not tell a forced push from an ordinary one, nor
+ * whether a commit is on a branch, since both are questions about ancestry. */
+#ifndef GITMOOR_FETCHER_FETCH_H
+#define GITMOOR_FETCHER_FETCH_H
+
+#include "common/base/error.h"
+#include "fetcher/reason.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FETCH_COMMIT_SIZE 41    /* 40 hex digits and the NUL */
+#define FETCH_REVISION_SIZE 320 /* a name of 255, "@sha1:", 40 hex digits */
+
+struct fetch_request {
+    const char *directory; /* of the mirror; exists */
+    const char *url;
+    const char *branch; /* at most one of branch and tag; neither: the server's default branch */
+    const char *tag;
+    const char *commit;   /* stay there; must be on the branch, or what the tag names, if given */
+    const char *previous; /* revision text of the last fetch, or NULL: tells a forced push */
+    const char *username; /* credentials: NULL where not given */
+    const char *password;
+    const char *bearer_token;
+    const char *authorities; /* PEM, or NULL */
+    uint64_t size_maximum;   /* bytes that the mirror may have */
+    int64_t timeout_ms;
+    bool allow_file_urls;
+    bool fresh; /* the mirror is known to be broken: clone anew */
+};
+
+struct fetch_result {
+    char commit[FETCH_COMMIT_SIZE];
+    char revision[FETCH_REVISION_SIZE]; /* "main@sha1:…", or "sha1:…" for a commit alone */
+    bool forced; /* the branch was at `previous`, which is not an ancestor of the commit */
+    bool cloned; /* the mirror was made anew */
+    uint64_t received_bytes;
+};
+
+/* False: *ret_reason and the error say why; the message names the URL and what to do, and never
+ * holds a credential. */
+bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
+               enum fetch_reason *ret_reason, struct error *error);
+
+/* Whether the URL is one that this fetcher can use. */
+bool fetch_check_url(const char *url, bool allow_file_urls, enum fetch_reason *ret_reason,
+                     struct error *error);
+
+#endif

@@ -1,0 +1,36 @@
+/* Why a fetch or a pack failed, as the word that stands in conditions, Events and metrics. */
+#ifndef GITMOOR_FETCHER_REASON_H
+#define GITMOOR_FETCHER_REASON_H
+
+#include <stdbool.h>
+
+enum fetch_reason {
+    FETCH_SUCCEEDED,
+    FETCH_FAILED, /* none of those below: the message says what */
+    FETCH_AUTHENTICATION_FAILED,
+    FETCH_CERTIFICATE_INVALID,
+    FETCH_REPOSITORY_NOT_FOUND,
+    FETCH_BRANCH_NOT_FOUND,
+    FETCH_TAG_NOT_FOUND,
+    FETCH_COMMIT_NOT_FOUND,
+    FETCH_EMPTY_REPOSITORY,
+    FETCH_TOO_LARGE,
+    FETCH_TIMEOUT,
+    FETCH_UNREACHABLE,
+    FETCH_SECRET_INVALID, /* the Secret is not there, or holds nothing that can be used */
+    FETCH_UNSUPPORTED_URL,
+    FETCH_UNSUPPORTED_FORMAT, /* object format SHA-256, which libgit2 1.8 does not read */
+    FETCH_INVALID_SPEC,       /* a duration or a name that cannot be */
+    FETCH_BROKEN_MIRROR,      /* what is on our disk cannot be read: it must be fetched anew */
+    FETCH_REASONS
+};
+
+/* "AuthenticationFailed", …; never NULL. */
+const char *fetch_reason_name(enum fetch_reason reason);
+/* FETCH_FAILED for an unknown or missing name. */
+enum fetch_reason fetch_reason_from_name(const char *name);
+/* Whether nothing but a change of the spec can help: then the condition Stalled is true, and no
+ * fetch is tried before the object changes. */
+bool fetch_reason_is_stalled(enum fetch_reason reason);
+
+#endif

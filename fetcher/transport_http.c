@@ -1,0 +1,528 @@
+#include "fetcher/transport_http.h"
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+
+#include <curl/curl.h>
+#include <git2/sys/errors.h>
+#include <git2/sys/transport.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* The pull buffer: above its mark the transfer is paused until libgit2 has read. One call of
+ * libcurl's hands over CURL_MAX_WRITE_SIZE bytes at most. */
+#define PULL_MARK ((size_t)256 << 10)
+#define PULL_MAXIMUM (PULL_MARK + CURL_MAX_WRITE_SIZE)
+/* The list of references: 100 bytes each make this more than 300,000 of them. */
+#define ADVERTISEMENT_MAXIMUM ((uint64_t)32 << 20)
+/* What we send is wants and haves, 50 bytes each. */
+#define REQUEST_MAXIMUM ((size_t)8 << 20)
+#define REDIRECTS_MAXIMUM 5
+#define CONNECT_SECONDS 15L
+/* A server that says nothing for so long while packing is taken for dead; git's own sends progress
+ * every few seconds. */
+#define SILENCE_SECONDS 30L
+/* Distributions differ in where the bundle of authorities is; the first that is there counts. */
+static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
+                                      "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+#define BUNDLE_MAXIMUM ((size_t)8 << 20)
+
+#define SERVICE_PATH "/info/refs?service=git-upload-pack"
+
+struct session {
+    git_smart_subtransport parent; /* first: libgit2 knows the session by it */
+    struct http_transport *transport;
+    CURLM *multi;
+    char *base; /* the URL, without a trailing slash, after redirects */
+    struct buf authorities;
+};
+
+struct stream {
+    git_smart_subtransport_stream parent; /* first */
+    struct session *session;
+    CURL *easy;
+    struct curl_slist *headers;
+    struct buf request;
+    struct buf received;
+    size_t offset; /* read by libgit2 up to here */
+    uint64_t total, maximum;
+    bool advertisement; /* the list of references, not a pack */
+    bool started, finished, paused, too_large;
+    unsigned redirects;
+    char curl_error[CURL_ERROR_SIZE];
+};
+
+/* Notes the first failure, for the message that people get, and tells libgit2 that there is one. */
+static int fail(struct session *session, enum fetch_reason reason, enum error_code code,
+                const char *format, ...) __attribute__((format(printf, 4, 5)));
+static int fail(struct session *session, enum fetch_reason reason, enum error_code code,
+                const char *format, ...)
+{
+    char message[ERROR_MESSAGE_SIZE / 2];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    struct http_transport *transport = session->transport;
+    if (transport->reason == FETCH_SUCCEEDED) {
+        transport->reason = reason;
+        error_set(&transport->error, code, "%s", message);
+    }
+    git_error_set_str(GIT_ERROR_HTTP, message);
+    return -1;
+}
+
+/* ---- What an answer means ---- */
+
+static int fail_transfer(struct stream *stream, CURLcode code)
+{
+    struct session *session = stream->session;
+    const char *url = session->transport->url;
+    const char *why = stream->curl_error[0] ? stream->curl_error : curl_easy_strerror(code);
+    switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+        return fail(session, FETCH_CERTIFICATE_INVALID, ERROR_DENIED,
+                    "the certificate of %s is not trusted: %s. If the server has an authority of "
+                    "its own, put that authority's certificate into the Secret as ca.crt",
+                    url, why);
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+                    "the host of %s cannot be found: %s. Check spec.url and the cluster's DNS", url,
+                    why);
+    case CURLE_OPERATION_TIMEDOUT:
+        return fail(session, FETCH_TIMEOUT, ERROR_TIMEOUT,
+                    "%s did not answer in time: %s. Check the server and the network to it", url,
+                    why);
+    case CURLE_SSL_CONNECT_ERROR:
+        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+                    "no TLS connection to %s: %s. The server must speak TLS 1.2 or better", url,
+                    why);
+    default:
+        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+                    "%s cannot be reached: %s. Check the server and the network to it", url, why);
+    }
+}
+
+static int fail_credentials(struct session *session, long status)
+{
+    const struct http_transport *transport = session->transport;
+    bool given = transport->bearer_token || transport->username || transport->password;
+    return fail(session, FETCH_AUTHENTICATION_FAILED, ERROR_DENIED,
+                given ? "%s refuses the credentials of the Secret (HTTP %ld). Check that they are "
+                        "current and may read this repository"
+                      : "%s wants credentials (HTTP %ld), or does not exist. Put username and "
+                        "password, or bearerToken, into a Secret and name it in spec.secretRef",
+                transport->url, status);
+}
+
+static int fail_status(struct session *session, long status)
+{
+    const char *url = session->transport->url;
+    if (status == 401 || status == 403) {
+        return fail_credentials(session, status);
+    }
+    if (status == 404 || status == 410) {
+        return fail(session, FETCH_REPOSITORY_NOT_FOUND, ERROR_NOT_FOUND,
+                    "there is no repository at %s (HTTP %ld), or the credentials may not see it. "
+                    "Check spec.url",
+                    url, status);
+    }
+    if (status == 429 || status >= 500) {
+        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+                    "the server of %s cannot answer now (HTTP %ld); it is asked again later", url,
+                    status);
+    }
+    return fail(session, FETCH_FAILED, ERROR_INVALID,
+                "%s answered HTTP %ld, which is no answer of a Git server. Check spec.url", url,
+                status);
+}
+
+bool http_transport_rebase(char **base, const char *target)
+{
+    CURLU *from = curl_url();
+    CURLU *to = curl_url();
+    bool same = from && to && curl_url_set(from, CURLUPART_URL, *base, 0) == CURLUE_OK &&
+                curl_url_set(to, CURLUPART_URL, target, 0) == CURLUE_OK;
+    static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
+    for (size_t i = 0; same && i < sizeof parts / sizeof parts[0]; i++) {
+        char *left = NULL, *right = NULL;
+        same = curl_url_get(from, parts[i], &left, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+               curl_url_get(to, parts[i], &right, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+               strcasecmp(left, right) == 0;
+        curl_free(left);
+        curl_free(right);
+    }
+    char *user = NULL;
+    same = same && curl_url_get(to, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
+           text_has_suffix(target, SERVICE_PATH);
+    curl_free(user);
+    curl_url_cleanup(from);
+    curl_url_cleanup(to);
+    if (same) {
+        free(*base);
+        *base = mem_string_n(target, strlen(target) - strlen(SERVICE_PATH));
+    }
+    return same;
+}
+
+/* ---- The transfer ---- */
+
+static size_t receive(char *data, size_t size, size_t count, void *context)
+{
+    struct stream *stream = context;
+    size_t bytes = size * count;
+    long status = 0;
+    curl_easy_getinfo(stream->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 200) {
+        return bytes; /* an error page, judged by its status alone */
+    }
+    if (stream->received.size - stream->offset > PULL_MARK) {
+        stream->paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    stream->total += bytes;
+    stream->session->transport->received += bytes;
+    if (stream->total > stream->maximum) {
+        stream->too_large = true;
+        return 0;
+    }
+    buf_consume(&stream->received, stream->offset);
+    stream->offset = 0;
+    return buf_append(&stream->received, data, bytes) ? bytes : 0;
+}
+
+static void set_credentials(CURL *easy, const struct http_transport *transport)
+{
+    if (transport->bearer_token) {
+        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, transport->bearer_token);
+    } else if (transport->username || transport->password) {
+        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+        curl_easy_setopt(easy, CURLOPT_USERNAME, text_or_empty(transport->username));
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, text_or_empty(transport->password));
+    }
+}
+
+static void set_connection(struct stream *stream)
+{
+    CURL *easy = stream->easy;
+    struct session *session = stream->session;
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, SILENCE_SECONDS);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, stream->curl_error);
+    /* Servers tell Git's protocol from a browser by the "git/". */
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "git/2.0 (gitmoor-fetcher " GITMOOR_VERSION ")");
+    if (session->authorities.size > 0) {
+        struct curl_blob blob = {session->authorities.data, session->authorities.size,
+                                 CURL_BLOB_NOCOPY};
+        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+    }
+    set_credentials(easy, session->transport);
+}
+
+static void set_request(struct stream *stream, const char *url)
+{
+    CURL *easy = stream->easy;
+    curl_easy_setopt(easy, CURLOPT_URL, url);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, stream);
+    if (!stream->advertisement) {
+        stream->headers = curl_slist_append(stream->headers,
+                                            "Content-Type: application/x-git-upload-pack-request");
+        stream->headers =
+            curl_slist_append(stream->headers, "Accept: application/x-git-upload-pack-result");
+        stream->headers = curl_slist_append(stream->headers, "Expect:");
+        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, stream->headers);
+        curl_easy_setopt(easy, CURLOPT_POST, 1L);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, stream->request.data);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)stream->request.size);
+    }
+}
+
+static void stop(struct stream *stream)
+{
+    if (stream->easy) {
+        curl_multi_remove_handle(stream->session->multi, stream->easy);
+        curl_easy_cleanup(stream->easy);
+        stream->easy = NULL;
+    }
+    curl_slist_free_all(stream->headers);
+    stream->headers = NULL;
+}
+
+static int start(struct stream *stream)
+{
+    struct session *session = stream->session;
+    stop(stream);
+    stream->easy = curl_easy_init();
+    if (!stream->easy) {
+        return fail(session, FETCH_FAILED, ERROR_INTERNAL, "libcurl cannot make a handle");
+    }
+    stream->finished = false;
+    stream->started = true;
+    set_connection(stream);
+    AUTO_FREE char *url = mem_format("%s%s", session->base,
+                                     stream->advertisement ? SERVICE_PATH : "/git-upload-pack");
+    set_request(stream, url); /* libcurl copies the URL */
+    if (curl_multi_add_handle(session->multi, stream->easy) != CURLM_OK) {
+        return fail(session, FETCH_FAILED, ERROR_INTERNAL, "libcurl cannot start a transfer");
+    }
+    return 0;
+}
+
+static int follow_redirect(struct stream *stream)
+{
+    struct session *session = stream->session;
+    char *target = NULL;
+    curl_easy_getinfo(stream->easy, CURLINFO_REDIRECT_URL, &target);
+    if (stream->advertisement && target && stream->redirects++ < REDIRECTS_MAXIMUM &&
+        http_transport_rebase(&session->base, target)) {
+        return start(stream);
+    }
+    return fail(session, FETCH_FAILED, ERROR_INVALID,
+                "%s redirects to another server, or to something that is no repository, which is "
+                "not followed, as credentials would go with it. Put the final address into "
+                "spec.url",
+                session->transport->url);
+}
+
+static int check_content_type(struct stream *stream)
+{
+    const char *expected = stream->advertisement ? "application/x-git-upload-pack-advertisement"
+                                                 : "application/x-git-upload-pack-result";
+    char *type = NULL;
+    curl_easy_getinfo(stream->easy, CURLINFO_CONTENT_TYPE, &type);
+    if (type && strncasecmp(type, expected, strlen(expected)) == 0) {
+        return 0;
+    }
+    return fail(stream->session, FETCH_REPOSITORY_NOT_FOUND, ERROR_NOT_FOUND,
+                "there is no Git repository at %s: the answer is of type %.60s. Check spec.url",
+                stream->session->transport->url, type ? type : "unknown");
+}
+
+/* The transfer has ended with `code`. */
+static int judge_end(struct stream *stream, CURLcode code)
+{
+    struct session *session = stream->session;
+    if (stream->too_large) {
+        return fail(session, FETCH_TOO_LARGE, ERROR_LIMIT,
+                    "%s sends more than the fetcher takes (--max-repository-size); raise the limit "
+                    "or make the repository smaller",
+                    session->transport->url);
+    }
+    if (code != CURLE_OK) {
+        return fail_transfer(stream, code);
+    }
+    long status = 0;
+    curl_easy_getinfo(stream->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status >= 300 && status < 400) {
+        return follow_redirect(stream);
+    }
+    if (status != 200) {
+        return fail_status(session, status);
+    }
+    stream->finished = true;
+    return 0;
+}
+
+static int wait_for_data(struct stream *stream)
+{
+    struct session *session = stream->session;
+    int64_t left = session->transport->deadline_ms - clock_monotonic_ms();
+    if (left <= 0) {
+        return fail(session, FETCH_TIMEOUT, ERROR_TIMEOUT,
+                    "fetching %s took longer than spec.timeout allows. Raise spec.timeout if the "
+                    "repository is large",
+                    session->transport->url);
+    }
+    curl_multi_poll(session->multi, NULL, 0, left > 1000 ? 1000 : (int)left, NULL);
+    return 0;
+}
+
+/* Runs the transfer until there is something to read, or it has ended. */
+static int drive(struct stream *stream)
+{
+    struct session *session = stream->session;
+    while (stream->received.size == stream->offset && !stream->finished) {
+        if (stream->paused) {
+            stream->paused = false;
+            curl_easy_pause(stream->easy, CURLPAUSE_CONT);
+        }
+        int running = 0;
+        curl_multi_perform(session->multi, &running);
+        int queued = 0;
+        CURLMsg *message = curl_multi_info_read(session->multi, &queued);
+        if (message && message->msg == CURLMSG_DONE) {
+            if (judge_end(stream, message->data.result) < 0) {
+                return -1;
+            }
+        } else if (stream->received.size == stream->offset && wait_for_data(stream) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- What libgit2 calls ---- */
+
+static int stream_read(git_smart_subtransport_stream *parent, char *buffer, size_t size,
+                       size_t *ret_size)
+{
+    struct stream *stream = (struct stream *)parent;
+    bool first = !stream->started;
+    if (first && start(stream) < 0) {
+        return -1;
+    }
+    if (drive(stream) < 0 || (first && check_content_type(stream) < 0)) {
+        return -1;
+    }
+    size_t available = stream->received.size - stream->offset;
+    size_t taken = available < size ? available : size;
+    if (taken > 0) {
+        memcpy(buffer, stream->received.data + stream->offset, taken);
+    }
+    stream->offset += taken;
+    *ret_size = taken;
+    return 0;
+}
+
+static int stream_write(git_smart_subtransport_stream *parent, const char *buffer, size_t size)
+{
+    struct stream *stream = (struct stream *)parent;
+    if (stream->started || !buf_append(&stream->request, buffer, size)) {
+        return fail(stream->session, FETCH_FAILED, ERROR_LIMIT, "the request to %s is too large",
+                    stream->session->transport->url);
+    }
+    return 0;
+}
+
+static void stream_free(git_smart_subtransport_stream *parent)
+{
+    struct stream *stream = (struct stream *)parent;
+    stop(stream);
+    buf_release(&stream->request);
+    buf_release(&stream->received);
+    free(stream);
+}
+
+static int session_action(git_smart_subtransport_stream **ret, git_smart_subtransport *parent,
+                          const char *url, git_smart_service_t service)
+{
+    struct session *session = (struct session *)parent;
+    (void)url; /* that of the transport, which redirects may have replaced */
+    if (service != GIT_SERVICE_UPLOADPACK_LS && service != GIT_SERVICE_UPLOADPACK) {
+        return fail(session, FETCH_FAILED, ERROR_INTERNAL, "this transport only fetches");
+    }
+    struct stream *stream = NEW(struct stream);
+    stream->parent.subtransport = parent;
+    stream->parent.read = stream_read;
+    stream->parent.write = stream_write;
+    stream->parent.free = stream_free;
+    stream->session = session;
+    stream->advertisement = service == GIT_SERVICE_UPLOADPACK_LS;
+    stream->maximum =
+        stream->advertisement ? ADVERTISEMENT_MAXIMUM : session->transport->receive_maximum;
+    buf_init(&stream->request, REQUEST_MAXIMUM);
+    buf_init(&stream->received, PULL_MAXIMUM);
+    *ret = &stream->parent;
+    return 0;
+}
+
+static int session_close(git_smart_subtransport *parent)
+{
+    (void)parent; /* connections live as long as the session */
+    return 0;
+}
+
+static void session_free(git_smart_subtransport *parent)
+{
+    struct session *session = (struct session *)parent;
+    curl_multi_cleanup(session->multi);
+    buf_release(&session->authorities);
+    free(session->base);
+    free(session);
+}
+
+/* libcurl replaces the system's authorities by the blob, so the blob holds both. */
+static void collect_authorities(struct session *session)
+{
+    buf_init(&session->authorities, 2 * BUNDLE_MAXIMUM);
+    if (!session->transport->authorities) {
+        return;
+    }
+    buf_append_string(&session->authorities, session->transport->authorities);
+    buf_append_char(&session->authorities, '\n');
+    for (size_t i = 0; i < sizeof bundles / sizeof bundles[0]; i++) {
+        struct buf bundle AUTO_BUF;
+        buf_init(&bundle, BUNDLE_MAXIMUM);
+        struct error ignored; /* a machine without system authorities has those of the Secret */
+        if (buf_read_file(&bundle, bundles[i], &ignored)) {
+            buf_append(&session->authorities, bundle.data, bundle.size);
+            return;
+        }
+    }
+}
+
+static int session_new(git_smart_subtransport **ret, git_transport *owner, void *transport)
+{
+    (void)owner;
+    struct session *session = NEW(struct session);
+    session->parent.action = session_action;
+    session->parent.close = session_close;
+    session->parent.free = session_free;
+    session->transport = transport;
+    session->base = mem_string(session->transport->url);
+    for (size_t end = strlen(session->base); end > 0 && session->base[end - 1] == '/'; end--) {
+        session->base[end - 1] = '\0';
+    }
+    session->multi = curl_multi_init();
+    collect_authorities(session);
+    *ret = &session->parent;
+    return 0;
+}
+
+int http_transport_new(git_transport **ret, git_remote *owner, void *transport)
+{
+    git_smart_subtransport_definition definition = {session_new, 1, transport};
+    return git_transport_smart(ret, owner, &definition);
+}
+
+bool http_transport_library_open(struct error *error)
+{
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        return error_set(error, ERROR_INTERNAL, "cannot initialise libcurl");
+    }
+    return true;
+}
+
+bool http_transport_check_authorities(const char *pem, struct error *error)
+{
+    BIO *text = BIO_new_mem_buf(pem, -1);
+    unsigned certificates = 0;
+    for (X509 *certificate; text && (certificate = PEM_read_bio_X509(text, NULL, NULL, NULL));) {
+        X509_free(certificate);
+        certificates++;
+    }
+    BIO_free(text);
+    ERR_clear_error();
+    if (certificates == 0) {
+        return error_set(error, ERROR_INVALID, "ca.crt holds no certificate in PEM format");
+    }
+    return true;
+}

@@ -1,0 +1,17 @@
+/* The worker: `gitmoor-fetcher worker`, one exec'd child for each fetch and each pack. It reads one
+ * request as JSON from standard input, locks itself into the mirror's directory, does it, and
+ * answers on standard output: one line of JSON, after which a pack follows as it stands.
+ *
+ * Request: {"operation": "fetch", "directory", "url", "branch", "tag", "commit", "previous",
+ *   "username", "password", "bearerToken", "authorities", "sizeMaximum", "timeoutMs",
+ *   "allowFileUrls", "fresh"} or {"operation": "pack", "directory", "want", "have", "sizeMaximum"}.
+ * Answer: {"ok": true, "commit", "revision", "forced", "cloned", "receivedBytes"}, {"ok": true}
+ *   and the pack, or {"ok": false, "reason", "message"}. Exit status 0 whenever the answer is
+ * whole; 1 with a message on standard error otherwise. */
+#ifndef GITMOOR_FETCHER_WORKER_H
+#define GITMOOR_FETCHER_WORKER_H
+
+/* Returns the exit status. */
+int worker_main(void);
+
+#endif
