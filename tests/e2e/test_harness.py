@@ -30,8 +30,25 @@ def test_only_the_applier_writes_and_only_by_impersonation(cluster, namespace):
     assert refused.value.status == 403
 
 
-def test_the_controller_manager_runs(cluster, namespace, api):
-    wait_for(lambda: api.get("ServiceAccount", namespace, "default"), what="the default service account")
+def deployment(namespace, name, image):
+    labels = {"app": name}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"replicas": 2, "selector": {"matchLabels": labels}, "template": {
+                "metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": image}]}}}}
+
+
+def test_deployments_roll_out_unless_their_image_is_broken(namespace, api):
+    api.apply(deployment(namespace, "good", "example.org/good:1"))
+    api.apply(deployment(namespace, "bad", "example.org/broken:1"))
+
+    def ready(name):
+        return api.get("Deployment", namespace, name)["status"].get("readyReplicas", 0)
+
+    wait_for(lambda: ready("good") == 2, what="two Pods ready")
+    wait_for(lambda: len(api.list("Pod", namespace)) == 4, what="the broken Pods exist")
+    assert ready("bad") == 0
+    api.delete("Deployment", namespace, "good")
+    wait_for(lambda: len(api.list("Pod", namespace)) == 2, what="the Pods of the deleted Deployment gone")
 
 
 def test_git_is_served_over_https(git_server, repository, tmp_path):

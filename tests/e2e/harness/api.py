@@ -1,4 +1,5 @@
 """A small client of the Kubernetes API, for assertions that poll (kubectl costs 0.1 s a call)."""
+import base64
 import http.client
 import json
 import ssl
@@ -44,17 +45,26 @@ def path_of(kind, namespace=None, name=None):
 class Api:
     """Requests as one user. Connections are kept, one a thread."""
 
-    def __init__(self, server, ca_file, token):
+    def __init__(self, server, context, token):
         parsed = urllib.parse.urlparse(server)
-        self.host, self.port = parsed.hostname, parsed.port
-        self.context = ssl.create_default_context(cafile=str(ca_file))
-        self.token = token
+        self.host, self.port = parsed.hostname, parsed.port or 443
+        self.context, self.token = context, token
         self._local = threading.local()
+
+    @classmethod
+    def from_kubeconfig(cls, path):
+        """A kubeconfig as the harness writes it: JSON, CA data, a token."""
+        config = json.loads(path.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
+        return cls(cluster["server"], ssl.create_default_context(cadata=authority), user["token"])
+
+    def new_connection(self):
+        return http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=60)
 
     def _connection(self):
         if getattr(self._local, "connection", None) is None:
-            self._local.connection = http.client.HTTPSConnection(
-                self.host, self.port, context=self.context, timeout=60)
+            self._local.connection = self.new_connection()
         return self._local.connection
 
     def request(self, method, path, body=None, content_type="application/json", headers=None):

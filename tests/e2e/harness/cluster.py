@@ -1,7 +1,7 @@
 """A control plane on loopback: etcd, kube-apiserver and kube-controller-manager, with one token user per process.
 
-Everything it writes is in one folder, and nothing is left when stop() has run and the folder is gone. There is no node: Pods stay
-Pending; the kubelet's part is the tests' to play.
+Everything it writes is in one folder, and nothing is left when stop() has run and the folder is gone. Instead of a node there is
+node.py: Pods become Ready, though nothing runs in them.
 """
 import base64
 import http.client
@@ -9,6 +9,7 @@ import json
 import secrets
 import ssl
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -78,6 +79,8 @@ class Cluster:
                 if attempt == 3:
                     raise
         self._install()
+        if self.with_controller_manager:
+            self._spawn("node", ["--kubeconfig", self.kubeconfig("admin")], sys.executable, paths.HARNESS / "node.py")
         return self
 
     def stop(self):
@@ -145,11 +148,13 @@ class Cluster:
             self._spawn("kube-controller-manager", [
                 f"--kubeconfig={self.kubeconfig('admin')}", f"--secure-port={manager_port}",
                 "--bind-address=127.0.0.1", "--leader-elect=false", f"--cert-dir={pki}",
+                "--controllers=*,-node-lifecycle-controller",
                 f"--service-account-private-key-file={pki / 'sa.key'}",
                 f"--root-ca-file={self.authority.certificate}", "--use-service-account-credentials=false"])
 
-    def _spawn(self, name, flags):
-        process = Process(name, [paths.control_plane(name), *flags], self.folder, daemon=self.daemon)
+    def _spawn(self, name, flags, *program):
+        program = program or [paths.control_plane(name)]
+        process = Process(name, [*program, *flags], self.folder, daemon=self.daemon)
         self.processes.append(process)
         return process.start()
 
@@ -194,7 +199,7 @@ class Cluster:
         return Kubectl(self.kubeconfig("admin"))
 
     def api(self, user="admin"):
-        return Api(self.server, self.authority.certificate, self.tokens[user])
+        return Api.from_kubeconfig(self.kubeconfig(user))
 
     def new_namespace(self, prefix="t"):
         """A namespace that no other test uses."""

@@ -3,7 +3,8 @@ import os
 import shutil
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+HARNESS = Path(__file__).resolve().parent
+ROOT = HARNESS.parents[2]
 
 
 def cache() -> Path:
