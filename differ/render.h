@@ -1,0 +1,74 @@
+/* From a directory of manifests to objects: plain YAML and JSON.
+ *
+ * Two steps. The scan walks names and ids only: which files are read, and the render key, a digest
+ * over the ids of everything that the render depends on. Same key, same result, nothing to do. The
+ * render then reads the files and hands out their objects.
+ *
+ * What counts: *.yaml, *.yml and *.json below the path, in byte order of their full paths, save for
+ * what .sourceignore and its defaults exclude. Symbolic links are followed inside the source's
+ * root; a file reached through one goes by the name it was reached by. */
+#ifndef GITMOOR_DIFFER_RENDER_H
+#define GITMOOR_DIFFER_RENDER_H
+
+#include "common/base/digest.h"
+#include "common/data/json.h"
+#include "differ/source.h"
+
+/* Of one application. A file is bounded by what etcd and the YAML reader take anyway; the sums are
+ * ten times what the largest applications known to us have. */
+#define RENDER_FILE_MAXIMUM ((size_t)8 << 20)   /* bytes of one file */
+#define RENDER_TOTAL_MAXIMUM ((size_t)64 << 20) /* bytes of all files */
+#define RENDER_FILES_MAXIMUM 20000
+#define RENDER_DIRECTORIES_MAXIMUM 10000 /* visited, each time a link leads there again too */
+#define RENDER_DEPTH_MAXIMUM 64          /* of directories */
+#define RENDER_OBJECTS_MAXIMUM 50000
+#define RENDER_ERRORS_MAXIMUM 100 /* reported; then the render stops */
+
+struct render_options {
+    const char *path;     /* within the source; "", "." and "./a/" are understood */
+    const char *revision; /* named in messages, or NULL */
+};
+
+struct render_scan;
+
+/* False only for failures that are not of the files: an object that the database lacks, damage,
+ * an error of the operating system. What is wrong with the tree (no such path, a link that leads
+ * out, …) is kept in the scan, and told by render_plain. */
+bool render_scan(struct source *source, const struct render_options *options,
+                 struct render_scan **ret, struct error *error);
+void render_scan_free(struct render_scan *scan);
+void render_scan_cleanup(struct render_scan **scan);
+#define AUTO_SCAN __attribute__((cleanup(render_scan_cleanup)))
+
+/* The render key; false if the source keeps no ids. */
+bool render_scan_key(const struct render_scan *scan, struct digest *ret);
+
+struct render_sink {
+    /* Takes the object. `line` is where its document starts. */
+    void (*object)(cJSON *object, const char *file, unsigned line, void *context);
+    /* `line` is 0 if none can be named. At most RENDER_ERRORS_MAXIMUM times. */
+    void (*error)(const char *file, unsigned line, const char *message, void *context);
+    void *context;
+};
+
+/* Reads the files of the scan. False as render_scan. */
+bool render_plain(struct source *source, const struct render_scan *scan,
+                  const struct render_sink *sink, struct error *error);
+
+/* The same for a text that is already there, as one file. */
+bool render_text(const char *text, size_t size, const char *file, const struct render_sink *sink);
+
+/* The file that makes a directory something else than plain manifests (kustomization.yaml,
+ * Chart.yaml, …), among its entries; NULL if none does. `ret_builder` names what builds it. */
+const char *render_find_builder(const struct source_entry *entries, size_t count,
+                                const char **ret_builder);
+
+/* ---- Between the two steps ---- */
+struct render_item {
+    const char *file;    /* as it is named to people */
+    const char *path;    /* resolved, in the source */
+    const char *problem; /* instead of a file to read: what is wrong with it */
+};
+const struct render_item *render_scan_items(const struct render_scan *scan, size_t *ret_count);
+
+#endif
