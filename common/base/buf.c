@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,7 +101,7 @@ bool buf_append_hex(struct buf *buf, const void *data, size_t size)
 {
     static const char digits[] = "0123456789abcdef";
     const unsigned char *bytes = data;
-    if (!reserve(buf, size * 2)) {
+    if (!reserve(buf, size > SIZE_MAX / 2 ? SIZE_MAX : size * 2)) {
         return false;
     }
     for (size_t i = 0; i < size; i++) {
@@ -113,8 +114,8 @@ bool buf_append_hex(struct buf *buf, const void *data, size_t size)
 
 static bool is_unreserved(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 bool buf_append_percent(struct buf *buf, const char *text)
