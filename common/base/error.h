@@ -6,8 +6,8 @@
 #ifndef GITMOOR_BASE_ERROR_H
 #define GITMOOR_BASE_ERROR_H
 
-#include <stdbool.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 enum error_code {
     ERROR_NONE = 0,

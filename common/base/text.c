@@ -41,8 +41,7 @@ static const struct duration_unit {
     double milliseconds;
 } duration_units[] = {
     /* longest names first, so that "ms" is not read as "m" */
-    {"ms", 1},      {"us", 1e-3},   {"µs", 1e-3},   {"ns", 1e-6},
-    {"h", 3600000}, {"m", 60000},   {"s", 1000},
+    {"ms", 1}, {"us", 1e-3}, {"µs", 1e-3}, {"ns", 1e-6}, {"h", 3600000}, {"m", 60000}, {"s", 1000},
 };
 
 bool text_parse_duration(const char *text, int64_t *ret_milliseconds)

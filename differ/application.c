@@ -1,0 +1,335 @@
+#include "differ/application.h"
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/run/log.h"
+#include "differ/repository.h"
+
+#include <event2/event.h>
+#include <string.h>
+
+#define APPROVED_REVISION_ANNOTATION "gitmoor.io/approved-revision"
+
+/* ---- The queue ---- */
+
+void application_wake(struct application *application)
+{
+    struct differ *differ = application->differ;
+    if (application->queued) {
+        return;
+    }
+    application->queued = true;
+    application->queue_next = NULL;
+    if (differ->queue_last) {
+        differ->queue_last->queue_next = application;
+    } else {
+        differ->queue_first = application;
+    }
+    differ->queue_last = application;
+    event_active(differ->queue_event, EV_TIMEOUT, 0);
+}
+
+static void leave_queue(struct application *application)
+{
+    struct differ *differ = application->differ;
+    struct application *before = NULL;
+    for (struct application *item = differ->queue_first; item; item = item->queue_next) {
+        if (item == application) {
+            *(before ? &before->queue_next : &differ->queue_first) = item->queue_next;
+            if (differ->queue_last == item) {
+                differ->queue_last = before;
+            }
+            break;
+        }
+        before = item;
+    }
+    application->queued = false;
+}
+
+void application_wake_all(struct differ *differ)
+{
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        application_wake(slot->value);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    application_wake(context);
+}
+
+void application_wake_after(struct application *application, int64_t milliseconds)
+{
+    if (milliseconds < 0) {
+        milliseconds = 0;
+    }
+    struct timeval due;
+    if (evtimer_pending(application->timer, &due)) {
+        struct timeval now;
+        event_base_gettimeofday_cached(application->differ->loop, &now);
+        int64_t left = (due.tv_sec - now.tv_sec) * 1000 + (due.tv_usec - now.tv_usec) / 1000;
+        if (left <= milliseconds) {
+            return; /* it wakes sooner than that, and then asks again */
+        }
+    }
+    struct timeval after = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+    evtimer_add(application->timer, &after);
+}
+
+/* ---- The spec ---- */
+
+static void spec_release(struct application_spec *spec)
+{
+    free(spec->repository);
+    free(spec->path);
+    free(spec->target_namespace);
+    *spec = (struct application_spec){0};
+}
+
+/* "a//b/./c/" and "a/b/c" are one directory. */
+static char *clean_path(const char *path)
+{
+    AUTO_BUF struct buf out;
+    buf_init(&out, 4096);
+    while (path && *path) {
+        size_t size = strcspn(path, "/");
+        if (size > 0 && !(size == 1 && *path == '.')) {
+            if (out.size > 0) {
+                buf_append_char(&out, '/');
+            }
+            buf_append(&out, path, size);
+        }
+        path += size;
+        path += strspn(path, "/");
+    }
+    return mem_string(out.size > 0 ? out.data : ".");
+}
+
+static int64_t duration(const cJSON *object, const char *name, int64_t otherwise)
+{
+    int64_t milliseconds;
+    return text_parse_duration(json_string(object, name), &milliseconds) ? milliseconds : otherwise;
+}
+
+static void spec_read(const cJSON *object, struct application_spec *ret)
+{
+    const cJSON *spec = json_object(object, "spec");
+    const cJSON *health = json_object(spec, "health");
+    const char *target = json_string(spec, "targetNamespace");
+    *ret = (struct application_spec){
+        .repository = mem_string(text_or_empty(json_string_path(spec, "source.repository"))),
+        .path = clean_path(json_string_path(spec, "source.path")),
+        .target_namespace = mem_string(target),
+        .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
+        .prune = json_bool(spec, "prune", true),
+        .self_heal = json_bool(spec, "selfHeal", true),
+        .suspend = json_bool(spec, "suspend", false),
+        .health_wait = json_bool(health, "wait", true),
+        .health_timeout = duration(health, "timeout", 300000),
+    };
+}
+
+static bool same_source(const struct application_spec *left, const struct application_spec *right)
+{
+    return text_equal(left->repository, right->repository) && text_equal(left->path, right->path);
+}
+
+static bool same_rendering(const struct application_spec *left,
+                           const struct application_spec *right)
+{
+    return same_source(left, right) && text_equal(left->target_namespace, right->target_namespace);
+}
+
+/* ---- Life ---- */
+
+static void release_claims(struct application *application, const struct desired_set *kept)
+{
+    struct map *claims = &application->differ->claims;
+    for (size_t i = 0; application->desired && i < application->desired->count; i++) {
+        const char *key = application->desired->objects[i].key;
+        if (map_get(claims, key) == application && !desired_find(kept, key)) {
+            map_remove(claims, key);
+        }
+    }
+}
+
+static struct application *application_new(struct differ *differ, const char *key,
+                                           const char *namespace_, const char *name)
+{
+    struct application *application = NEW(struct application);
+    application->differ = differ;
+    application->key = mem_string(key);
+    application->namespace_ = mem_string(namespace_);
+    application->name = mem_string(name);
+    object_label_value(namespace_, name, application->label);
+    problems_init(&application->problems);
+    problems_init(&application->render_problems);
+    application->status = json_new_object();
+    application->timer = evtimer_new(differ->loop, on_timer, application);
+    application->needs_render = true;
+    map_set(&differ->applications, key, application);
+    map_set(&differ->by_label, application->label, application);
+    return application;
+}
+
+void application_free(struct application *application)
+{
+    struct differ *differ = application->differ;
+    reconcile_abandon(application);
+    kube_call_cancel(application->status_call);
+    if (application->queued) {
+        leave_queue(application);
+    }
+    release_claims(application, NULL);
+    map_remove(&differ->applications, application->key);
+    if (map_get(&differ->by_label, application->label) == application) {
+        map_remove(&differ->by_label, application->label);
+    }
+    event_free(application->timer);
+    desired_free(application->desired);
+    problems_release(&application->problems);
+    problems_release(&application->render_problems);
+    spec_release(&application->spec);
+    json_free(application->status);
+    free(application->key);
+    free(application->namespace_);
+    free(application->name);
+    free(application->uid);
+    free(application->reconcile_requested);
+    free(application->approved_revision);
+    free(application->render_key);
+    free(application->revision);
+    free(application->outcome_message);
+    free(application->health_message);
+    free(application->fight);
+    free(application);
+}
+
+static void replace_string(char **field, const char *value)
+{
+    free(*field);
+    *field = mem_string(value);
+}
+
+/* A request by annotation: whatever held it back is tried again at once. */
+static void take_annotations(struct application *application, const cJSON *object)
+{
+    const cJSON *annotations = json_get_path(object, "metadata.annotations");
+    const char *requested = json_string(annotations, GITMOOR_RECONCILE_ANNOTATION);
+    const char *approved = json_string(annotations, APPROVED_REVISION_ANNOTATION);
+    if (!text_equal(application->reconcile_requested, requested)) {
+        replace_string(&application->reconcile_requested, requested);
+        application->settled = false;
+        application->retry_at = 0;
+        application->needs_render |= application->render_problems.total > 0;
+    }
+    if (!text_equal(application->approved_revision, approved)) {
+        replace_string(&application->approved_revision, approved);
+        application->settled = false;
+        application->retry_at = 0;
+    }
+}
+
+static void take_spec(struct application *application, const cJSON *object)
+{
+    struct application_spec spec;
+    spec_read(object, &spec);
+    int64_t generation = json_int(json_object(object, "metadata"), "generation", 0);
+    if (!same_rendering(&application->spec, &spec)) {
+        application->needs_render = true;
+        application->rendered = false;
+    }
+    if (generation != application->generation) {
+        application->settled = false;
+        application->retry_at = 0;
+        application->failures = 0;
+    }
+    application->generation = generation;
+    spec_release(&application->spec);
+    application->spec = spec;
+}
+
+/* What a predecessor wrote: our conditions keep their transition times, and the kinds it applied
+ * are looked at for what is to be pruned. */
+static void adopt_status(struct application *application, const cJSON *object)
+{
+    const cJSON *status = json_object(object, "status");
+    if (status) {
+        json_free(application->status);
+        application->status = json_copy(status);
+    }
+}
+
+void application_changed(struct differ *differ, const char *namespace_, const char *name,
+                         const cJSON *now)
+{
+    AUTO_FREE char *key = mem_format("%s/%s", namespace_, name);
+    const char *uid = json_string_path(now, "metadata.uid");
+    struct application *application = map_get(&differ->applications, key);
+    if (application && (!now || !text_equal(application->uid, uid))) {
+        log_info("application is gone", "application", key);
+        application_free(application);
+        application = NULL;
+        application_wake_all(differ); /* what it claimed is free */
+    }
+    if (!now) {
+        return;
+    }
+    if (!application) {
+        application = application_new(differ, key, namespace_, name);
+        application->uid = mem_string(uid);
+        adopt_status(application, now);
+    }
+    take_spec(application, now);
+    take_annotations(application, now);
+    application_wake(application);
+}
+
+void application_set_desired(struct application *application, struct desired_set *desired,
+                             const char *render_key, const char *revision)
+{
+    if (desired) {
+        release_claims(application, desired);
+        desired_free(application->desired);
+        application->desired = desired;
+        replace_string(&application->revision, revision);
+        application->fresh = true;
+        application->changed = application->pruned = 0;
+    }
+    replace_string(&application->render_key, render_key);
+    application->settled = false;
+    application->health_timed_out = false;
+    application->failures = 0;
+    application->retry_at = 0;
+    json_set(application->status, "lastAttemptedRevision", json_new_string(revision));
+    application_wake(application);
+}
+
+/* ---- Work ---- */
+
+static struct repository *repository_of(struct application *application)
+{
+    AUTO_FREE char *key =
+        mem_format("%s/%s", application->namespace_, application->spec.repository);
+    return repository_get(application->differ, key);
+}
+
+void application_work(struct application *application)
+{
+    struct repository *repository = repository_of(application);
+    bool retry_unknown = application->unknown_kind && clock_monotonic_ms() >= application->retry_at;
+    if (retry_unknown) {
+        application->needs_render = true;
+        application->unknown_kind = false;
+    }
+    if (application->needs_render && !repository_is_backing_off(repository)) {
+        repository_step(repository);
+    }
+    reconcile_step(application);
+    health_step(application);
+    status_step(application);
+}

@@ -1,0 +1,146 @@
+/* One Application: what it asks for, what Git declares for it, what is under way. */
+#ifndef GITMOOR_DIFFER_APPLICATION_H
+#define GITMOOR_DIFFER_APPLICATION_H
+
+#include "differ/desired.h"
+#include "differ/differ.h"
+#include "differ/plan.h"
+
+struct application_spec {
+    char *repository;       /* name, in the Application's namespace */
+    char *path;             /* "." for the whole repository */
+    char *target_namespace; /* or NULL */
+    bool preflight, prune, self_heal, suspend, health_wait;
+    int64_t health_timeout; /* ms */
+};
+
+/* One operation of the plan under way: enough to understand its result, whatever has become of the
+ * desired set meanwhile. */
+struct plan_item {
+    struct object_ref ref;
+    const char *key;
+    struct kube_resource resource;
+    struct digest digest; /* of the text that was sent; zero for a deletion */
+    const char *uid;      /* of what is deleted; NULL for an apply */
+    const char *file;
+    unsigned line;
+    bool heals; /* it repairs drift */
+    bool failed;
+};
+
+/* A plan at the applier, or on its way there. */
+struct plan_under_way {
+    struct arena arena;
+    char *id;
+    struct plan_item *items;
+    size_t count;
+    struct digest blob; /* pinned in the bus's store; zero if the text fits a hint */
+    size_t blob_size;
+    char *text;    /* of a small plan; NULL otherwise */
+    uint64_t hint; /* to unsend */
+    bool heal;
+    bool cancelled;
+    char *revision;
+    int64_t started; /* monotonic ms */
+};
+
+/* What a result adds to the Application's history. */
+struct application_counts {
+    size_t desired, in_sync, drifted, unhealthy;
+};
+
+enum application_outcome {
+    OUTCOME_NONE,    /* nothing has been tried yet */
+    OUTCOME_WAITING, /* for its repository, or a watch */
+    OUTCOME_INVALID, /* it does not render, or the preflight refused it */
+    OUTCOME_FAILED,  /* a write failed */
+    OUTCOME_HELD,    /* it would delete everything, and nobody has confirmed that */
+    OUTCOME_APPLIED, /* the cluster is what Git declares */
+};
+
+struct application {
+    struct differ *differ;
+    char *key; /* "namespace/name" */
+    char *namespace_, *name, *uid;
+    char label[OBJECT_LABEL_VALUE_SIZE];
+    int64_t generation;
+    struct application_spec spec;
+    char *reconcile_requested; /* value of the annotation, or NULL */
+    char *approved_revision;   /* value of the annotation, or NULL */
+
+    bool needs_render; /* the next worker run renders it even if its files did not change */
+    bool rendered;     /* once since start, or known that it cannot be */
+    char *render_key;  /* of `desired`; NULL if there is none */
+    char *revision;    /* of `desired` */
+    struct desired_set *desired;
+    struct problems
+        render_problems; /* of the newest revision; then `desired` must not be applied */
+    bool unknown_kind;   /* among them: worth another try with newer discovery */
+
+    struct plan_under_way *plan; /* or NULL */
+    bool saving;                 /* kinds and namespaces are being written before the plan */
+    struct problems problems;    /* of the last plan */
+    enum application_outcome outcome;
+    char *outcome_message;  /* or NULL */
+    bool settled;           /* nothing was left to do for `desired` */
+    bool fresh;             /* a revision was applied whose history entry is not written yet */
+    size_t changed, pruned; /* by the plans of that revision */
+    unsigned failures;      /* in a row, for the backoff */
+    int64_t retry_at;       /* monotonic ms; 0: at once */
+
+    int64_t health_deadline; /* monotonic ms; 0: not waiting */
+    bool health_timed_out;
+    enum health_status health;
+    char *health_message;
+    struct application_counts counts;
+    char *fight; /* object that another writer keeps changing, or NULL */
+
+    cJSON *status; /* as we wrote or read it last; never NULL */
+    struct kube_call *status_call;
+    bool status_dirty;
+    int64_t busy_since; /* monotonic ms; 0: idle. Told only when it lasts */
+
+    struct event *timer; /* wakes it for retry, deadline, or to tell that it is busy */
+    struct application *queue_next;
+    bool queued;
+};
+
+/* Called for each change of an Application object; `now` NULL: it is gone. */
+void application_changed(struct differ *differ, const char *namespace_, const char *name,
+                         const cJSON *now);
+void application_free(struct application *application);
+
+/* Puts it into the queue of those that application_work is called for, in this turn of the loop. */
+void application_wake(struct application *application);
+void application_wake_all(struct differ *differ);
+/* At the latest after so many milliseconds. */
+void application_wake_after(struct application *application, int64_t milliseconds);
+
+/* Looks at everything and does what is due. */
+void application_work(struct application *application);
+
+/* Takes a newly rendered set (NULL if it has problems) of a revision. */
+void application_set_desired(struct application *application, struct desired_set *desired,
+                             const char *render_key, const char *revision);
+
+/* ---- reconcile.c ---- */
+void reconcile_step(struct application *application);
+/* A result of the applier. False: it is of a plan that we do not know. */
+bool reconcile_result(struct application *application, const char *text, size_t size);
+/* The applier has restarted: sends the plan under way again. */
+void reconcile_resend(struct application *application);
+void reconcile_abandon(struct application *application);
+
+/* ---- health.c ---- */
+void health_step(struct application *application);
+
+/* ---- status.c ---- */
+void status_step(struct application *application);
+/* Records an Event about the Application. */
+void status_event(struct application *application, const char *type, const char *reason,
+                  const char *action, const char *note);
+/* Whether status lists these kinds and namespaces already; if not, writes them (and wakes the
+ * application when that is done) and returns false. */
+bool status_save_inventory(struct application *application);
+
+#endif

@@ -1,0 +1,258 @@
+#include "differ/desired.h"
+
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "differ/normalise.h"
+
+#include <string.h>
+
+struct build {
+    const struct desired_options *options;
+    struct desired_set *set;
+    struct problems *problems;
+    struct map defined; /* "group/Kind" → struct kube_resource * in the arena */
+    bool unknown_kind;
+};
+
+struct desired_object *desired_find(const struct desired_set *set, const char *key)
+{
+    return set ? map_get(&set->by_key, key) : NULL;
+}
+
+void desired_free(struct desired_set *set)
+{
+    if (set) {
+        map_release(&set->by_key, NULL);
+        arena_release(&set->arena);
+        free(set->objects);
+        free(set);
+    }
+}
+
+/* Notes the kinds that a CustomResourceDefinition among the inputs brings. */
+static void note_definition(struct build *build, const cJSON *object)
+{
+    const cJSON *spec = json_object(object, "spec");
+    const char *group = json_string(spec, "group");
+    const char *kind = json_string_path(spec, "names.kind");
+    const char *plural = json_string_path(spec, "names.plural");
+    if (!group || !kind || !plural) {
+        return; /* the server says what is wrong with it */
+    }
+    struct arena *arena = &build->set->arena;
+    struct kube_resource *resource = arena_new(arena, sizeof *resource);
+    *resource = (struct kube_resource){
+        .group = arena_string(arena, group),
+        .kind = arena_string(arena, kind),
+        .plural = arena_string(arena, plural),
+        .namespaced = text_equal(json_string(spec, "scope"), "Namespaced"),
+        .watchable = true,
+    };
+    map_set(&build->defined, arena_format(arena, "%s/%s", group, kind), resource);
+}
+
+/* Finds under which path the object is written. */
+static bool find_resource(struct build *build, const struct object_ref *ref,
+                          struct kube_resource *ret)
+{
+    const struct kube_resource *served =
+        kube_discovery_find(build->options->discovery, ref->group, ref->version, ref->kind);
+    struct arena *arena = &build->set->arena;
+    if (!served) {
+        AUTO_FREE char *name = mem_format("%s/%s", ref->group, ref->kind);
+        served = map_get(&build->defined, name);
+    }
+    if (!served) {
+        return false;
+    }
+    *ret = (struct kube_resource){
+        .group = ref->group,
+        .version = ref->version,
+        .kind = ref->kind,
+        .plural = arena_string(arena, served->plural),
+        .namespaced = served->namespaced,
+        .watchable = served->watchable,
+    };
+    return true;
+}
+
+static void place_in_namespace(const struct desired_options *options, bool namespaced,
+                               cJSON *metadata)
+{
+    const char *given = json_string(metadata, "namespace");
+    if (!namespaced) {
+        json_remove(metadata, "namespace");
+    } else if (options->target_namespace) {
+        json_set(metadata, "namespace", json_new_string(options->target_namespace));
+    } else if (text_is_empty(given)) {
+        json_set(metadata, "namespace", json_new_string(options->namespace_));
+    }
+}
+
+static bool put_label(struct build *build, const struct desired_input *input, const char *described,
+                      cJSON *metadata)
+{
+    char value[OBJECT_LABEL_VALUE_SIZE];
+    object_label_value(build->options->namespace_, build->options->application, value);
+    cJSON *labels = json_ensure_object(metadata, "labels");
+    const char *given = json_string(labels, GITMOOR_LABEL);
+    if (given && !text_equal(given, value)) {
+        problems_add(build->problems, described, input->file, input->line,
+                     "the label " GITMOOR_LABEL " is Gitmoor's own and may not be set in Git: "
+                     "remove it");
+        return false;
+    }
+    json_set(labels, GITMOOR_LABEL, json_new_string(value));
+    return true;
+}
+
+/* Completes one object from its normalised tree; false if something is wrong with it. */
+static bool complete_object(struct build *build, const struct desired_input *input, cJSON *tree,
+                            struct desired_object *object)
+{
+    struct arena *arena = &build->set->arena;
+    struct error error;
+    if (!object_ref_from_json(tree, arena, &object->ref, &error)) {
+        problems_add(build->problems, "", input->file, input->line, "%s", error.message);
+        return false;
+    }
+    const char *described = object_ref_describe(&object->ref, arena);
+    if (text_is_empty(object->ref.name)) {
+        problems_add(build->problems, described, input->file, input->line,
+                     "metadata.generateName makes a new object each time: give metadata.name");
+        return false;
+    }
+    if (!find_resource(build, &object->ref, &object->resource)) {
+        build->unknown_kind = true;
+        problems_add(build->problems, described, input->file, input->line,
+                     "the cluster serves no kind %s in %s: install its CustomResourceDefinition, "
+                     "or correct apiVersion and kind",
+                     object->ref.kind, object_ref_api_version(&object->ref, arena));
+        return false;
+    }
+    cJSON *metadata = json_object(tree, "metadata");
+    place_in_namespace(build->options, object->resource.namespaced, metadata);
+    if (!put_label(build, input, described, metadata)) {
+        return false;
+    }
+
+    AUTO_BUF struct buf text;
+    buf_init(&text, json_default_limits.bytes);
+    if (!json_write(tree, &text)) {
+        problems_add(build->problems, described, input->file, input->line,
+                     "the object is too large");
+        return false;
+    }
+    object->text = arena_string_n(arena, text.data, text.size);
+    object->size = text.size;
+    digest_of(text.data, text.size, &object->digest);
+    /* The reference again, now with its namespace, and in memory of the set. */
+    const char *namespace_ = json_string(metadata, "namespace");
+    object->ref = (struct object_ref){
+        .group = object->ref.group,
+        .version = object->ref.version,
+        .kind = arena_string(arena, object->ref.kind),
+        .namespace_ = arena_string(arena, text_or_empty(namespace_)),
+        .name = arena_string(arena, object->ref.name),
+    };
+    object->resource.kind = object->ref.kind;
+    object->key = object_ref_key(&object->ref, arena);
+    object->file = arena_string(arena, input->file);
+    object->line = input->line;
+    return true;
+}
+
+static bool parse_input(struct build *build, const struct desired_input *input, cJSON **ret)
+{
+    struct error error;
+    if (!json_parse(input->text, input->size, NULL, ret, &error)) {
+        problems_add(build->problems, "", input->file, input->line, "%s", error.message);
+        return false;
+    }
+    return true;
+}
+
+static bool is_definition(const cJSON *tree)
+{
+    return text_equal(json_string(tree, "kind"), "CustomResourceDefinition") &&
+           text_has_prefix(json_string(tree, "apiVersion"), "apiextensions.k8s.io/");
+}
+
+static int compare_objects(const void *left, const void *right)
+{
+    const struct desired_object *a = left, *b = right;
+    return order_compare(&a->ref, &b->ref);
+}
+
+/* Carries over what is known of an object whose text did not change. */
+static void inherit(const struct desired_set *before, struct desired_object *object)
+{
+    const struct desired_object *known = desired_find(before, object->key);
+    if (!known) {
+        return;
+    }
+    if (digest_equal(&known->digest, &object->digest)) {
+        object->synced = known->synced;
+    }
+    object->heal_window_start = known->heal_window_start;
+    object->heals = known->heals;
+    object->heal_not_before = known->heal_not_before;
+}
+
+/* Sorts, finds objects that are declared twice, and fills the index. */
+static void index_set(struct build *build)
+{
+    struct desired_set *set = build->set;
+    qsort(set->objects, set->count, sizeof *set->objects, compare_objects);
+    for (size_t i = 0; i < set->count; i++) {
+        struct desired_object *object = &set->objects[i];
+        const struct desired_object *twin = map_get(&set->by_key, object->key);
+        if (twin) {
+            problems_add(build->problems, object_ref_describe(&object->ref, &set->arena),
+                         object->file, object->line, "declared twice, also at %s:%u: remove one",
+                         twin->file, twin->line);
+            continue;
+        }
+        map_set(&set->by_key, object->key, object);
+        inherit(build->options->before, object);
+    }
+}
+
+struct desired_set *desired_build(const struct desired_options *options,
+                                  const struct desired_input *inputs, size_t count,
+                                  struct problems *problems, bool *ret_unknown_kind)
+{
+    struct build build = {.options = options, .set = NEW(struct desired_set), .problems = problems};
+    arena_init(&build.set->arena);
+    map_init(&build.set->by_key);
+    map_init(&build.defined);
+    build.set->objects = mem_new(count, sizeof *build.set->objects);
+
+    /* Two passes, one tree at a time: a custom resource may stand before its definition. */
+    for (size_t i = 0; i < count; i++) {
+        if (!memmem(inputs[i].text, inputs[i].size, "CustomResourceDefinition",
+                    strlen("CustomResourceDefinition"))) {
+            continue;
+        }
+        AUTO_JSON cJSON *tree = NULL;
+        if (json_parse(inputs[i].text, inputs[i].size, NULL, &tree, NULL) && is_definition(tree)) {
+            note_definition(&build, tree);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        AUTO_JSON cJSON *tree = NULL;
+        if (!parse_input(&build, &inputs[i], &tree)) {
+            continue;
+        }
+        normalise_object(tree);
+        struct desired_object *object = &build.set->objects[build.set->count];
+        *object = (struct desired_object){0};
+        if (complete_object(&build, &inputs[i], tree, object)) {
+            build.set->count++;
+        }
+    }
+    index_set(&build);
+    map_release(&build.defined, NULL);
+    *ret_unknown_kind = build.unknown_kind;
+    return build.set;
+}

@@ -1,0 +1,70 @@
+/* What Git declares for one application: its rendered objects, normalised, ready to be sent.
+ *
+ * Objects are kept as canonical JSON text (a tree would take eight times the memory) with a digest,
+ * so that an object whose content did not change from one revision to the next is recognised. */
+#ifndef GITMOOR_DIFFER_DESIRED_H
+#define GITMOOR_DIFFER_DESIRED_H
+
+#include "common/base/arena.h"
+#include "common/base/digest.h"
+#include "common/base/map.h"
+#include "common/data/object.h"
+#include "common/kube/resource.h"
+#include "differ/order.h"
+#include "differ/problem.h"
+
+struct desired_object {
+    struct object_ref ref;         /* strings in the set's arena, as all below */
+    const char *key;               /* object_ref_key */
+    struct kube_resource resource; /* under which path it is written */
+    const char *text;              /* canonical JSON, with our label, as it is sent */
+    size_t size;
+    struct digest digest; /* of the text */
+    const char *file;
+    unsigned line;
+
+    /* What the server made of exactly this text: the fingerprint of the live object after it was
+     * applied, or found to be so. Zero: not known yet. Live fingerprint equal: in sync. */
+    struct digest synced;
+
+    /* Repairs of drift, to notice a fight (drift.c). */
+    int64_t heal_window_start; /* monotonic ms */
+    unsigned heals;            /* since then */
+    int64_t heal_not_before;   /* monotonic ms; backing off until then */
+};
+
+struct desired_set {
+    struct arena arena;
+    struct desired_object *objects; /* sorted by order_compare */
+    size_t count;
+    struct map by_key; /* key → struct desired_object * */
+};
+
+/* What of an Application shapes its objects. */
+struct desired_options {
+    const char *namespace_; /* of the Application: where objects go that name none */
+    const char *application;
+    const char *target_namespace; /* or NULL */
+    const struct kube_discovery *discovery;
+    const struct desired_set *before; /* the set of the revision before, or NULL */
+};
+
+/* One rendered object as the worker hands it over. */
+struct desired_input {
+    const char *text;
+    size_t size;
+    const char *file;
+    unsigned line;
+};
+
+/* Builds the set of the inputs. What is wrong goes to `problems`, object by object; the set is then
+ * not complete and must not be applied. `ret_unknown_kind` tells whether a kind was not served: it
+ * may be after discovery is read anew. The caller frees the set. */
+struct desired_set *desired_build(const struct desired_options *options,
+                                  const struct desired_input *inputs, size_t count,
+                                  struct problems *problems, bool *ret_unknown_kind);
+void desired_free(struct desired_set *set); /* NULL is fine */
+
+struct desired_object *desired_find(const struct desired_set *set, const char *key);
+
+#endif

@@ -1,0 +1,522 @@
+#include "differ/differ.h"
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/run/log.h"
+#include "common/run/metrics.h"
+#include "differ/application.h"
+#include "differ/drift.h"
+#include "differ/repository.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DISCOVERY_INTERVAL_MS 2000
+#define START_PATIENCE_MS 10000 /* for repositories whose content does not come */
+
+static struct metric objects_gauge = {
+    .name = "gitmoor_differ_managed_objects",
+    .help = "Live objects that carry our label.",
+    .type = METRIC_GAUGE,
+};
+static struct metric kinds_gauge = {
+    .name = "gitmoor_differ_watched_kinds",
+    .help = "Kinds that are watched.",
+    .type = METRIC_GAUGE,
+};
+static struct metric events_gauge = {
+    .name = "gitmoor_differ_watch_events_total",
+    .help = "Events seen on the watches of managed objects.",
+    .type = METRIC_COUNTER,
+};
+static struct metric applications_gauge = {
+    .name = "gitmoor_differ_applications",
+    .help = "Applications, by outcome: applied, failed (invalid, held) or pending.",
+    .type = METRIC_GAUGE,
+    .label = "state",
+};
+static struct metric refusals = {
+    .name = "gitmoor_differ_admission_reports_total",
+    .help = "Reports of admission, by kind: refused or bypassed.",
+    .type = METRIC_COUNTER,
+    .label = "kind",
+};
+
+/* ---- Discovery ---- */
+
+static void visit_unknown(struct differ *differ)
+{
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        struct application *application = slot->value;
+        if (application->unknown_kind) {
+            application->unknown_kind = false;
+            application->needs_render = true;
+        }
+    }
+}
+
+static void on_discovery(struct kube_discovery *discovery, const struct error *error, void *context)
+{
+    struct differ *differ = context;
+    differ->discovery_loading = false;
+    differ->discovery_loaded_at = clock_monotonic_ms();
+    if (!discovery) {
+        log_warn("the kinds of the cluster cannot be read", "error", error->message);
+        differ_reload_discovery(differ);
+        return;
+    }
+    kube_discovery_free(differ->discovery);
+    differ->discovery = discovery;
+    process_set_ready(differ->process, "discovery", true);
+    visit_unknown(differ);
+    for (struct map_slot *slot = map_first(&differ->repositories); slot;
+         slot = map_next(&differ->repositories, slot)) {
+        repository_step(slot->value);
+    }
+    application_wake_all(differ);
+}
+
+static void load_discovery(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct differ *differ = context;
+    kube_discovery_load(differ->client, on_discovery, differ);
+}
+
+void differ_reload_discovery(struct differ *differ)
+{
+    if (differ->discovery_loading) {
+        return;
+    }
+    differ->discovery_loading = true;
+    int64_t wait = differ->discovery_loaded_at == 0
+                       ? 0
+                       : differ->discovery_loaded_at + DISCOVERY_INTERVAL_MS - clock_monotonic_ms();
+    wait = wait > 0 ? wait : 0;
+    struct timeval after = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
+    event_base_once(differ->loop, -1, EV_TIMEOUT, load_discovery, differ, &after);
+}
+
+/* ---- Start ---- */
+
+static bool is_waited_for(const struct differ *differ, const struct application *application)
+{
+    AUTO_FREE char *key =
+        mem_format("%s/%s", application->namespace_, application->spec.repository);
+    const struct repository *repository = map_get(&differ->repositories, key);
+    bool hopeless = repository && repository->trouble;
+    const cJSON *object = kube_store_get(differ->repository_objects, application->namespace_,
+                                         application->spec.repository);
+    /* A repository without a revision in its status has never been fetched. */
+    return !application->rendered && !hopeless && object &&
+           json_string_path(object, "status.revision");
+}
+
+static void start(struct differ *differ)
+{
+    differ->started = true;
+    event_del(differ->start_timer);
+    process_set_ready(differ->process, "applications", true);
+    application_wake_all(differ);
+    malloc_trim(0); /* rendering everything once has left holes */
+}
+
+void differ_check_started(struct differ *differ)
+{
+    if (differ->started || !kube_store_is_synced(differ->repository_objects) ||
+        !kube_store_is_synced(differ->application_objects) || !differ->discovery) {
+        return;
+    }
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        if (is_waited_for(differ, slot->value)) {
+            return;
+        }
+    }
+    start(differ);
+}
+
+static void on_start_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct differ *differ = context;
+    bool synced = kube_store_is_synced(differ->repository_objects) &&
+                  kube_store_is_synced(differ->application_objects) && differ->discovery;
+    if (synced && !differ->started) {
+        log_warn("some repositories do not come: starting without them");
+        start(differ);
+        return;
+    }
+    struct timeval again = {.tv_sec = 1};
+    evtimer_add(differ->start_timer, &again);
+}
+
+/* ---- The queue ---- */
+
+static void on_queue(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct differ *differ = context;
+    /* Those that are woken meanwhile come in the next turn. */
+    struct application *stop = differ->queue_last;
+    while (differ->queue_first) {
+        struct application *application = differ->queue_first;
+        bool last = application == stop;
+        differ->queue_first = application->queue_next;
+        if (!differ->queue_first) {
+            differ->queue_last = NULL;
+        }
+        application->queued = false;
+        application_work(application);
+        if (last) {
+            break;
+        }
+    }
+    differ_check_started(differ);
+}
+
+/* ---- What the stores and watches tell ---- */
+
+static void on_application(const char *namespace_, const char *name, const cJSON *now,
+                           const cJSON *before, void *context)
+{
+    (void)before;
+    application_changed(context, namespace_, name, now);
+}
+
+static void on_repository(const char *namespace_, const char *name, const cJSON *now,
+                          const cJSON *before, void *context)
+{
+    (void)now;
+    (void)before;
+    struct differ *differ = context;
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        struct application *application = slot->value;
+        if (application->outcome == OUTCOME_NONE &&
+            text_equal(application->namespace_, namespace_) &&
+            text_equal(application->spec.repository, name)) {
+            application_wake(application); /* its message names the repository's state */
+        }
+    }
+}
+
+static void on_synced(void *context)
+{
+    differ_check_started(context);
+}
+
+static void on_trouble(const struct error *error, void *context)
+{
+    (void)context;
+    if (error) {
+        log_warn("our own objects cannot be watched", "error", error->message);
+    }
+}
+
+static void on_live(struct live_object *live, const char *label, const cJSON *object, void *context)
+{
+    struct differ *differ = context;
+    struct application *owner = map_get(&differ->claims, live->key);
+    struct desired_object *desired = owner ? desired_find(owner->desired, live->key) : NULL;
+    if (desired && object && digest_is_zero(&desired->synced) && text_equal(label, owner->label) &&
+        drift_matches_text(desired, object)) {
+        desired->synced = live->fingerprint;
+    }
+    struct application *labelled = map_get(&differ->by_label, label);
+    if (owner) {
+        application_wake(owner);
+    }
+    if (labelled && labelled != owner) {
+        application_wake(labelled);
+    }
+}
+
+static void on_kind(struct live_kind *kind, void *context)
+{
+    if (kind->trouble) {
+        log_warn("a kind cannot be watched", "kind", kind->name, "error", kind->trouble);
+        differ_reload_discovery(context);
+    }
+    application_wake_all(context);
+}
+
+/* ---- The bus ---- */
+
+static void take_report(struct differ *differ, const char *kind, const cJSON *body)
+{
+    const char *label = text_or_empty(json_string(body, "application"));
+    struct application *application = map_get(&differ->by_label, label);
+    bool refused = text_equal(kind, "refused");
+    metric_add(&refusals, kind, 1);
+    if (!application) {
+        return;
+    }
+    AUTO_BUF struct buf fields;
+    buf_init(&fields, 1024);
+    for (const cJSON *item = json_first(json_array(body, "fields")); item; item = item->next) {
+        if (cJSON_IsString(item)) {
+            buf_append_format(&fields, "%s%s", fields.size ? ", " : "", item->valuestring);
+        }
+    }
+    AUTO_FREE char *note = mem_format(
+        "%s of %s by %s %s%s%s", text_or_empty(json_string(body, "operation")),
+        text_or_empty(json_string(body, "object")), text_or_empty(json_string(body, "user")),
+        refused ? "was refused" : "was let through", fields.size ? ": " : "", fields.data);
+    status_event(application, "Warning", refused ? "EditRefused" : "EditBypassed", "Admission",
+                 note);
+}
+
+/* A result stands in the hint or is a blob of the applier. */
+struct result_fetch {
+    struct differ *differ;
+    char *id;
+};
+
+static struct application *application_of_plan(struct differ *differ, const char *id)
+{
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        struct application *application = slot->value;
+        if (application->plan && text_equal(application->plan->id, id)) {
+            return application;
+        }
+    }
+    return NULL;
+}
+
+static void on_result_blob(char *data, size_t size, const struct error *error, void *context)
+{
+    struct result_fetch *fetch = context;
+    struct application *application = application_of_plan(fetch->differ, fetch->id);
+    if (data && application) {
+        reconcile_result(application, data, size);
+    } else if (application) {
+        log_warn("a result cannot be fetched, asking again", "error", error->message);
+        reconcile_resend(application);
+    }
+    free(data);
+    free(fetch->id);
+    free(fetch);
+}
+
+static bool take_result(struct differ *differ, struct bus_peer *peer, const cJSON *body)
+{
+    const char *id = json_string(body, "id");
+    struct application *application = id ? application_of_plan(differ, id) : NULL;
+    if (!application) {
+        return true; /* of a plan that nobody waits for any more */
+    }
+    const char *text = json_string(body, "text");
+    if (text) {
+        reconcile_result(application, text, strlen(text));
+        return true;
+    }
+    struct digest digest;
+    int64_t size = json_int(body, "size", -1);
+    if (!digest_from_hex(json_string(body, "digest"), &digest) || size < 0) {
+        log_error("a result of the applier has neither text nor blob", "id", id);
+        return true;
+    }
+    struct result_fetch *fetch = NEW(struct result_fetch);
+    fetch->differ = differ;
+    fetch->id = mem_string(id);
+    bus_blob_fetch(peer, &digest, (size_t)size, 30000, on_result_blob, fetch);
+    return true;
+}
+
+static bool on_hint(struct bus_peer *peer, const char *kind, const char *text, size_t size,
+                    void *context)
+{
+    struct differ *differ = context;
+    AUTO_JSON cJSON *body = NULL;
+    struct error error;
+    if (!json_parse(text, size, NULL, &body, &error)) {
+        log_warn("a hint is not JSON", "kind", kind, "error", error.message);
+        return true; /* it would not be better the second time */
+    }
+    bool taken = true;
+    enum bus_link link = bus_peer_link(peer);
+    if (link == BUS_FETCHER_DIFFER && text_equal(kind, "revision")) {
+        taken = repository_announced(differ, body);
+    } else if (link == BUS_FETCHER_DIFFER && text_equal(kind, "pack")) {
+        taken = repository_pack_offered(differ, body);
+    } else if (link == BUS_DIFFER_APPLIER && text_equal(kind, "result")) {
+        return take_result(differ, peer, body);
+    } else if (link == BUS_ADMISSION_DIFFER &&
+               (text_equal(kind, "refused") || text_equal(kind, "bypassed"))) {
+        take_report(differ, kind, body);
+    } else {
+        taken = false;
+    }
+    if (!taken) {
+        log_warn("a hint cannot be understood", "kind", kind, "link", bus_link_name(link));
+    }
+    return true;
+}
+
+static void on_peer_up(struct bus_peer *peer, void *context)
+{
+    struct differ *differ = context;
+    log_info("peer is up", "peer", bus_peer_instance(peer));
+    if (bus_peer_link(peer) == BUS_FETCHER_DIFFER) {
+        for (struct map_slot *slot = map_first(&differ->repositories); slot;
+             slot = map_next(&differ->repositories, slot)) {
+            repository_fetcher_restarted(slot->value);
+        }
+    } else if (bus_peer_link(peer) == BUS_DIFFER_APPLIER) {
+        for (struct map_slot *slot = map_first(&differ->applications); slot;
+             slot = map_next(&differ->applications, slot)) {
+            reconcile_resend(slot->value);
+        }
+    }
+}
+
+static bool open_bus(struct differ *differ, struct error *error)
+{
+    const struct differ_settings *settings = differ->settings;
+    struct bus_options options = {
+        .instance = process_instance(differ->process),
+        .inbox = settings->common.bus,
+        .key_directory = settings->common.bus_keys,
+        .handlers = {.hint = on_hint, .peer_up = on_peer_up, .context = differ},
+    };
+    const struct {
+        const char *address;
+        enum bus_link link;
+        struct bus_peer **ret;
+    } peers[] = {
+        {settings->fetcher, BUS_FETCHER_DIFFER, &differ->fetcher},
+        {settings->applier, BUS_DIFFER_APPLIER, &differ->applier},
+        {settings->admission, BUS_ADMISSION_DIFFER, NULL},
+    };
+    differ->bus = bus_new(differ->loop, &options, error);
+    for (size_t i = 0; differ->bus && i < sizeof peers / sizeof peers[0]; i++) {
+        struct bus_peer *peer = NULL;
+        if (text_is_empty(peers[i].address)) {
+            continue;
+        }
+        peer = bus_peer_add(differ->bus, peers[i].link, peers[i].address, error);
+        if (!peer) {
+            return false;
+        }
+        if (peers[i].ret) {
+            *peers[i].ret = peer;
+        }
+    }
+    return differ->bus != NULL;
+}
+
+/* ---- Life ---- */
+
+static void collect(void *context)
+{
+    struct differ *differ = context;
+    struct live_stats stats = live_stats(differ->live);
+    metric_set(&objects_gauge, NULL, (double)stats.objects);
+    metric_set(&kinds_gauge, NULL, (double)stats.kinds);
+    metric_set(&events_gauge, NULL, (double)stats.events);
+    size_t applied = 0, failed = 0, total = 0;
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        const struct application *application = slot->value;
+        total++;
+        applied += application->outcome == OUTCOME_APPLIED;
+        failed += application->outcome == OUTCOME_INVALID ||
+                  application->outcome == OUTCOME_FAILED || application->outcome == OUTCOME_HELD;
+    }
+    metric_set(&applications_gauge, "applied", (double)applied);
+    metric_set(&applications_gauge, "failed", (double)failed);
+    metric_set(&applications_gauge, "pending", (double)(total - applied - failed));
+}
+
+static struct kube_store *open_store(struct differ *differ, const char *plural, const char *kind,
+                                     void (*changed)(const char *, const char *, const cJSON *,
+                                                     const cJSON *, void *))
+{
+    AUTO_FREE char *path = mem_format("/apis/" GITMOOR_API_VERSION "/%s", plural);
+    struct kube_store_options options = {
+        .watch = {.path = path, .api_version = GITMOOR_API_VERSION, .kind = kind},
+        .changed = changed,
+        .synced = on_synced,
+        .trouble = on_trouble,
+        .context = differ,
+    };
+    return kube_store_new(differ->client, &options);
+}
+
+static bool open_client(struct differ *differ, struct error *error)
+{
+    const struct process_settings *common = &differ->settings->common;
+    struct kube_config *config;
+    struct kube_client_options options = {.user_agent = "gitmoor-differ/" GITMOOR_VERSION};
+    if (!kube_config_find(common->kubeconfig, common->context, &config, error)) {
+        return false;
+    }
+    differ->client = kube_client_new(differ->loop, config, &options, error);
+    return differ->client != NULL;
+}
+
+bool differ_open(struct differ *differ, struct process *process,
+                 const struct differ_settings *settings, struct error *error)
+{
+    *differ =
+        (struct differ){.settings = settings, .process = process, .loop = process_loop(process)};
+    map_init(&differ->repositories);
+    map_init(&differ->applications);
+    map_init(&differ->by_label);
+    map_init(&differ->claims);
+    if (mkdir(settings->data_dir, 0700) != 0 && errno != EEXIST) {
+        return error_set_errno(error, errno, "cannot make the data directory %s",
+                               settings->data_dir);
+    }
+    process_set_ready(process, "discovery", false);
+    process_set_ready(process, "applications", false);
+    differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
+    differ->start_timer = evtimer_new(differ->loop, on_start_timer, differ);
+    if (!open_client(differ, error) || !open_bus(differ, error)) {
+        return false;
+    }
+    differ->recorder =
+        kube_event_recorder_new(differ->client, "gitmoor-differ", process_instance(process));
+    struct live_handlers handlers = {
+        .changed = on_live, .kind_changed = on_kind, .context = differ};
+    differ->live = live_new(differ->client, &handlers);
+    differ->repository_objects =
+        open_store(differ, "gitrepositories", "GitRepository", on_repository);
+    differ->application_objects = open_store(differ, "applications", "Application", on_application);
+    differ_reload_discovery(differ);
+    struct timeval patience = {.tv_sec = START_PATIENCE_MS / 1000};
+    evtimer_add(differ->start_timer, &patience);
+    metrics_on_collect(collect, differ);
+    return true;
+}
+
+void differ_close(struct differ *differ)
+{
+    kube_store_free(differ->application_objects);
+    kube_store_free(differ->repository_objects);
+    const struct map_slot *slot;
+    while ((slot = map_first(&differ->applications))) {
+        application_free(slot->value);
+    }
+    map_release(&differ->repositories, repository_free);
+    live_free(differ->live);
+    kube_event_recorder_free(differ->recorder);
+    bus_free(differ->bus);
+    kube_client_free(differ->client);
+    kube_discovery_free(differ->discovery);
+    map_release(&differ->claims, NULL);
+    map_release(&differ->by_label, NULL);
+    map_release(&differ->applications, NULL);
+    event_free(differ->queue_event);
+    event_free(differ->start_timer);
+}

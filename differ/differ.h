@@ -1,0 +1,70 @@
+/* The differ: what its parts share. It owns nothing that cannot be made again from the API server
+ * and from Git.
+ *
+ *   repository.c   a revision announced → pack asked for, unpacked, changed applications rendered
+ *   application.c  an Application: its spec, and the queue of those with something to do
+ *   reconcile.c    desired against live → a plan → its result
+ *   health.c       are its objects healthy, and for how long have we waited?
+ *   drift.c        is a live object what Git declares?
+ *   status.c       what the Application's status says, and the Events
+ *   live.c         the live objects          desired.c   the declared ones
+ *
+ * Everything is level-triggered: whatever happens wakes the applications that it concerns, and
+ * application_work looks at the whole state and does the next thing that is due. */
+#ifndef GITMOOR_DIFFER_DIFFER_H
+#define GITMOOR_DIFFER_DIFFER_H
+
+#include "common/base/map.h"
+#include "common/bus/bus.h"
+#include "common/kube/resource.h"
+#include "common/kube/status.h"
+#include "common/kube/watch.h"
+#include "differ/live.h"
+#include "differ/settings.h"
+
+struct event;
+struct application;
+
+struct differ {
+    const struct differ_settings *settings;
+    struct process *process;
+    struct event_base *loop;
+    struct kube_client *client;
+    struct kube_event_recorder *recorder;
+
+    struct bus *bus;
+    struct bus_peer *fetcher, *applier;
+
+    struct kube_discovery *discovery; /* NULL until first read */
+    bool discovery_loading;
+    int64_t discovery_loaded_at; /* monotonic ms */
+
+    struct kube_store *repository_objects;
+    struct kube_store *application_objects;
+    struct map repositories; /* "namespace/name" → struct repository * */
+    struct map applications; /* "namespace/name" → struct application * */
+    struct map by_label;     /* label value → struct application * */
+    struct map claims;       /* object key → struct application *: who declares it */
+
+    struct live *live;
+    /* Watches of live objects start only when what can be rendered at start has been: so that each
+     * listed object is compared with its desired text while its tree is at hand. */
+    bool started;
+    struct event *start_timer;
+
+    struct application *queue_first, *queue_last; /* woken */
+    struct event *queue_event;
+    uint64_t plans; /* made so far, for their ids */
+};
+
+bool differ_open(struct differ *differ, struct process *process,
+                 const struct differ_settings *settings, struct error *error);
+void differ_close(struct differ *differ);
+
+/* Reads discovery again, at most every two seconds; wakes everybody when it has. */
+void differ_reload_discovery(struct differ *differ);
+
+/* Whether all that can be rendered at start has been; then lets the watches start. */
+void differ_check_started(struct differ *differ);
+
+#endif

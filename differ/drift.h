@@ -1,0 +1,27 @@
+/* Is a live object what Git declares? */
+#ifndef GITMOOR_DIFFER_DRIFT_H
+#define GITMOOR_DIFFER_DRIFT_H
+
+#include "differ/desired.h"
+#include "differ/live.h"
+
+enum drift_verdict {
+    DRIFT_NONE,    /* in sync */
+    DRIFT_NEW,     /* not applied yet in this form: absent, or of another content */
+    DRIFT_CHANGED, /* it was in sync, and somebody changed it or took it away */
+};
+
+/* Cost: one comparison of 32 bytes. `live` may be NULL. */
+enum drift_verdict drift_judge(const struct desired_object *desired,
+                               const struct live_object *live);
+
+/* The comparison without a fingerprint to go by, as after a restart: whether the live tree holds
+ * every value that the desired text declares, and our managedFields entry owns nothing else. True
+ * is certain; false may only mean that the server writes a value differently. */
+bool drift_matches_text(const struct desired_object *desired, const cJSON *live);
+
+/* Notes a repair that is about to be made, and how long to wait first: 0, or the backoff of a
+ * fight, when the same object has been repaired more than ten times in ten seconds. */
+int64_t drift_note_repair(struct desired_object *desired, int64_t now_ms);
+
+#endif

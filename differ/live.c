@@ -1,0 +1,352 @@
+#include "differ/live.h"
+
+#include "common/base/map.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/data/object.h"
+#include "common/kube/watch.h"
+
+#include <string.h>
+
+struct live {
+    struct kube_client *client;
+    struct live_handlers handlers;
+    struct map kinds;   /* name → struct live_kind * */
+    struct map objects; /* key → struct live_object * */
+    struct map groups;  /* label value → struct live_group * */
+    uint64_t events;
+};
+
+char *live_kind_name(const char *group, const char *kind)
+{
+    return mem_format("%s.%s", kind, group);
+}
+
+/* ---- Groups ---- */
+
+static void group_leave(struct live *live, struct live_object *object)
+{
+    struct live_group *group = object->group;
+    if (!group) {
+        return;
+    }
+    if (object->previous) {
+        object->previous->next = object->next;
+    } else {
+        group->first = object->next;
+    }
+    if (object->next) {
+        object->next->previous = object->previous;
+    }
+    object->group = NULL;
+    object->previous = object->next = NULL;
+    if (--group->count == 0) {
+        map_remove(&live->groups, group->label);
+        free(group->label);
+        free(group);
+    }
+}
+
+static void group_join(struct live *live, struct live_object *object, const char *label)
+{
+    if (object->group && text_equal(object->group->label, label)) {
+        return;
+    }
+    group_leave(live, object);
+    struct live_group *group = map_get(&live->groups, label);
+    if (!group) {
+        group = NEW(struct live_group);
+        group->label = mem_string(label);
+        map_set(&live->groups, label, group);
+    }
+    object->group = group;
+    object->next = group->first;
+    if (group->first) {
+        group->first->previous = object;
+    }
+    group->first = object;
+    group->count++;
+}
+
+/* ---- Objects ---- */
+
+static void object_free(void *value)
+{
+    struct live_object *object = value;
+    free(object->key);
+    free(object->uid);
+    free(object->namespace_);
+    free(object->name);
+    free(object->health_message);
+    free(object);
+}
+
+static struct live_object *object_new(struct live *live, const char *key,
+                                      const struct object_ref *ref)
+{
+    struct live_object *object = NEW(struct live_object);
+    object->key = mem_string(key);
+    object->namespace_ = mem_string(ref->namespace_);
+    object->name = mem_string(ref->name);
+    map_set(&live->objects, key, object);
+    return object;
+}
+
+static void object_remove(struct live *live, struct live_object *object)
+{
+    map_remove(&live->objects, object->key);
+    AUTO_FREE char *label = mem_string(object->group->label);
+    group_leave(live, object);
+    live->handlers.changed(object, label, NULL, live->handlers.context);
+    object_free(object);
+}
+
+static uint64_t parse_version(const char *resource_version)
+{
+    int64_t version = 0;
+    text_parse_int(resource_version, &version);
+    return (uint64_t)version;
+}
+
+static void judge_health(struct live_object *object, const cJSON *tree)
+{
+    char message[HEALTH_MESSAGE_SIZE];
+    object->health = health_judge(tree, message);
+    free(object->health_message);
+    object->health_message = object->health == HEALTH_CURRENT ? NULL : mem_string(message);
+}
+
+static void object_update(struct live_kind *kind, const struct kube_event *event,
+                          const struct object_ref *ref, const char *key)
+{
+    struct live *live = kind->live;
+    const cJSON *metadata = json_object(event->object, "metadata");
+    const char *uid = text_or_empty(json_string(metadata, "uid"));
+    uint64_t version = parse_version(event->resource_version);
+    struct live_object *object = map_get(&live->objects, key);
+    if (!object) {
+        object = object_new(live, key, ref);
+    }
+    kind->epoch = object->epoch = event->epoch;
+    object->kind = kind;
+    bool same = text_equal(object->uid, uid);
+    if (same && version < object->version) {
+        return; /* the applier was answered with something newer */
+    }
+    if (!same) {
+        free(object->uid);
+        object->uid = mem_string(uid);
+    }
+    object->version = version;
+    object->deleting = json_string(metadata, "deletionTimestamp") != NULL;
+    object_fingerprint(event->object, &object->fingerprint);
+    judge_health(object, event->object);
+    const char *label = text_or_empty(object_label(event->object));
+    group_join(live, object, label);
+    live->handlers.changed(object, label, event->object, live->handlers.context);
+}
+
+/* ---- Kinds ---- */
+
+static void on_event(const struct kube_event *event, void *context)
+{
+    struct live_kind *kind = context;
+    struct live *live = kind->live;
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    struct object_ref ref;
+    live->events++;
+    if (!object_ref_from_json(event->object, &arena, &ref, NULL) || text_is_empty(ref.name)) {
+        return;
+    }
+    const char *key = object_ref_key(&ref, &arena);
+    if (event->type == KUBE_EVENT_PRESENT) {
+        object_update(kind, event, &ref, key);
+        return;
+    }
+    struct live_object *object = map_get(&live->objects, key);
+    if (object) {
+        object_remove(live, object);
+    }
+}
+
+/* Objects that the new list did not bring are gone. */
+static void on_synced(uint64_t epoch, void *context)
+{
+    struct live_kind *kind = context;
+    struct live *live = kind->live;
+    const char **keys = map_sorted_keys(&live->objects);
+    for (size_t i = 0, count = live->objects.count; i < count; i++) {
+        struct live_object *object = map_get(&live->objects, keys[i]);
+        if (object && object->kind == kind && object->epoch < epoch) {
+            object_remove(live, object);
+            /* the keys of the others stay where they are: removal moves slots, not strings */
+        }
+    }
+    free(keys);
+    kind->epoch = epoch;
+    kind->synced = true;
+    live->handlers.kind_changed(kind, live->handlers.context);
+}
+
+static void on_trouble(const struct error *error, void *context)
+{
+    struct live_kind *kind = context;
+    free(kind->trouble);
+    kind->trouble = error ? mem_string(error->message) : NULL;
+    kind->failing = error != NULL;
+    kind->live->handlers.kind_changed(kind, kind->live->handlers.context);
+}
+
+struct live_kind *live_kind_get(const struct live *live, const char *name)
+{
+    return map_get(&live->kinds, name);
+}
+
+static void start_watch(struct live_kind *kind)
+{
+    AUTO_BUF struct buf path;
+    buf_init(&path, 4096);
+    kube_resource_path(&kind->resource, NULL, NULL, &path);
+    AUTO_FREE char *api_version =
+        *kind->resource.group ? mem_format("%s/%s", kind->resource.group, kind->resource.version)
+                              : mem_string(kind->resource.version);
+    struct kube_watch_options options = {
+        .path = path.data,
+        .api_version = api_version,
+        .kind = kind->resource.kind,
+        .label_selector = GITMOOR_LABEL,
+        .event = on_event,
+        .synced = on_synced,
+        .trouble = on_trouble,
+        .context = kind,
+    };
+    kind->watch = kube_watch_new(kind->live->client, &options);
+}
+
+struct live_kind *live_need(struct live *live, const struct kube_resource *resource)
+{
+    AUTO_FREE char *name = live_kind_name(resource->group, resource->kind);
+    struct live_kind *kind = map_get(&live->kinds, name);
+    if (kind) {
+        return kind;
+    }
+    kind = NEW(struct live_kind);
+    kind->live = live;
+    kind->name = mem_string(name);
+    kind->resource = (struct kube_resource){
+        .group = mem_string(resource->group),
+        .version = mem_string(resource->version),
+        .kind = mem_string(resource->kind),
+        .plural = mem_string(resource->plural),
+        .namespaced = resource->namespaced,
+    };
+    map_set(&live->kinds, name, kind);
+    start_watch(kind);
+    return kind;
+}
+
+static void kind_free(void *value)
+{
+    struct live_kind *kind = value;
+    kube_watch_free(kind->watch);
+    free((char *)kind->resource.group);
+    free((char *)kind->resource.version);
+    free((char *)kind->resource.kind);
+    free((char *)kind->resource.plural);
+    free(kind->trouble);
+    free(kind->name);
+    free(kind);
+}
+
+/* ---- The whole ---- */
+
+struct live *live_new(struct kube_client *client, const struct live_handlers *handlers)
+{
+    struct live *live = NEW(struct live);
+    live->client = client;
+    live->handlers = *handlers;
+    map_init(&live->kinds);
+    map_init(&live->objects);
+    map_init(&live->groups);
+    return live;
+}
+
+static void group_free(void *value)
+{
+    struct live_group *group = value;
+    free(group->label);
+    free(group);
+}
+
+void live_free(struct live *live)
+{
+    if (!live) {
+        return;
+    }
+    map_release(&live->kinds, kind_free);
+    map_release(&live->objects, object_free);
+    map_release(&live->groups, group_free);
+    free(live);
+}
+
+struct live_object *live_get(const struct live *live, const char *key)
+{
+    return map_get(&live->objects, key);
+}
+
+const struct live_group *live_group_get(const struct live *live, const char *label)
+{
+    return map_get(&live->groups, label);
+}
+
+void live_each_group(const struct live *live,
+                     void (*visit)(const struct live_group *group, void *context), void *context)
+{
+    for (struct map_slot *slot = map_first(&live->groups); slot;
+         slot = map_next(&live->groups, slot)) {
+        visit(slot->value, context);
+    }
+}
+
+void live_record(struct live *live, struct live_kind *kind, const struct object_ref *ref,
+                 const char *label, const char *uid, const char *resource_version,
+                 const struct digest *fingerprint)
+{
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    const char *key = object_ref_key(ref, &arena);
+    uint64_t version = parse_version(resource_version);
+    struct live_object *object = map_get(&live->objects, key);
+    if (!object) {
+        object = object_new(live, key, ref);
+        object->kind = kind;
+        object->epoch = kind->epoch;
+        object->health = HEALTH_IN_PROGRESS;
+        object->health_message = mem_string("applied, not seen by the watch yet");
+        group_join(live, object, label);
+    } else if (text_equal(object->uid, uid) && version <= object->version) {
+        return;
+    }
+    free(object->uid);
+    object->uid = mem_string(uid);
+    object->version = version;
+    object->fingerprint = *fingerprint;
+}
+
+void live_record_deletion(struct live *live, const char *key, const char *uid)
+{
+    struct live_object *object = map_get(&live->objects, key);
+    if (object && text_equal(object->uid, uid)) {
+        object->deleting = true;
+    }
+}
+
+struct live_stats live_stats(const struct live *live)
+{
+    return (struct live_stats){
+        .events = live->events,
+        .objects = live->objects.count,
+        .kinds = live->kinds.count,
+    };
+}

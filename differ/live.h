@@ -1,0 +1,91 @@
+/* The live objects that carry our label: one watch per kind, and of each object only what drift,
+ * pruning and health need (about 300 bytes). The cluster is the inventory; nothing here is kept.
+ *
+ * A kind is watched from the first live_need on. Handlers are called from the event loop. */
+#ifndef GITMOOR_DIFFER_LIVE_H
+#define GITMOOR_DIFFER_LIVE_H
+
+#include "common/base/digest.h"
+#include "common/data/health.h"
+#include "common/data/object.h"
+#include "common/kube/resource.h"
+
+struct live_group;
+
+struct live_object {
+    char *key; /* object_ref_key */
+    char *uid;
+    char *namespace_; /* "" for cluster-scoped */
+    char *name;
+    struct live_kind *kind;    /* the kind it is watched as */
+    uint64_t version;          /* resourceVersion; comparable since Kubernetes 1.35 (KEP-5504) */
+    uint64_t epoch;            /* of the watch: mark and sweep */
+    struct digest fingerprint; /* zero: no managedFields entry of ours */
+    enum health_status health;
+    char *health_message; /* NULL when Current */
+    bool deleting;        /* deletionTimestamp is set */
+    struct live_group *group;
+    struct live_object *previous, *next; /* in the group */
+};
+
+/* The objects that carry one label value. */
+struct live_group {
+    char *label;
+    struct live_object *first;
+    size_t count;
+};
+
+struct live_kind {
+    char *name; /* "Kind.group" ("ConfigMap." for core), as Application status lists it */
+    struct kube_resource resource; /* in the version that is watched */
+    bool synced;                   /* the list is complete */
+    uint64_t epoch;                /* of the last event or list */
+    bool failing;
+    char *trouble; /* why it cannot be watched, or NULL */
+    struct kube_watch *watch;
+    struct live *live;
+};
+
+struct live_handlers {
+    /* An object appeared or changed (`object` is its tree, valid during the call) or was deleted
+     * (`object` NULL; `live` is freed afterwards). `label` is the value of our label. */
+    void (*changed)(struct live_object *live, const char *label, const cJSON *object,
+                    void *context);
+    /* A kind's list is complete, or its watch changed between failing and working. */
+    void (*kind_changed)(struct live_kind *kind, void *context);
+    void *context;
+};
+
+struct live;
+struct live *live_new(struct kube_client *client, const struct live_handlers *handlers);
+void live_free(struct live *live);
+
+/* Sees to it that the kind is watched. The resource is copied. */
+struct live_kind *live_need(struct live *live, const struct kube_resource *resource);
+/* The kind by its name, or NULL if it is not watched. */
+struct live_kind *live_kind_get(const struct live *live, const char *name);
+/* "Kind.group" of a resource; free(). */
+char *live_kind_name(const char *group, const char *kind);
+
+struct live_object *live_get(const struct live *live, const char *key);
+const struct live_group *live_group_get(const struct live *live, const char *label);
+/* Calls `visit` for each group. */
+void live_each_group(const struct live *live,
+                     void (*visit)(const struct live_group *group, void *context), void *context);
+
+/* Learns what the applier was answered, before the watch tells: so that neither an event of an
+ * older version nor the absence of one is taken for drift. Makes the object if it is not known yet;
+ * does nothing if it is known in a newer version. */
+void live_record(struct live *live, struct live_kind *kind, const struct object_ref *ref,
+                 const char *label, const char *uid, const char *resource_version,
+                 const struct digest *fingerprint);
+/* Learns that its deletion was accepted; the watch tells when it is gone. */
+void live_record_deletion(struct live *live, const char *key, const char *uid);
+
+struct live_stats {
+    uint64_t events; /* seen on all watches */
+    size_t objects, kinds;
+};
+struct live_stats live_stats(const struct live *live);
+
+#endif

@@ -1,0 +1,90 @@
+#include "differ/prune.h"
+
+#include "common/base/memory.h"
+#include "common/base/text.h"
+
+#define NAMED_MAXIMUM 10 /* objects named in the reason for a hold */
+
+static struct object_ref ref_of(const struct live_object *live)
+{
+    return (struct object_ref){
+        .group = live->kind->resource.group,
+        .version = live->kind->resource.version,
+        .kind = live->kind->resource.kind,
+        .namespace_ = live->namespace_,
+        .name = live->name,
+    };
+}
+
+static int compare_backwards(const void *left, const void *right)
+{
+    struct object_ref a = ref_of(*(const struct live_object *const *)left);
+    struct object_ref b = ref_of(*(const struct live_object *const *)right);
+    return order_compare(&b, &a);
+}
+
+void prune_select(const struct application *application, struct prune_list *ret)
+{
+    const struct differ *differ = application->differ;
+    const struct live_group *group = live_group_get(differ->live, application->label);
+    *ret = (struct prune_list){0};
+    if (!group) {
+        return;
+    }
+    ret->objects = mem_new(group->count, sizeof *ret->objects);
+    for (const struct live_object *live = group->first; live; live = live->next) {
+        bool ours = !digest_is_zero(&live->fingerprint);
+        bool declared = desired_find(application->desired, live->key) ||
+                        map_has(&differ->claims, live->key); /* moved to another application */
+        if (ours && !declared && !live->deleting) {
+            ret->objects[ret->count++] = live;
+        }
+    }
+    qsort(ret->objects, ret->count, sizeof *ret->objects, compare_backwards);
+}
+
+void prune_release(struct prune_list *list)
+{
+    free(list->objects);
+    *list = (struct prune_list){0};
+}
+
+static bool is_namespace(const struct object_ref *ref)
+{
+    return !*ref->group && text_equal(ref->kind, "Namespace");
+}
+
+bool prune_is_dangerous(const struct prune_list *list, const struct desired_set *desired,
+                        struct buf *reason)
+{
+    size_t namespaces_kept = 0, namespaces_deleted = 0;
+    for (size_t i = 0; i < desired->count; i++) {
+        namespaces_kept += is_namespace(&desired->objects[i].ref);
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        struct object_ref ref = ref_of(list->objects[i]);
+        namespaces_deleted += is_namespace(&ref);
+    }
+    bool everything = list->count > 0 && desired->count == 0;
+    bool every_namespace = namespaces_deleted > 0 && namespaces_kept == 0;
+    if (!everything && !every_namespace) {
+        return false;
+    }
+    buf_append_format(reason, "this revision would delete %s (",
+                      everything ? "everything that the application has" : "every Namespace of it");
+    size_t named = 0;
+    for (size_t i = 0; i < list->count && named < NAMED_MAXIMUM; i++) {
+        AUTO_ARENA struct arena arena;
+        arena_init(&arena);
+        struct object_ref ref = ref_of(list->objects[i]);
+        if (everything || is_namespace(&ref)) {
+            buf_append_format(reason, "%s%s", named ? ", " : "", object_ref_describe(&ref, &arena));
+            named++;
+        }
+    }
+    if (everything && list->count > named) {
+        buf_append_format(reason, " and %zu more", list->count - named);
+    }
+    buf_append_char(reason, ')');
+    return true;
+}

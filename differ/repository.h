@@ -1,0 +1,48 @@
+/* One GitRepository as the differ knows it: the newest revision announced, the objects of the
+ * revisions in use, and the worker that renders from them. */
+#ifndef GITMOOR_DIFFER_REPOSITORY_H
+#define GITMOOR_DIFFER_REPOSITORY_H
+
+#include "differ/differ.h"
+
+struct child;
+
+struct repository {
+    struct differ *differ;
+    char *key; /* "namespace/name" */
+    char *uid; /* NULL until announced, as the next two */
+    char *commit;
+    char *revision;
+    char *rendered; /* the commit that all its applications were last rendered from, or NULL */
+
+    bool pack_asked;    /* and not yet answered */
+    uint64_t pack_hint; /* to unsend */
+    bool pack_fetching;
+    char *pack_path;      /* a pack that waits for the worker, or NULL */
+    bool objects_missing; /* the worker lacked objects: ask for a whole pack */
+
+    struct child *worker;
+    char *worker_commit, *worker_revision;
+    char *trouble; /* why it cannot be rendered now, or NULL */
+    unsigned failures;
+    struct event *timer; /* retry */
+};
+
+/* The repository of that key, made if it is not known. */
+struct repository *repository_get(struct differ *differ, const char *key);
+void repository_free(void *repository);
+
+/* The hints `revision` and `pack` of the fetcher. False: the body is malformed (and dropped). */
+bool repository_announced(struct differ *differ, const cJSON *body);
+bool repository_pack_offered(struct differ *differ, const cJSON *body);
+
+/* Does what is due: ask for a pack, fetch it, render what needs it. */
+void repository_step(struct repository *repository);
+
+/* It failed lately, and its next try is a matter of time. */
+bool repository_is_backing_off(const struct repository *repository);
+
+/* The fetcher has restarted: what it was asked may be forgotten. */
+void repository_fetcher_restarted(struct repository *repository);
+
+#endif

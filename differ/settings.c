@@ -1,0 +1,23 @@
+#include "differ/settings.h"
+
+#define ROW(field, flag, type, otherwise, argument, help)                                          \
+    {                                                                                              \
+        flag, type, offsetof(struct differ_settings, field), otherwise, argument, help, false      \
+    }
+
+const struct setting differ_settings_table[] = {
+    PROCESS_SETTINGS(struct differ_settings, "127.0.0.1:9402"),
+    ROW(data_dir, "data-dir", SETTING_STRING, "/var/lib/gitmoor/differ", "DIR",
+        "Where the objects of the revisions in use are kept; it may be lost."),
+    ROW(fetcher, "fetcher", SETTING_STRING, NULL, "ADDRESS", "The fetcher's inbox on the bus."),
+    ROW(applier, "applier", SETTING_STRING, NULL, "ADDRESS", "The applier's inbox on the bus."),
+    ROW(admission, "admission", SETTING_STRING, NULL, "ADDRESS",
+        "Admission's inbox on the bus; without it refused edits make no Events."),
+    ROW(render_timeout, "render-timeout", SETTING_DURATION, "2m", "DURATION",
+        "How long rendering the changed applications of one revision may take."),
+    ROW(render_memory, "render-memory", SETTING_SIZE, "1Gi", "SIZE",
+        "How much memory that may take; 0 for no limit."),
+    ROW(render_output, "render-output", SETTING_SIZE, "256Mi", "SIZE",
+        "How large the rendered objects of one revision may be together."),
+    {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
+};

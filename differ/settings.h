@@ -1,0 +1,20 @@
+/* The settings of gitmoor-differ: one table, from which flags, environment and --help come. */
+#ifndef GITMOOR_DIFFER_SETTINGS_H
+#define GITMOOR_DIFFER_SETTINGS_H
+
+#include "common/run/process.h"
+
+struct differ_settings {
+    struct process_settings common;
+    const char *data_dir; /* bare object databases and packs on their way */
+    const char *fetcher;  /* inboxes of the peers */
+    const char *applier;
+    const char *admission;  /* may be empty: then nothing is heard of refusals */
+    int64_t render_timeout; /* ms, of one worker */
+    int64_t render_memory;  /* bytes, of one worker; 0: no limit */
+    int64_t render_output;  /* bytes that one worker may answer */
+};
+
+extern const struct setting differ_settings_table[];
+
+#endif

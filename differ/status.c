@@ -1,0 +1,429 @@
+/* What the Application's status says. It is made anew from what is known and written if it differs
+ * from what was written last: one patch at a time, none for what passes within half a second. */
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/run/log.h"
+#include "differ/application.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BUSY_TOLD_AFTER_MS 500 /* shorter work is not worth a write */
+#define HISTORY_MAXIMUM 10
+#define WRITE_RETRY_MS 2000
+
+struct verdict {
+    const char *status; /* of the Ready condition */
+    const char *reason;
+    const char *message;
+};
+
+/* ---- Conditions ---- */
+
+static const char *repository_message(const struct application *application, struct buf *out)
+{
+    const cJSON *object = kube_store_get(application->differ->repository_objects,
+                                         application->namespace_, application->spec.repository);
+    const cJSON *ready = status_condition(json_get_path(object, "status.conditions"), "Ready");
+    if (!object) {
+        buf_append_format(out,
+                          "GitRepository %s/%s does not exist: create it, or correct "
+                          "spec.source.repository",
+                          application->namespace_, application->spec.repository);
+    } else if (ready && !text_equal(json_string(ready, "status"), "True")) {
+        buf_append_format(out, "GitRepository %s/%s is not ready: %s", application->namespace_,
+                          application->spec.repository,
+                          text_or_empty(json_string(ready, "message")));
+    } else {
+        buf_append_format(out, "waiting for the content of GitRepository %s/%s",
+                          application->namespace_, application->spec.repository);
+    }
+    return out->data;
+}
+
+static struct verdict applied_verdict(const struct application *application, struct buf *text)
+{
+    bool wait = application->spec.health_wait;
+    if (wait && (application->health_timed_out || application->health == HEALTH_FAILED)) {
+        buf_append_format(text, "applied %s, but it is not healthy: %s", application->revision,
+                          text_or_empty(application->health_message));
+        return (struct verdict){"False", "HealthCheckFailed", text->data};
+    }
+    if (wait && application->health != HEALTH_CURRENT) {
+        buf_append_format(text, "applied %s, waiting for health: %s", application->revision,
+                          text_or_empty(application->health_message));
+        return (struct verdict){"Unknown", "Progressing", text->data};
+    }
+    buf_append_format(text, "applied %s", application->revision);
+    return (struct verdict){"True", "Applied", text->data};
+}
+
+static struct verdict judge(const struct application *application, struct buf *text)
+{
+    const char *message = application->outcome_message;
+    switch (application->outcome) {
+    case OUTCOME_INVALID:
+        return (struct verdict){"False", "Invalid", message};
+    case OUTCOME_FAILED:
+        return (struct verdict){"False", "ApplyFailed", message};
+    case OUTCOME_HELD:
+        return (struct verdict){"False", "Held", message};
+    case OUTCOME_WAITING:
+        return (struct verdict){"Unknown", "Waiting", message};
+    case OUTCOME_APPLIED:
+        return applied_verdict(application, text);
+    case OUTCOME_NONE:
+        break;
+    }
+    if (application->spec.suspend) {
+        return (struct verdict){"Unknown", "Suspended", "suspended before it was ever applied"};
+    }
+    if (!application->desired) {
+        return (struct verdict){"False", "RepositoryNotReady",
+                                repository_message(application, text)};
+    }
+    return (struct verdict){"Unknown", "Progressing", "applying"};
+}
+
+static void set_ready(struct application *application, cJSON *conditions)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 32768);
+    struct verdict verdict = judge(application, &text);
+    int64_t generation = application->generation;
+    status_set_condition(conditions, "Ready", verdict.status, verdict.reason,
+                         text_or_empty(verdict.message), generation);
+    bool retrying = application->retry_at > 0 && application->outcome != OUTCOME_APPLIED;
+    if (text_equal(verdict.status, "Unknown") || application->plan || retrying) {
+        status_set_condition(conditions, "Reconciling", "True",
+                             retrying ? "ProgressingWithRetry" : "Progressing",
+                             text_or_empty(verdict.message), generation);
+    } else {
+        status_remove_condition(conditions, "Reconciling");
+    }
+    bool stalled = application->outcome == OUTCOME_INVALID && !retrying;
+    if (stalled || application->outcome == OUTCOME_HELD) {
+        status_set_condition(conditions, "Stalled", "True", verdict.reason,
+                             text_or_empty(verdict.message), generation);
+    } else {
+        status_remove_condition(conditions, "Stalled");
+    }
+}
+
+static void set_healthy(struct application *application, cJSON *conditions)
+{
+    int64_t generation = application->generation;
+    if (application->outcome != OUTCOME_APPLIED) {
+        return; /* of the last applied revision, as it was */
+    }
+    if (application->health == HEALTH_CURRENT) {
+        status_set_condition(conditions, "Healthy", "True", "Healthy", "every object is current",
+                             generation);
+    } else if (application->health_timed_out || application->health == HEALTH_FAILED) {
+        status_set_condition(conditions, "Healthy", "False", "Unhealthy",
+                             text_or_empty(application->health_message), generation);
+    } else {
+        status_set_condition(conditions, "Healthy", "Unknown", "Progressing",
+                             text_or_empty(application->health_message), generation);
+    }
+}
+
+static void set_drifted(struct application *application, cJSON *conditions)
+{
+    int64_t generation = application->generation;
+    AUTO_BUF struct buf text;
+    buf_init(&text, 4096);
+    if (application->fight) {
+        buf_append_format(&text,
+                          "%s is changed again and again by another writer: repairs are "
+                          "slowed down",
+                          application->fight);
+        status_set_condition(conditions, "Drifted", "True", "Fight", text.data, generation);
+    } else if (application->counts.drifted > 0) {
+        buf_append_format(&text, "%zu objects differ from Git", application->counts.drifted);
+        status_set_condition(conditions, "Drifted", "True",
+                             application->spec.suspend ? "Suspended" : "SelfHealOff", text.data,
+                             generation);
+    } else {
+        status_set_condition(conditions, "Drifted", "False", "InSync",
+                             "every object is as Git declares it", generation);
+    }
+}
+
+/* ---- Inventory: kinds and namespaces ---- */
+
+static void add_unique(cJSON *array, const char *text)
+{
+    for (cJSON *item = json_first(array); item; item = item->next) {
+        if (cJSON_IsString(item) && text_equal(item->valuestring, text)) {
+            return;
+        }
+    }
+    json_append(array, json_new_string(text));
+}
+
+static int compare_strings(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+static cJSON *sorted(cJSON *array)
+{
+    size_t count = json_size(array), used = 0;
+    AUTO_FREE const char **texts = mem_new(count, sizeof *texts);
+    for (cJSON *item = json_first(array); item; item = item->next) {
+        if (cJSON_IsString(item)) {
+            texts[used++] = item->valuestring;
+        }
+    }
+    qsort(texts, used, sizeof *texts, compare_strings);
+    cJSON *result = json_new_array();
+    for (size_t i = 0; i < used; i++) {
+        json_append(result, json_new_string(texts[i]));
+    }
+    json_free(array);
+    return result;
+}
+
+static void add_declared(const struct application *application, cJSON *kinds, cJSON *namespaces)
+{
+    for (size_t i = 0; i < application->desired->count; i++) {
+        const struct object_ref *ref = &application->desired->objects[i].ref;
+        AUTO_FREE char *kind = live_kind_name(ref->group, ref->kind);
+        add_unique(kinds, kind);
+        if (*ref->namespace_) {
+            add_unique(namespaces, ref->namespace_);
+        }
+    }
+}
+
+static void add_live(const struct application *application, cJSON *kinds, cJSON *namespaces)
+{
+    const struct live_group *group = live_group_get(application->differ->live, application->label);
+    for (const struct live_object *live = group ? group->first : NULL; live; live = live->next) {
+        if (digest_is_zero(&live->fingerprint)) {
+            continue; /* a controller's copy */
+        }
+        add_unique(kinds, live->kind->name);
+        if (*live->namespace_) {
+            add_unique(namespaces, live->namespace_);
+        }
+    }
+}
+
+/* Before a plan: what is listed and what the plan brings. Afterwards: what is there. */
+static void set_inventory(struct application *application, cJSON *status, bool before_plan)
+{
+    cJSON *kinds = before_plan ? json_copy(json_array(status, "kinds")) : NULL;
+    cJSON *namespaces = before_plan ? json_copy(json_array(status, "namespaces")) : NULL;
+    kinds = kinds ? kinds : json_new_array();
+    namespaces = namespaces ? namespaces : json_new_array();
+    add_declared(application, kinds, namespaces);
+    add_live(application, kinds, namespaces);
+    json_set(status, "kinds", sorted(kinds));
+    json_set(status, "namespaces", sorted(namespaces));
+}
+
+/* ---- The status ---- */
+
+static void set_errors(const struct application *application, cJSON *status)
+{
+    cJSON *errors = json_new_array();
+    const struct problems *lists[] = {&application->render_problems, &application->problems};
+    for (size_t i = 0; i < 2; i++) {
+        for (size_t j = 0; j < lists[i]->count && json_size(errors) < PROBLEMS_MAXIMUM; j++) {
+            const struct problem *problem = &lists[i]->list[j];
+            cJSON *item = json_append(errors, json_new_object());
+            json_add_string(item, "object", problem->object);
+            json_add_string(item, "file", problem->file);
+            json_add_int(item, "line", problem->line);
+            json_add_string(item, "message", problem->message);
+        }
+    }
+    json_set(status, "errors", errors);
+}
+
+static void add_history(struct application *application, cJSON *status)
+{
+    cJSON *history = json_new_array();
+    cJSON *entry = json_append(history, json_new_object());
+    char now[CLOCK_RFC3339_SIZE];
+    clock_format_rfc3339(clock_wall_ms(), now);
+    json_add_string(entry, "revision", application->revision);
+    json_add_string(entry, "appliedAt", now);
+    json_add_int(entry, "changed", (int64_t)application->changed);
+    json_add_int(entry, "pruned", (int64_t)application->pruned);
+    const cJSON *before = json_first(json_array(status, "history"));
+    /* A restart applies nothing new: the entry that is there stands. */
+    bool again = before && application->changed == 0 && application->pruned == 0 &&
+                 text_equal(json_string(before, "revision"), application->revision);
+    if (again) {
+        json_free(history);
+        return;
+    }
+    for (; before && json_size(history) < HISTORY_MAXIMUM; before = before->next) {
+        json_append(history, json_copy(before));
+    }
+    json_set(status, "history", history);
+}
+
+static void tell_applied(struct application *application)
+{
+    AUTO_FREE char *note = mem_format("applied %s: %zu changed, %zu pruned", application->revision,
+                                      application->changed, application->pruned);
+    log_info("application applied", "application", application->key, "revision",
+             application->revision);
+    if (application->changed > 0 || application->pruned > 0) {
+        status_event(application, "Normal", "Applied", "Reconcile", note);
+    }
+}
+
+static void set_counts(const struct application *application, cJSON *status)
+{
+    cJSON *objects = json_new_object();
+    json_add_int(objects, "desired", (int64_t)application->counts.desired);
+    json_add_int(objects, "inSync", (int64_t)application->counts.in_sync);
+    json_add_int(objects, "drifted", (int64_t)application->counts.drifted);
+    json_add_int(objects, "unhealthy", (int64_t)application->counts.unhealthy);
+    json_set(status, "objects", objects);
+}
+
+/* What holds once a revision is applied. */
+static void set_applied(struct application *application, cJSON *status)
+{
+    json_set(status, "lastAppliedRevision", json_new_string(application->revision));
+    if (application->health == HEALTH_CURRENT) {
+        json_set(status, "lastHealthyRevision", json_new_string(application->revision));
+    }
+    set_inventory(application, status, false);
+    if (application->fresh) {
+        application->fresh = false;
+        add_history(application, status);
+        tell_applied(application);
+    }
+}
+
+static cJSON *make_status(struct application *application)
+{
+    cJSON *status = json_copy(application->status);
+    cJSON *conditions = json_array(status, "conditions");
+    if (!conditions) {
+        conditions = json_add_array(status, "conditions");
+    }
+    set_ready(application, conditions);
+    set_healthy(application, conditions);
+    set_drifted(application, conditions);
+    json_set(status, "observedGeneration", json_new_int(application->generation));
+    if (application->reconcile_requested) {
+        json_set(status, "lastHandledReconcileAt",
+                 json_new_string(application->reconcile_requested));
+    }
+    set_counts(application, status);
+    set_errors(application, status);
+    if (application->outcome == OUTCOME_APPLIED && application->settled) {
+        set_applied(application, status);
+    }
+    return status;
+}
+
+/* ---- Writing ---- */
+
+static void on_written(const struct kube_response *response, void *context)
+{
+    struct application *application = context;
+    application->status_call = NULL;
+    if (!response->ok && response->error.code != ERROR_NOT_FOUND) {
+        log_warn("status cannot be written", "application", application->key, "error",
+                 response->error.message);
+        application->status_dirty = true;
+        application_wake_after(application, WRITE_RETRY_MS);
+    }
+    if (application->saving) {
+        application->saving = false;
+        if (!response->ok) {
+            json_remove(application->status, "kinds"); /* not saved: once more */
+        }
+    }
+    application_wake(application);
+}
+
+static void write_status(struct application *application, cJSON *status)
+{
+    json_free(application->status);
+    application->status = status;
+    application->status_dirty = false;
+    AUTO_BUF struct buf path;
+    buf_init(&path, 4096);
+    const struct kube_resource resource = {.group = GITMOOR_GROUP,
+                                           .version = "v1alpha1",
+                                           .plural = "applications",
+                                           .namespaced = true};
+    kube_resource_path(&resource, application->namespace_, application->name, &path);
+    application->status_call = status_patch(application->differ->client, path.data,
+                                            json_copy(status), on_written, application);
+}
+
+/* Whether something is under way that will be over in no time. */
+static bool is_passing(struct application *application)
+{
+    bool busy = application->plan || application->saving ||
+                (application->outcome != OUTCOME_APPLIED && application->retry_at == 0 &&
+                 application->outcome != OUTCOME_INVALID && application->outcome != OUTCOME_HELD) ||
+                (application->outcome == OUTCOME_APPLIED && application->spec.health_wait &&
+                 application->health == HEALTH_IN_PROGRESS && !application->health_timed_out);
+    int64_t now = clock_monotonic_ms();
+    if (!busy) {
+        application->busy_since = 0;
+        return false;
+    }
+    if (application->busy_since == 0) {
+        application->busy_since = now;
+    }
+    int64_t left = application->busy_since + BUSY_TOLD_AFTER_MS - now;
+    if (left <= 0) {
+        return false;
+    }
+    application_wake_after(application, left);
+    return true;
+}
+
+void status_step(struct application *application)
+{
+    if (application->status_call || !application->differ->started || is_passing(application)) {
+        return;
+    }
+    cJSON *status = make_status(application);
+    if (json_equal(status, application->status) && !application->status_dirty) {
+        json_free(status);
+        return;
+    }
+    write_status(application, status);
+}
+
+bool status_save_inventory(struct application *application)
+{
+    AUTO_JSON cJSON *status = json_copy(application->status);
+    set_inventory(application, status, true);
+    if (json_equal(json_get(status, "kinds"), json_get(application->status, "kinds")) &&
+        json_equal(json_get(status, "namespaces"), json_get(application->status, "namespaces"))) {
+        return true;
+    }
+    if (application->status_call) {
+        return false; /* one write at a time; its answer wakes the application */
+    }
+    application->saving = true;
+    write_status(application, json_copy(status));
+    return false;
+}
+
+void status_event(struct application *application, const char *type, const char *reason,
+                  const char *action, const char *note)
+{
+    const cJSON *object = kube_store_get(application->differ->application_objects,
+                                         application->namespace_, application->name);
+    if (object) {
+        kube_event_record(application->differ->recorder, object, type, reason, action,
+                          text_or_empty(note));
+    }
+}
