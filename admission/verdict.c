@@ -1,0 +1,353 @@
+#include "admission/verdict.h"
+
+#include "admission/message.h"
+#include "common/base/text.h"
+
+#include <string.h>
+
+const char *const verdict_default_controllers[] = {
+    "system:kube-controller-manager",
+    "system:serviceaccount:kube-system:*",
+    NULL,
+};
+
+#define SYSTEM_ACCOUNT "system:serviceaccount:kube-system:"
+
+/* The parts of the control plane that delete as their duty, by user name. kube-controller-manager
+ * without --use-service-account-credentials does all of it under one name. Others of kube-system
+ * may carry labels along, but not delete. Source: pkg/controller of Kubernetes 1.35. */
+static const struct {
+    const char *user;
+    bool only_dependents; /* the garbage collector deletes what has ownerReferences */
+} deleters[] = {
+    {SYSTEM_ACCOUNT "namespace-controller", false},
+    {SYSTEM_ACCOUNT "generic-garbage-collector", true},
+    {SYSTEM_ACCOUNT "ttl-after-finished-controller", false},
+    {SYSTEM_ACCOUNT "pod-garbage-collector", false},
+    {SYSTEM_ACCOUNT "taint-eviction-controller", false},
+    {SYSTEM_ACCOUNT "node-controller", false},
+    {SYSTEM_ACCOUNT "job-controller", false},
+    {SYSTEM_ACCOUNT "cronjob-controller", false},
+    {SYSTEM_ACCOUNT "replicaset-controller", false},
+    {SYSTEM_ACCOUNT "replication-controller", false},
+    {SYSTEM_ACCOUNT "statefulset-controller", false},
+    {SYSTEM_ACCOUNT "daemon-set-controller", false},
+    {SYSTEM_ACCOUNT "deployment-controller", false},
+    {SYSTEM_ACCOUNT "persistent-volume-binder", false},
+    {SYSTEM_ACCOUNT "token-cleaner", false},
+    {SYSTEM_ACCOUNT "legacy-service-account-token-cleaner", false},
+    {SYSTEM_ACCOUNT "certificate-controller", false},
+    {"system:kube-controller-manager", false},
+    {"system:kube-scheduler", false}, /* preemption */
+};
+
+static const char *const rule_names[] = {
+    [RULE_NONE] = "none",     [RULE_FIELD_MANAGER] = "field-manager",
+    [RULE_FIELDS] = "fields", [RULE_OWNER_REFERENCE] = "owner-reference",
+    [RULE_CLAIM] = "claim",   [RULE_SCALE] = "scale",
+    [RULE_DELETE] = "delete", [RULE_NAMESPACE] = "namespace",
+};
+
+const char *verdict_rule_name(enum verdict_rule rule)
+{
+    return rule_names[rule];
+}
+
+static const char *const outcome_names[] = {
+    [VERDICT_ALLOW] = "allowed",
+    [VERDICT_WARN] = "warned",
+    [VERDICT_REFUSE] = "refused",
+    [VERDICT_BREAK_GLASS] = "break-glass",
+};
+
+const char *verdict_outcome_name(enum verdict_outcome outcome)
+{
+    return outcome_names[outcome];
+}
+
+static bool is_applier(const struct request *request, const struct verdict_settings *settings)
+{
+    if (text_is_empty(settings->applier)) {
+        return false;
+    }
+    return text_equal(request->user, settings->applier) ||
+           request_has_extra(request, GITMOOR_APPLIER_EXTRA, settings->applier);
+}
+
+static bool is_controller(const struct request *request, const struct verdict_settings *settings)
+{
+    for (const char *const *pattern = settings->controllers; pattern && *pattern; pattern++) {
+        if (request_user_matches(request, *pattern)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_terminating(const cJSON *object)
+{
+    return !text_is_empty(json_string_path(object, "metadata.deletionTimestamp"));
+}
+
+static bool is_namespace(const struct request *request)
+{
+    return *request->group == '\0' && strcmp(request->resource, "namespaces") == 0;
+}
+
+/* ---- The rules: each says which one is broken, or RULE_NONE ---- */
+
+static bool deletes_as_duty(const struct request *request)
+{
+    bool has_owner = json_first(json_get_path(request->old, "metadata.ownerReferences")) != NULL;
+    for (size_t i = 0; i < sizeof deleters / sizeof *deleters; i++) {
+        if (strcmp(request->user, deleters[i].user) == 0) {
+            return has_owner || !deleters[i].only_dependents;
+        }
+    }
+    return false;
+}
+
+static enum verdict_rule judge_delete(const struct request *request,
+                                      const struct application_set *applications,
+                                      struct verdict *ret)
+{
+    if (is_terminating(request->old)) {
+        return RULE_NONE; /* it goes already; refusing would leave it so for ever */
+    }
+    bool ours = loss_is_ours(request->old);
+    if (is_namespace(request)) {
+        ret->owner_count =
+            application_set_holders(applications, request->name, ret->owners, VERDICT_OWNERS_NAMED);
+        return ours || ret->owner_count > 0 ? RULE_NAMESPACE : RULE_NONE;
+    }
+    return ours && !deletes_as_duty(request) ? RULE_DELETE : RULE_NONE;
+}
+
+/* Controllers keep ownerReferences, finalizers and aggregated rules; Git may name them, but to
+ * refuse a controller its bookkeeping would only make it try for ever. */
+static bool is_bookkeeping(const struct request *request, const char *path)
+{
+    return text_has_prefix(path, ".metadata.ownerReferences") ||
+           text_has_prefix(path, ".metadata.finalizers") ||
+           (strcmp(request->resource, "clusterroles") == 0 && text_has_prefix(path, ".rules") &&
+            json_get(request->old, "aggregationRule"));
+}
+
+static void drop_bookkeeping(const struct request *request, struct paths *paths)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < paths->count; i++) {
+        if (!is_bookkeeping(request, paths->items[i])) {
+            paths->items[kept++] = paths->items[i];
+        }
+    }
+    paths->count = kept;
+}
+
+static bool refers_to(const cJSON *object, const char *uid)
+{
+    for (const cJSON *item = json_first(json_get_path(object, "metadata.ownerReferences")); item;
+         item = item->next) {
+        if (text_equal(json_string(item, "uid"), uid)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void find_new_owners(const struct request *request, struct paths *ret)
+{
+    for (const cJSON *item = json_first(json_get_path(request->object, "metadata.ownerReferences"));
+         item; item = item->next) {
+        const char *uid = text_or_empty(json_string(item, "uid"));
+        if (!refers_to(request->old, uid)) {
+            paths_add(ret, arena_format(ret->arena, ".metadata.ownerReferences[uid=\"%s\"]", uid));
+        }
+    }
+    paths_settle(ret);
+}
+
+/* An update of an object that is not ours: a copy, or something that somebody wants to pass off as
+ * ours. Our own label on it is no reason to keep people from it, but putting it there is. */
+static enum verdict_rule judge_claim(const struct request *request, bool controller)
+{
+    const char *label = object_label(request->object);
+    bool claimed = label && !text_equal(label, object_label(request->old)) && !controller;
+    return claimed || loss_is_ours(request->object) ? RULE_CLAIM : RULE_NONE;
+}
+
+static enum verdict_rule judge_update(const struct request *request, bool controller,
+                                      struct verdict *ret)
+{
+    if (is_terminating(request->old)) {
+        return RULE_NONE; /* finalizers must come off */
+    }
+    if (loss_is_impersonated(request->old, request->object)) {
+        return RULE_FIELD_MANAGER;
+    }
+    if (!loss_is_ours(request->old)) {
+        return judge_claim(request, controller);
+    }
+    loss_compare(request->old, request->object, &ret->fields);
+    if (!text_equal(object_label(request->old), object_label(request->object))) {
+        paths_add(&ret->fields, ".metadata.labels[\"" GITMOOR_LABEL "\"]");
+        paths_settle(&ret->fields);
+    }
+    if (controller) {
+        drop_bookkeeping(request, &ret->fields);
+    }
+    if (ret->fields.count > 0) {
+        return RULE_FIELDS;
+    }
+    if (!controller) {
+        find_new_owners(request, &ret->fields);
+    }
+    return ret->fields.count > 0 ? RULE_OWNER_REFERENCE : RULE_NONE;
+}
+
+/* A Scale has no label. In the mutating phase its old object carries the entries of those who own
+ * the replicas; the new one does not yet, so that the values tell. */
+static enum verdict_rule judge_scale(const struct request *request, struct verdict *ret)
+{
+    static const char *const replicas[] = {"f:spec", "f:replicas", NULL};
+    const cJSON *before = json_get_path(request->old, "spec.replicas");
+    const cJSON *after = json_get_path(request->object, "spec.replicas");
+    if (!loss_owns(request->old, replicas) || json_equal(before, after)) {
+        return RULE_NONE;
+    }
+    paths_add(&ret->fields, ".spec.replicas");
+    return RULE_SCALE;
+}
+
+static enum verdict_rule judge(const struct request *request,
+                               const struct verdict_settings *settings,
+                               const struct application_set *applications, struct verdict *ret)
+{
+    if (strcmp(request->field_manager, GITMOOR_FIELD_MANAGER) == 0) {
+        return RULE_FIELD_MANAGER;
+    }
+    bool controller = is_controller(request, settings);
+    bool scale = strcmp(request->subresource, "scale") == 0;
+    /* Status and pods/resize carry the whole object. Every other subresource (eviction, binding,
+     * token, exec, …) takes another kind of object, and changes nothing that Git declares. */
+    bool whole = strcmp(request->subresource, "") == 0 ||
+                 strcmp(request->subresource, "status") == 0 ||
+                 strcmp(request->subresource, "resize") == 0;
+    switch (request->operation) {
+    case OPERATION_CREATE:
+        return whole && (object_label(request->object) || loss_is_ours(request->object)) &&
+                       !(controller && !loss_is_ours(request->object))
+                   ? RULE_CLAIM
+                   : RULE_NONE;
+    case OPERATION_UPDATE:
+        if (scale) {
+            return judge_scale(request, ret);
+        }
+        return whole ? judge_update(request, controller, ret) : RULE_NONE;
+    case OPERATION_DELETE:
+        return whole ? judge_delete(request, applications, ret) : RULE_NONE;
+    case OPERATION_CONNECT:
+        break;
+    }
+    return RULE_NONE;
+}
+
+/* ---- What follows from a broken rule ---- */
+
+/* Puts an application among the owners, first if it is stricter than those there. */
+static void add_owner(struct verdict *verdict, const struct application *owner)
+{
+    size_t named =
+        verdict->owner_count < VERDICT_OWNERS_NAMED ? verdict->owner_count : VERDICT_OWNERS_NAMED;
+    for (size_t i = 0; i < named; i++) {
+        if (verdict->owners[i] == owner) {
+            return;
+        }
+    }
+    if (named > 0 && owner->protection <= verdict->owners[0]->protection) {
+        if (named < VERDICT_OWNERS_NAMED) {
+            verdict->owners[named] = owner;
+        }
+    } else {
+        size_t moved = named < VERDICT_OWNERS_NAMED ? named : VERDICT_OWNERS_NAMED - 1;
+        memmove(verdict->owners + 1, verdict->owners, moved * sizeof *verdict->owners);
+        verdict->owners[0] = owner;
+    }
+    verdict->owner_count++;
+}
+
+/* Finds the applications concerned, and returns the strictest protection among them. One that is
+ * not known is enforced. */
+static enum protection find_owners(const struct request *request,
+                                   const struct application_set *applications, struct verdict *ret)
+{
+    const char *label = object_label(request->old);
+    if (!label) {
+        label = object_label(request->object);
+    }
+    if (ret->rule == RULE_NAMESPACE && !loss_is_ours(request->old)) {
+        label = NULL; /* only its guests count */
+    }
+    if (strcmp(request->subresource, "scale") == 0) {
+        ret->owner_count = application_set_holders(applications, request->namespace_, ret->owners,
+                                                   VERDICT_OWNERS_NAMED);
+    }
+    const struct application *owner = application_set_find(applications, label);
+    if (owner) {
+        add_owner(ret, owner);
+    }
+    ret->label = label ? label : ret->owner_count > 0 ? ret->owners[0]->label : "";
+    bool unknown = ret->owner_count == 0 || (label && !owner);
+    return unknown ? PROTECTION_ENFORCE : ret->owners[0]->protection;
+}
+
+static bool is_blank(const char *text)
+{
+    return !text || text[strspn(text, " \t\r\n")] == '\0';
+}
+
+/* The reason stands on the object as the request leaves it; for a deletion, as it is. */
+static const char *break_glass_reason(const struct request *request)
+{
+    const cJSON *object = request->operation == OPERATION_DELETE ? request->old : request->object;
+    const char *reason =
+        json_string(json_get_path(object, "metadata.annotations"), GITMOOR_BREAK_GLASS_ANNOTATION);
+    return is_blank(reason) ? NULL : reason;
+}
+
+static enum verdict_outcome weigh(const struct request *request, enum protection protection,
+                                  struct verdict *ret)
+{
+    ret->break_glass = request_user_in_group(request, GITMOOR_BREAK_GLASS_GROUP);
+    if (protection == PROTECTION_OFF) {
+        return VERDICT_ALLOW;
+    }
+    /* Nobody needs our field manager to help in an emergency, and it would hide what was done. */
+    if (ret->break_glass && ret->rule != RULE_FIELD_MANAGER) {
+        ret->reason = break_glass_reason(request);
+        if (ret->reason) {
+            return VERDICT_BREAK_GLASS;
+        }
+    }
+    return protection == PROTECTION_WARN ? VERDICT_WARN : VERDICT_REFUSE;
+}
+
+void verdict_decide(const struct request *request, const struct verdict_settings *settings,
+                    const struct application_set *applications, struct arena *arena,
+                    struct verdict *ret)
+{
+    *ret = (struct verdict){.outcome = VERDICT_ALLOW, .label = "", .fields = {.arena = arena}};
+    if (request->operation == OPERATION_CONNECT || is_applier(request, settings)) {
+        return;
+    }
+    ret->rule = judge(request, settings, applications, ret);
+    if (ret->rule == RULE_NONE) {
+        return;
+    }
+    enum protection protection = find_owners(request, applications, ret);
+    ret->outcome = weigh(request, protection, ret);
+    message_describe(request, arena, ret);
+    if (ret->outcome != VERDICT_ALLOW) {
+        ret->message = message_compose(request, ret, arena);
+    }
+}
