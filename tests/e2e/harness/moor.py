@@ -16,17 +16,18 @@ LINKS = {"fetcher-differ": ("fetcher", "differ"), "differ-applier": ("differ", "
 class Moor:
     """start(), stop(); kill(NAME) and start_one(NAME) for one of fetcher, differ, applier, admission.
 
-    folder must have a short path: Unix sockets allow 107 characters.
+    The folder `bus`, by default one in folder, must have a short path: Unix sockets allow 107 characters.
     """
 
     def __init__(self, cluster, folder: Path, daemon=False, binaries=None, webhook_host="127.0.0.1", extra=None,
-                 kubeconfig=None, users=None):
+                 kubeconfig=None, users=None, bus=None):
         self.cluster, self.folder, self.daemon = cluster, Path(folder), daemon
         self.binaries = Path(binaries or paths.gitmoor_bin())
         self.webhook_host = webhook_host
         self.extra = extra or {}
         self.kubeconfig = kubeconfig or cluster.kubeconfig
         self.applier_user = (users or user_of)("applier")
+        self.bus = Path(bus or self.folder / "bus")
         self.processes = {}
         self.listen = {}
         self.webhook_port = None
@@ -99,7 +100,7 @@ class Moor:
         return "\n".join(f"--- {name}\n{process.tail(lines)}" for name, process in self.processes.items())
 
     def inbox(self, name):
-        return f"ipc://{self.folder}/bus/{name}"
+        return f"ipc://{self.bus}/{name}"
 
     def _write_keys(self):
         for link, holders in LINKS.items():
