@@ -10,11 +10,12 @@
  *
  * Answer: JSON lines on standard output. The first:
  *   {"commit":…,"ok":true}, or {"ok":false,"reason":…,"message":…} and nothing more. Reasons:
- *     missing-objects   the commit, or something it needs, is not here: ask for a pack. What proved
- *                       incomplete is no longer among odb_held_commits
- *     invalid-pack      the pack file cannot be indexed
+ *     missing-objects   the commit, or something it needs, is not here, or is damaged: ask for a
+ *                       pack. The refs of what proved incomplete are gone
+ *     invalid-pack      the pack file cannot be indexed. All refs are gone, so that the next pack
+ *                       is a complete one
  *     invalid-request   the request is malformed: a defect of the caller
- *     unavailable       the operating system refused (disk full, permissions)
+ *     system            the operating system refused (disk full, permissions)
  * Then for each application, in the request's order, either
  *   {"application":"ns/name","renderKey":"<hex>","unchanged":true}
  * or

@@ -1,0 +1,387 @@
+/* The worker. Everything that can turn out to be missing is looked for before the first line of the
+ * answer is written: so a negative answer is the only line, and a positive one holds to its end.
+ *
+ * Cost: one look at the names of each application (a few tree lookups); only those whose key
+ * changed are parsed. Memory: the text of one application at a time. */
+#include "differ/worker.h"
+
+#include "common/base/map.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/run/sandbox.h"
+#include "differ/odb.h"
+#include "differ/render.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WORKER_REQUEST_MAXIMUM ((size_t)64 << 20)
+/* An application's objects, canonical: not much more than its files. */
+#define WORKER_OUTPUT_MAXIMUM (2 * RENDER_TOTAL_MAXIMUM)
+
+/* A hundred errors, each with a message, a path, and every byte of them escaped. */
+#define WORKER_LINE_MAXIMUM ((size_t)8 << 20)
+
+struct worker_application {
+    const char *key;
+    const char *path;
+    const char *known; /* render key of the caller, "" if none */
+    char render_key[DIGEST_HEX_SIZE];
+    struct render_scan *scan; /* NULL: unchanged */
+};
+
+struct worker {
+    cJSON *request;
+    const char *repository;
+    const char *pack; /* or NULL */
+    const char *commit;
+    const char *revision;
+    struct worker_application *applications;
+    size_t count;
+    struct odb *odb;
+    struct source *source;
+};
+
+static void worker_release(struct worker *worker)
+{
+    for (size_t i = 0; i < worker->count; i++) {
+        render_scan_free(worker->applications[i].scan);
+    }
+    free(worker->applications);
+    source_free(worker->source);
+    odb_close(worker->odb);
+    json_free(worker->request);
+}
+#define AUTO_WORKER __attribute__((cleanup(worker_release)))
+
+/* ---- The request ---- */
+
+static bool worker_read_application(const cJSON *item, struct worker_application *application)
+{
+    application->key = json_string(item, "key");
+    application->path = json_string(item, "path");
+    application->known = text_or_empty(json_string(item, "renderKey"));
+    return application->key && application->path;
+}
+
+static bool worker_read_request(struct worker *worker, const char *text, size_t size,
+                                struct error *error)
+{
+    const struct json_limits limits = {WORKER_REQUEST_MAXIMUM, 10, 2000000};
+    if (!json_parse(text, size, &limits, &worker->request, error)) {
+        return error_prefix(error, "the request");
+    }
+    worker->repository = json_string(worker->request, "repository");
+    worker->pack = json_string(worker->request, "pack");
+    worker->commit = json_string(worker->request, "commit");
+    worker->revision = json_string(worker->request, "revision");
+    const cJSON *list = json_array(worker->request, "applications");
+    if (text_is_empty(worker->repository) || text_is_empty(worker->commit) || !list) {
+        return error_set(error, ERROR_INVALID,
+                         "the request needs repository, commit and applications");
+    }
+    worker->applications = mem_new(json_size(list), sizeof(*worker->applications));
+    for (const cJSON *item = json_first(list); item; item = item->next) {
+        if (!worker_read_application(item, &worker->applications[worker->count++])) {
+            return error_set(error, ERROR_INVALID,
+                             "application %zu of the request lacks its key "
+                             "or path",
+                             worker->count - 1);
+        }
+    }
+    return true;
+}
+
+/* ---- The answer ---- */
+
+static bool worker_print(FILE *out, const cJSON *line, struct error *error)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, WORKER_LINE_MAXIMUM);
+    if (!json_write(line, &text) || !buf_append_char(&text, '\n')) {
+        return error_set(error, ERROR_LIMIT, "a line of the answer is too long");
+    }
+    if (fwrite(text.data, 1, text.size, out) != text.size) {
+        return error_set_errno(error, errno, "cannot write the answer");
+    }
+    return true;
+}
+
+static bool worker_refuse(FILE *out, const char *reason, const struct error *why,
+                          struct error *error)
+{
+    AUTO_JSON cJSON *line = json_new_object();
+    json_add_bool(line, "ok", false);
+    json_add_string(line, "reason", reason);
+    json_add_string(line, "message", why->message);
+    return worker_print(out, line, error);
+}
+
+/* What is wrong with the repository, in the words of worker.h; and what follows from it. */
+static const char *worker_judge(struct worker *worker, const struct error *why)
+{
+    switch (why->code) {
+    case ERROR_SYSTEM:
+        return "system";
+    case ERROR_UNAVAILABLE:
+        /* A commit that was never sent says nothing about those that were. */
+        if (worker->pack || odb_has(worker->odb, worker->commit)) {
+            odb_forget(worker->odb, NULL);
+        }
+        return "missing-objects";
+    case ERROR_INTERNAL:
+        odb_empty(worker->odb, NULL);
+        return "missing-objects";
+    default:
+        return "invalid-request";
+    }
+}
+
+/* ---- One application ---- */
+
+struct worker_output {
+    struct buf lines;
+    cJSON *errors;
+    size_t objects;
+};
+
+static void worker_add_error(const char *file, unsigned line, const char *message, void *context)
+{
+    struct worker_output *output = context;
+    cJSON *item = json_append(output->errors, json_new_object());
+    json_add_string(item, "file", file);
+    json_add_int(item, "line", line);
+    json_add_string(item, "message", message);
+}
+
+static void worker_add_object(cJSON *object, const char *file, unsigned line, void *context)
+{
+    struct worker_output *output = context;
+    AUTO_JSON cJSON *owned = object;
+    AUTO_JSON cJSON *place = json_new_object();
+    json_add_string(place, "file", file);
+    json_add_int(place, "line", line);
+    json_write(place, &output->lines);
+    buf_append_char(&output->lines, '\n');
+    json_write(object, &output->lines);
+    buf_append_char(&output->lines, '\n');
+    output->objects++;
+}
+
+/* Aliases can make more of a file than it is. Then nothing is handed out but the reason. */
+static void worker_check_output(const struct worker_application *application,
+                                struct worker_output *output)
+{
+    if (output->lines.overflowed) {
+        buf_clear(&output->lines);
+        output->objects = 0;
+        AUTO_FREE char *message = mem_format("the application's objects have more than %zu MiB "
+                                             "together",
+                                             WORKER_OUTPUT_MAXIMUM >> 20);
+        worker_add_error(application->path, 0, message, output);
+    }
+}
+
+static bool worker_print_application(FILE *out, const struct worker_application *application,
+                                     struct worker_output *output, struct error *error)
+{
+    AUTO_JSON cJSON *head = json_new_object();
+    json_add_string(head, "application", application->key);
+    json_add_string(head, "renderKey", application->render_key);
+    json_add_int(head, "objects", (int64_t)output->objects);
+    json_add(head, "errors", output->errors);
+    output->errors = NULL;
+    if (!worker_print(out, head, error)) {
+        return false;
+    }
+    if (fwrite(output->lines.data, 1, output->lines.size, out) != output->lines.size) {
+        return error_set_errno(error, errno, "cannot write the answer");
+    }
+    return true;
+}
+
+static bool worker_render(struct worker *worker, struct worker_application *application, FILE *out,
+                          struct error *error)
+{
+    struct error why = {0};
+    struct worker_output output = {.errors = json_new_array()};
+    const struct render_sink sink = {worker_add_object, worker_add_error, &output};
+    buf_init(&output.lines, WORKER_OUTPUT_MAXIMUM);
+    if (!render_plain(worker->source, application->scan, &sink, &why)) {
+        /* Damage that the existence of the blobs did not show: this application is asked for
+         * again, the others are answered. */
+        application->render_key[0] = '\0';
+        worker_add_error(application->path, 0, why.message, &output);
+        odb_forget(worker->odb, NULL);
+    }
+    worker_check_output(application, &output);
+    bool ok = worker_print_application(out, application, &output, error);
+    buf_release(&output.lines);
+    json_free(output.errors);
+    return ok;
+}
+
+static bool worker_print_unchanged(const struct worker_application *application, FILE *out,
+                                   struct error *error)
+{
+    AUTO_JSON cJSON *head = json_new_object();
+    json_add_string(head, "application", application->key);
+    json_add_string(head, "renderKey", application->render_key);
+    json_add_bool(head, "unchanged", true);
+    return worker_print(out, head, error);
+}
+
+/* ---- All of it ---- */
+
+/* Every file that will be read must be here. */
+static bool worker_check_files(struct worker *worker, const struct render_scan *scan,
+                               struct error *error)
+{
+    AUTO_ARENA struct arena arena;
+    size_t count;
+    const struct render_item *items = render_scan_items(scan, &count);
+    arena_init(&arena);
+    for (size_t i = 0; i < count; i++) {
+        const char *id = items[i].problem ? NULL : source_id(worker->source, items[i].path, &arena);
+        if (id && !odb_has(worker->odb, id)) {
+            return error_set(error, ERROR_UNAVAILABLE, "the content of %s is not here",
+                             items[i].path);
+        }
+    }
+    return true;
+}
+
+static bool worker_scan(struct worker *worker, struct worker_application *application,
+                        struct error *error)
+{
+    struct digest key;
+    const struct render_options options = {application->path, worker->revision};
+    AUTO_SCAN struct render_scan *scan = NULL;
+    if (!render_scan(worker->source, &options, &scan, error)) {
+        return false;
+    }
+    if (render_scan_key(scan, &key)) {
+        digest_to_hex(&key, application->render_key);
+    }
+    if (application->render_key[0] && text_equal(application->render_key, application->known)) {
+        return true;
+    }
+    if (!worker_check_files(worker, scan, error)) {
+        return false;
+    }
+    application->scan = scan;
+    scan = NULL;
+    return true;
+}
+
+/* Everything before the first line. */
+static bool worker_prepare(struct worker *worker, struct error *error)
+{
+    if (!odb_open_commit(worker->odb, worker->commit, &worker->source, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < worker->count; i++) {
+        if (!worker_scan(worker, &worker->applications[i], error)) {
+            return false;
+        }
+    }
+    return odb_hold(worker->odb, worker->commit, error);
+}
+
+static bool worker_print_all(struct worker *worker, FILE *out, struct error *error)
+{
+    AUTO_JSON cJSON *head = json_new_object();
+    json_add_string(head, "commit", worker->commit);
+    json_add_bool(head, "ok", true);
+    if (!worker_print(out, head, error)) {
+        return false;
+    }
+    for (size_t i = 0; i < worker->count; i++) {
+        struct worker_application *application = &worker->applications[i];
+        bool ok = application->scan ? worker_render(worker, application, out, error)
+                                    : worker_print_unchanged(application, out, error);
+        if (!ok) {
+            return false;
+        }
+        render_scan_free(application->scan);
+        application->scan = NULL;
+    }
+    return true;
+}
+
+static bool worker_answer(struct worker *worker, FILE *out, struct error *error)
+{
+    struct error why = {0};
+    if (!odb_open(worker->repository, &worker->odb, &why)) {
+        return worker_refuse(out, "system", &why, error);
+    }
+    if (worker->pack && !odb_index_pack(worker->odb, worker->pack, &why)) {
+        if (why.code == ERROR_SYSTEM) {
+            return worker_refuse(out, "system", &why, error);
+        }
+        odb_forget(worker->odb, NULL);
+        return worker_refuse(out, "invalid-pack", &why, error);
+    }
+    if (!worker_prepare(worker, &why)) {
+        return worker_refuse(out, worker_judge(worker, &why), &why, error);
+    }
+    if (!worker_print_all(worker, out, error)) {
+        return false;
+    }
+    source_free(worker->source);
+    worker->source = NULL;
+    /* A merge that fails is tried again with the next pack; nothing is lost by it. */
+    odb_compact(worker->odb, ODB_PACKS_MAXIMUM, NULL);
+    return true;
+}
+
+bool worker_run(const char *request, size_t size, FILE *out, struct error *error)
+{
+    AUTO_WORKER struct worker worker = {0};
+    struct error why = {0};
+    bool ok = worker_read_request(&worker, request, size, &why)
+                  ? worker_answer(&worker, out, error)
+                  : worker_refuse(out, "invalid-request", &why, error);
+    if (ok && fflush(out)) {
+        return error_set_errno(error, errno, "cannot write the answer");
+    }
+    return ok;
+}
+
+/* Only the repository can be written and only the pack be read from here on. */
+static bool worker_enter_sandbox(const struct worker *worker, struct error *error)
+{
+    const char *const read_only[] = {worker->pack, NULL};
+    const char *const read_write[] = {worker->repository, NULL};
+    const struct sandbox_options options = {.read_only = read_only, .read_write = read_write};
+    enum sandbox_strength strength;
+    if (mkdir(worker->repository, 0700) && errno != EEXIST) {
+        return error_set_errno(error, errno, "cannot make the directory %s", worker->repository);
+    }
+    odb_library_open(); /* what libgit2 reads of the system, it reads now */
+    return sandbox_enter(&options, &strength, error);
+}
+
+int worker_main(void)
+{
+    AUTO_WORKER struct worker worker = {0};
+    AUTO_BUF struct buf request;
+    struct error error = {0};
+    buf_init(&request, WORKER_REQUEST_MAXIMUM);
+    bool ok = buf_read_fd(&request, STDIN_FILENO, "standard input", &error);
+    if (ok && worker_read_request(&worker, request.data, request.size, &error)) {
+        ok = worker_enter_sandbox(&worker, &error) && worker_answer(&worker, stdout, &error);
+    } else if (ok) {
+        struct error why = error;
+        ok = worker_refuse(stdout, "invalid-request", &why, &error);
+    }
+    if (ok && fflush(stdout)) {
+        ok = error_set_errno(&error, errno, "cannot write the answer");
+    }
+    if (!ok) {
+        fprintf(stderr, "%s\n", error.message);
+    }
+    return ok ? 0 : 1;
+}
