@@ -34,6 +34,7 @@ struct kube_call {
     enum call_state state;
     struct event *timer; /* the deadline while it runs, else the next try */
     kube_response_fn done;
+    void (*abandoned)(void *context); /* or NULL: see kube_call_on_abandon */
     void *context;
     enum kube_method method;
     bool no_retry;
@@ -185,6 +186,9 @@ void kube_client_free(struct kube_client *client)
     struct kube_call *call;
     while ((call = TAILQ_FIRST(&client->active)) != NULL) {
         call_detach(call);
+        if (call->abandoned) {
+            call->abandoned(call->context);
+        }
         call_free(call);
     }
     kube_client_hold(client);
@@ -414,6 +418,7 @@ static void call_answer(struct kube_call *call, CURLcode result, int status)
     response.size = call->answer.size;
     response.ok = response.status >= 200 && response.status < 300;
     response.reason = reason;
+    response.retry_after_ms = 0;
     error_clear(&response.error);
     if (call->answer.overflowed) {
         error_set(&response.error, ERROR_LIMIT, "%s %s: the answer is over the limit of %zu bytes",
@@ -423,6 +428,9 @@ static void call_answer(struct kube_call *call, CURLcode result, int status)
                             call->detail, &response.error);
         response.error.retryable = !is_hopeless(result);
     } else if (!response.ok) {
+        curl_off_t retry_after = 0;
+        curl_easy_getinfo(call->transfer.easy, CURLINFO_RETRY_AFTER, &retry_after);
+        response.retry_after_ms = (int64_t)retry_after * 1000;
         fail_status(call, &response, reason);
     }
     call_finish(call, &response);
@@ -542,6 +550,7 @@ struct kube_call *kube_client_call(struct kube_client *client, const struct kube
     struct error error;
     call->done = done;
     call->context = context;
+    call->abandoned = NULL;
     call->method = request->method;
     call->no_retry = request->no_retry;
     call->token_retried = false;
@@ -560,6 +569,11 @@ struct kube_call *kube_client_call(struct kube_client *client, const struct kube
     call->state = CALL_REFUSED;
     set_timer(call, 0); /* not from within this function */
     return call;
+}
+
+void kube_call_on_abandon(struct kube_call *call, void (*abandoned)(void *context))
+{
+    call->abandoned = abandoned;
 }
 
 void kube_call_cancel(struct kube_call *call)

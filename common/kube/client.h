@@ -69,7 +69,8 @@ struct kube_response {
      * a passed deadline TIMEOUT, 429/5xx/transport UNAVAILABLE. */
     bool ok; /* a 2xx answer */
     struct error error;
-    const char *reason; /* Status.reason ("AlreadyExists", "Conflict", …) or "" */
+    int64_t retry_after_ms; /* what the server asked for with a refusal, or 0 */
+    const char *reason;     /* Status.reason ("AlreadyExists", "Conflict", …) or "" */
 };
 
 typedef void (*kube_response_fn)(const struct kube_response *response, void *context);

@@ -62,6 +62,13 @@ void kube_client_release(struct kube_client *client);
 /* Appends origin and path. */
 void kube_client_url(const struct kube_client *client, const char *path, struct buf *out);
 
+/* `abandoned` gets the call's context when the client is freed under it, to free what it holds. */
+void kube_call_on_abandon(struct kube_call *call, void (*abandoned)(void *context));
+
+struct kube_watch;
+/* Within its `event` callback: takes over the object instead of copying it. */
+cJSON *kube_watch_take(struct kube_watch *watch);
+
 /* What went wrong with a transfer that got no answer. */
 bool kube_transfer_error(const struct kube_client *client, const char *method, const char *path,
                          CURLcode result, const char *detail, struct error *error);
