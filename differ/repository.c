@@ -441,7 +441,10 @@ static bool take_part(struct repository *repository, char **cursor, char *end, s
     }
     application->rendered = true;
     if (text_equal(json_string(head, "renderKey"), "")) {
-        application->needs_render = true; /* the failure was not of the files */
+        application->needs_render = true; /* the failure was not of the files: after a while */
+        return error_set(
+            error, ERROR_UNAVAILABLE, "%s: %s", key,
+            text_or_empty(json_string(json_first(json_array(head, "errors")), "message")));
     }
     if (json_bool(head, "unchanged", false)) {
         metric_add(&renders, "unchanged", 1);
@@ -462,6 +465,7 @@ static bool take_answer(struct repository *repository, char *output, size_t size
         return false;
     }
     if (!json_bool(head, "ok", false)) {
+        each_application(repository, mark_unrendered, NULL);
         const char *reason = text_or_empty(json_string(head, "reason"));
         repository->objects_missing =
             text_equal(reason, "missing-objects") || text_equal(reason, "invalid-pack");
@@ -469,12 +473,17 @@ static bool take_answer(struct repository *repository, char *output, size_t size
                          text_or_empty(json_string(head, "message")));
     }
     repository->objects_missing = false;
+    bool taken = true;
     while (cursor < end) {
+        char *before = cursor;
         if (!take_part(repository, &cursor, end, error)) {
-            return false;
+            taken = false; /* the other applications have no part in it */
+        }
+        if (cursor == before) {
+            break;
         }
     }
-    return true;
+    return taken;
 }
 
 struct worker_run {
@@ -497,6 +506,7 @@ static void on_worker(const char *output, size_t size, int exit_code, const stru
     if (error) {
         failure = *error;
         error_prefix(&failure, "rendering %s", repository->worker_revision);
+        each_application(repository, mark_unrendered, NULL);
     } else {
         taken = take_answer(repository, (char *)output, size, &failure);
     }
@@ -505,7 +515,6 @@ static void on_worker(const char *output, size_t size, int exit_code, const stru
         repository->rendered = mem_string(repository->worker_commit);
         set_trouble(repository, NULL);
     } else {
-        each_application(repository, mark_unrendered, NULL);
         set_trouble(repository, failure.message);
     }
     differ_check_started(repository->differ);

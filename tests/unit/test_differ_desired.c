@@ -1,0 +1,221 @@
+/* desired_build against a small discovery document: namespaces, label, kinds of the same commit,
+ * duplicates, and what is carried over from one revision to the next. */
+#include "common/base/memory.h"
+#include "differ/desired.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char api_document[] =
+    "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\",\"items\":[{"
+    "\"metadata\":{},\"versions\":[{\"version\":\"v1\",\"resources\":["
+    "{\"resource\":\"configmaps\",\"responseKind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":"
+    "\"ConfigMap\"},\"scope\":\"Namespaced\",\"verbs\":[\"get\",\"list\",\"watch\"]},"
+    "{\"resource\":\"namespaces\",\"responseKind\":{\"group\":\"\",\"version\":\"v1\",\"kind\":"
+    "\"Namespace\"},\"scope\":\"Cluster\",\"verbs\":[\"get\",\"list\",\"watch\"]}]}]}]}";
+static const char apis_document[] =
+    "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/v2\",\"items\":[{"
+    "\"metadata\":{\"name\":\"apiextensions.k8s.io\"},\"versions\":[{\"version\":\"v1\","
+    "\"resources\":[{\"resource\":\"customresourcedefinitions\",\"responseKind\":{\"group\":"
+    "\"apiextensions.k8s.io\",\"version\":\"v1\",\"kind\":\"CustomResourceDefinition\"},\"scope\":"
+    "\"Cluster\",\"verbs\":[\"get\",\"list\",\"watch\"]}]}]}]}";
+
+static cJSON *parse(const char *text)
+{
+    cJSON *tree = NULL;
+    struct error error;
+    if (!json_parse(text, strlen(text), NULL, &tree, &error)) {
+        fail_msg("%s", error.message);
+    }
+    return tree;
+}
+
+static int open_discovery(void **state)
+{
+    AUTO_JSON cJSON *api = parse(api_document);
+    AUTO_JSON cJSON *apis = parse(apis_document);
+    struct kube_discovery *discovery = NULL;
+    struct error error;
+    if (!kube_discovery_parse(api, apis, &discovery, &error)) {
+        fail_msg("%s", error.message);
+    }
+    *state = discovery;
+    return 0;
+}
+
+static int close_discovery(void **state)
+{
+    kube_discovery_free(*state);
+    return 0;
+}
+
+struct built {
+    struct desired_set *set;
+    struct problems problems;
+    bool unknown_kind;
+};
+
+static struct built build(void *discovery, const char *target, const struct desired_set *before,
+                          const char *const *texts)
+{
+    struct desired_input inputs[8];
+    size_t count = 0;
+    for (; texts[count]; count++) {
+        inputs[count] = (struct desired_input){texts[count], strlen(texts[count]), "app.yaml",
+                                               (unsigned)count + 1};
+    }
+    struct desired_options options = {.namespace_ = "shop",
+                                      .application = "web",
+                                      .target_namespace = target,
+                                      .discovery = discovery,
+                                      .before = before};
+    struct built built;
+    problems_init(&built.problems);
+    built.set = desired_build(&options, inputs, count, &built.problems, &built.unknown_kind);
+    return built;
+}
+
+static void release(struct built *built)
+{
+    desired_free(built->set);
+    problems_release(&built->problems);
+}
+
+static void expect_problem(struct built *built, const char *part)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 65536);
+    problems_describe(&built->problems, &text);
+    if (built->problems.total != 1 || !strstr(text.data, part)) {
+        fail_msg("wanted one problem with \"%s\", got %zu: %s", part, built->problems.total,
+                 text.data);
+    }
+}
+
+#define CONFIG_MAP(name, rest)                                                                     \
+    "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"" name "\"" rest "}}"
+
+static void an_object_without_namespace_goes_to_the_applications(void **state)
+{
+    struct built built = build(*state, NULL, NULL, (const char *[]){CONFIG_MAP("a", ""), NULL});
+    assert_int_equal(built.problems.total, 0);
+    assert_string_equal(built.set->objects[0].key, "/ConfigMap/shop/a");
+    assert_non_null(strstr(built.set->objects[0].text, "\"gitmoor.io/managed-by\":\"shop.web\""));
+    release(&built);
+}
+
+static void a_target_namespace_overrides_what_git_says(void **state)
+{
+    struct built built =
+        build(*state, "prod", NULL,
+              (const char *[]){CONFIG_MAP("a", ",\"namespace\":\"elsewhere\""), NULL});
+    assert_string_equal(built.set->objects[0].key, "/ConfigMap/prod/a");
+    release(&built);
+}
+
+static void a_cluster_scoped_object_never_gets_a_namespace(void **state)
+{
+    struct built built =
+        build(*state, "prod", NULL,
+              (const char *[]){"{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{"
+                               "\"name\":\"n\",\"namespace\":\"x\"}}",
+                               NULL});
+    assert_string_equal(built.set->objects[0].key, "/Namespace//n");
+    assert_null(strstr(built.set->objects[0].text, "\"namespace\""));
+    release(&built);
+}
+
+static void a_kind_that_is_not_served_is_a_problem_that_may_pass(void **state)
+{
+    struct built built = build(*state, NULL, NULL,
+                               (const char *[]){"{\"apiVersion\":\"example.org/v1\",\"kind\":"
+                                                "\"Widget\",\"metadata\":{\"name\":\"w\"}}",
+                                                NULL});
+    expect_problem(&built, "app.yaml:1: Widget w: the cluster serves no kind Widget");
+    assert_true(built.unknown_kind);
+    release(&built);
+}
+
+static void a_definition_of_the_same_commit_serves_its_kind(void **state)
+{
+    struct built built = build(
+        *state, NULL, NULL,
+        (const char *[]){
+            "{\"apiVersion\":\"example.org/v1\",\"kind\":\"Widget\",\"metadata\":{\"name\":\"w\"}}",
+            "{\"apiVersion\":\"apiextensions.k8s.io/v1\",\"kind\":\"CustomResourceDefinition\","
+            "\"metadata\":{\"name\":\"widgets.example.org\"},\"spec\":{\"group\":\"example.org\","
+            "\"scope\":\"Namespaced\",\"names\":{\"kind\":\"Widget\",\"plural\":\"widgets\"}}}",
+            NULL});
+    assert_int_equal(built.problems.total, 0);
+    assert_int_equal(built.set->count, 2);
+    assert_string_equal(built.set->objects[0].ref.kind, "CustomResourceDefinition");
+    assert_string_equal(built.set->objects[1].key, "example.org/Widget/shop/w");
+    assert_string_equal(built.set->objects[1].resource.plural, "widgets");
+    release(&built);
+}
+
+static void an_object_declared_twice_names_both_places(void **state)
+{
+    struct built built = build(
+        *state, NULL, NULL,
+        (const char *[]){CONFIG_MAP("a", ""), CONFIG_MAP("a", ",\"namespace\":\"shop\""), NULL});
+    expect_problem(&built, "declared twice, also at app.yaml:");
+    release(&built);
+}
+
+static void our_label_may_not_be_claimed_in_git(void **state)
+{
+    struct built built =
+        build(*state, NULL, NULL,
+              (const char *[]){
+                  CONFIG_MAP("a", ",\"labels\":{\"gitmoor.io/managed-by\":\"other.app\"}"), NULL});
+    expect_problem(&built, "gitmoor.io/managed-by is Gitmoor's own");
+    release(&built);
+}
+
+static void generate_name_is_refused(void **state)
+{
+    struct built built = build(*state, NULL, NULL,
+                               (const char *[]){"{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\","
+                                                "\"metadata\":{\"generateName\":\"a-\"}}",
+                                                NULL});
+    expect_problem(&built, "give metadata.name");
+    release(&built);
+}
+
+static void what_is_known_is_kept_for_an_unchanged_object_only(void **state)
+{
+    struct built before =
+        build(*state, NULL, NULL, (const char *[]){CONFIG_MAP("a", ""), CONFIG_MAP("b", ""), NULL});
+    before.set->objects[0].synced.bytes[0] = 1;
+    before.set->objects[1].synced.bytes[0] = 2;
+    struct built after =
+        build(*state, NULL, before.set,
+              (const char *[]){CONFIG_MAP("a", ""),
+                               CONFIG_MAP("b", ",\"annotations\":{\"x\":\"y\"}"), NULL});
+    assert_int_equal(desired_find(after.set, "/ConfigMap/shop/a")->synced.bytes[0], 1);
+    assert_true(digest_is_zero(&desired_find(after.set, "/ConfigMap/shop/b")->synced));
+    release(&before);
+    release(&after);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_object_without_namespace_goes_to_the_applications),
+        cmocka_unit_test(a_target_namespace_overrides_what_git_says),
+        cmocka_unit_test(a_cluster_scoped_object_never_gets_a_namespace),
+        cmocka_unit_test(a_kind_that_is_not_served_is_a_problem_that_may_pass),
+        cmocka_unit_test(a_definition_of_the_same_commit_serves_its_kind),
+        cmocka_unit_test(an_object_declared_twice_names_both_places),
+        cmocka_unit_test(our_label_may_not_be_claimed_in_git),
+        cmocka_unit_test(generate_name_is_refused),
+        cmocka_unit_test(what_is_known_is_kept_for_an_unchanged_object_only),
+    };
+    return cmocka_run_group_tests(tests, open_discovery, close_discovery);
+}

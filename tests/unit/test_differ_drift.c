@@ -1,0 +1,119 @@
+/* drift_matches_text: live objects against desired ones, as after a restart; drift_judge; and the
+ * backoff of a fight. */
+#include "common/base/memory.h"
+#include "common/data/object.h"
+#include "differ/drift.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define ENTRY(fields)                                                                              \
+    "\"managedFields\":[{\"manager\":\"gitmoor\",\"operation\":\"Apply\",\"apiVersion\":\"v1\","   \
+    "\"fieldsType\":\"FieldsV1\",\"fieldsV1\":{" fields "}}]"
+#define DESIRED                                                                                    \
+    "{\"apiVersion\":\"v1\",\"data\":{\"a\":\"1\"},\"kind\":\"ConfigMap\",\"metadata\":{"          \
+    "\"labels\":"                                                                                  \
+    "{\"l\":\"v\"},\"name\":\"c\",\"namespace\":\"n\"}}"
+#define OWNED "\"f:data\":{\"f:a\":{}},\"f:metadata\":{\"f:labels\":{\"f:l\":{}}}"
+#define LIVE(data, labels, entry)                                                                  \
+    "{\"apiVersion\":\"v1\",\"data\":{" data                                                       \
+    "},\"kind\":\"ConfigMap\",\"metadata\":{\"labels\":{" labels                                   \
+    "},\"name\":\"c\",\"namespace\":\"n\",\"uid\":\"u\"," entry "}}"
+
+static const struct row {
+    const char *name, *live;
+    bool matches;
+} rows[] = {
+    {"the same", LIVE("\"a\":\"1\"", "\"l\":\"v\"", ENTRY(OWNED)), true},
+    {"with a field of another manager",
+     LIVE("\"a\":\"1\",\"b\":\"2\"", "\"l\":\"v\"", ENTRY(OWNED)), true},
+    {"with another value", LIVE("\"a\":\"2\"", "\"l\":\"v\"", ENTRY(OWNED)), false},
+    {"with a label lost", LIVE("\"a\":\"1\"", "", ENTRY(OWNED)), false},
+    {"put back by somebody else, who owns it now",
+     LIVE("\"a\":\"1\"", "\"l\":\"v\"", ENTRY("\"f:metadata\":{\"f:labels\":{\"f:l\":{}}}")),
+     false},
+    {"owning a field that has left Git",
+     LIVE("\"a\":\"1\",\"old\":\"x\"", "\"l\":\"v\"",
+          ENTRY("\"f:data\":{\"f:a\":{},\"f:old\":{}},\"f:metadata\":{\"f:labels\":{\"f:l\":{}}}")),
+     false},
+    {"never applied by us", LIVE("\"a\":\"1\"", "\"l\":\"v\"", "\"managedFields\":[]"), false},
+};
+
+static struct desired_object desired(void)
+{
+    return (struct desired_object){.text = DESIRED, .size = strlen(DESIRED)};
+}
+
+static void a_live_object_is_compared_with_its_text(void **state)
+{
+    (void)state;
+    struct desired_object object = desired();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO_JSON cJSON *live = NULL;
+        struct error error;
+        if (!json_parse(rows[i].live, strlen(rows[i].live), NULL, &live, &error)) {
+            fail_msg("%s: %s", rows[i].name, error.message);
+        }
+        if (drift_matches_text(&object, live) != rows[i].matches) {
+            fail_msg("%s: expected %s", rows[i].name, rows[i].matches ? "a match" : "none");
+        }
+    }
+}
+
+static void drift_is_a_fingerprint_that_differs(void **state)
+{
+    (void)state;
+    struct desired_object object = desired();
+    struct live_object live = {0};
+    assert_int_equal(drift_judge(&object, NULL), DRIFT_NEW);
+    assert_int_equal(drift_judge(&object, &live), DRIFT_NEW);
+    object.synced.bytes[0] = live.fingerprint.bytes[0] = 1;
+    assert_int_equal(drift_judge(&object, &live), DRIFT_NONE);
+    live.fingerprint.bytes[0] = 2;
+    assert_int_equal(drift_judge(&object, &live), DRIFT_CHANGED);
+    assert_int_equal(drift_judge(&object, NULL), DRIFT_CHANGED);
+}
+
+static void an_object_under_deletion_has_drifted(void **state)
+{
+    (void)state;
+    struct desired_object object = desired();
+    struct live_object live = {.deleting = true};
+    object.synced.bytes[0] = live.fingerprint.bytes[0] = 1;
+    assert_int_equal(drift_judge(&object, &live), DRIFT_CHANGED);
+}
+
+static void a_fight_is_backed_off_from_and_forgotten(void **state)
+{
+    (void)state;
+    struct desired_object object = desired();
+    int64_t now = 1000000;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(drift_note_repair(&object, now + i * 10), 0);
+    }
+    assert_int_equal(drift_note_repair(&object, now + 200), 0);
+    int64_t wait = drift_note_repair(&object, now + 201);
+    assert_true(wait > 1000);
+    assert_int_equal(drift_note_repair(&object, now + 201 + wait), 0);
+    assert_true(drift_note_repair(&object, now + 202 + wait) > wait);
+    int64_t calm = object.heal_not_before + 60000;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(drift_note_repair(&object, calm + i), 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_live_object_is_compared_with_its_text),
+        cmocka_unit_test(drift_is_a_fingerprint_that_differs),
+        cmocka_unit_test(an_object_under_deletion_has_drifted),
+        cmocka_unit_test(a_fight_is_backed_off_from_and_forgotten),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
