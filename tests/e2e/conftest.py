@@ -9,6 +9,7 @@ import pytest
 from gitserver import GitServer
 from harness.cluster import Cluster
 from harness.moor import Moor
+from harness.mooring import Mooring
 from harness.repository import Repository
 
 
@@ -78,6 +79,20 @@ def gitmoor(cluster, scratch):
         yield running
     statuses = running.stop()
     assert not any(statuses.values()), f"a process did not end cleanly: {statuses}"
+
+
+@pytest.fixture
+def moored(cluster, gitmoor, namespace):
+    """moored(repository, name=…, path=…, **spec) -> Mooring, made and, after the test, removed."""
+    made = []
+
+    def make(repository, **options):
+        made.append(Mooring(cluster, namespace, repository, **options).make())
+        return made[-1]
+
+    yield make
+    for mooring in made:
+        mooring.remove()
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 
 class Worker:
-    """ask(operation, …) runs `gitmoor-fetcher worker` once and returns (answer, what follows it)."""
+    """ask(operation, …) runs `gitmoor-fetcher worker` once and returns (answer, pack)."""
 
     def __init__(self, folder, ca_file):
         self.mirror = folder / "mirror.git"
@@ -28,8 +28,8 @@ class Worker:
         done = subprocess.run([paths.gitmoor_bin() / "gitmoor-fetcher", "worker"], input=json.dumps(request).encode(),
                               capture_output=True, check=False, timeout=120, env={"PATH": "/usr/bin:/bin"})
         assert done.returncode == 0, done.stderr.decode()
-        line, _, rest = done.stdout.partition(b"\n")
-        return json.loads(line), rest
+        pack, _, line = done.stdout.removesuffix(b"\n").rpartition(b"\n")
+        return json.loads(line), pack
 
     def fetch(self, url, **fields):
         fields = {"authorities": self.authorities, "sizeMaximum": 100 * MIB, "timeoutMs": 60000, **fields}
@@ -161,7 +161,7 @@ def test_two_hundred_megabytes(worker, repository):
     assert time.monotonic() - began < 5
 
 
-def test_more_than_a_thousand_small_fetches_do_not_leave_a_thousand_packs(worker, repository):
+def test_many_small_fetches_do_not_leave_many_packs(worker, repository):
     for i in range(40):
         repository.commit({"a": str(i)})
         assert worker.fetch(repository.url)["ok"]
@@ -438,7 +438,7 @@ def test_the_worker_cannot_read_outside_its_mirror(worker, repository, tmp_path)
         file.unlink()
     (worker.mirror / "objects" / "info").mkdir(exist_ok=True)
     (worker.mirror / "objects" / "info" / "alternates").write_text(f"{elsewhere}/objects\n")
-    refused(worker.pack(commit)[0], "CommitNotFound")
+    refused(worker.pack(commit)[0], "BrokenMirror", "Permission denied")
 
 
 # ---- Packs ----
@@ -451,7 +451,7 @@ class Database:
         subprocess.run(["git", "init", "-q", "--bare", folder], check=True)
 
     def add(self, pack):
-        subprocess.run(["git", "-C", self.folder, "index-pack", "--stdin", "--strict"], input=pack, check=True,
+        subprocess.run(["git", "-C", self.folder, "index-pack", "--stdin"], input=pack, check=True,
                        capture_output=True)
 
     def has_all_of(self, commit):
