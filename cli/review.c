@@ -1,0 +1,132 @@
+/* `gitmoor review`: the verdict that gitmoor-admission gives on an AdmissionReview, by the same
+ * code, without a cluster. Status 0 if there is a verdict, allowed or refused; 2 if the input
+ * cannot be judged. */
+#include "admission/review.h"
+#include "cli/cli.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/data/yaml.h"
+#include "common/run/settings.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define APPLICATION_FILE_MAXIMUM ((size_t)16 << 20)
+
+struct review_settings {
+    const char *applier;
+    const char *application;
+    const char *file;
+};
+
+static const struct setting review_table[] = {
+    {"applier", SETTING_STRING, offsetof(struct review_settings, applier), NULL, "USER",
+     "User name of the applier, whose requests pass.", true},
+    {"application", SETTING_STRING, offsetof(struct review_settings, application), NULL, "FILE",
+     "The Application as the cluster holds it, in YAML or JSON; without it the application is "
+     "unknown, and enforced.",
+     false},
+    {"file", SETTING_STRING, offsetof(struct review_settings, file), NULL, "FILE",
+     "The AdmissionReview, in JSON; - is standard input. Also -f.", true},
+    {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
+};
+
+static bool read_input(const char *path, struct buf *out, struct error *error)
+{
+    if (strcmp(path, "-") == 0) {
+        return buf_read_fd(out, STDIN_FILENO, "standard input", error);
+    }
+    return buf_read_file(out, path, error);
+}
+
+static bool add_application(cJSON *tree, unsigned line, void *context, struct error *error)
+{
+    AUTO_JSON cJSON *owned = tree;
+    struct application *application = NULL;
+    if (!application_from_json(owned, &application, error)) {
+        return error_prefix(error, "line %u", line);
+    }
+    application_set_put(context, application);
+    return true;
+}
+
+static bool read_application(const char *path, struct application_set *set, struct error *error)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, APPLICATION_FILE_MAXIMUM);
+    if (!buf_read_file(&text, path, error)) {
+        return false;
+    }
+    if (!yaml_parse(text.data, text.size, path, NULL, add_application, set, error)) {
+        return error_prefix(error, "--application %s", path);
+    }
+    if (set->by_label.count == 0) {
+        return error_set(error, ERROR_INVALID, "--application %s: the file holds no Application",
+                         path);
+    }
+    return true;
+}
+
+static bool print_answer(const struct review *review, struct error *error)
+{
+    AUTO_JSON cJSON *answer = review_answer(review);
+    AUTO_BUF struct buf text;
+    buf_init(&text, REVIEW_MAXIMUM);
+    json_write_pretty(answer, &text);
+    if (fwrite(text.data, 1, text.size, stdout) != text.size || putchar('\n') == EOF ||
+        fflush(stdout) != 0) {
+        return error_set(error, ERROR_SYSTEM, "cannot write the answer to standard output");
+    }
+    return true;
+}
+
+static bool run(const struct review_settings *settings, struct application_set *applications,
+                struct error *error)
+{
+    if (settings->application && !read_application(settings->application, applications, error)) {
+        return false;
+    }
+    AUTO_BUF struct buf text;
+    buf_init(&text, REVIEW_MAXIMUM);
+    if (!read_input(settings->file, &text, error)) {
+        return false;
+    }
+    const struct verdict_settings rules = {.applier = settings->applier,
+                                           .controllers = verdict_default_controllers};
+    struct review review;
+    if (!review_judge(text.data, text.size, &rules, applications, &review, error)) {
+        return error_prefix(error, "%s", settings->file);
+    }
+    bool printed = print_answer(&review, error);
+    review_release(&review);
+    return printed;
+}
+
+int cli_review(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "-f") == 0) {
+            static char long_form[] = "--file";
+            argv[i] = long_form; /* the settings know long flags only */
+        }
+    }
+    struct error error = {0};
+    struct review_settings settings;
+    if (!settings_parse(review_table, "gitmoor review",
+                        "says what admission would answer to an AdmissionReview, and why", &argc,
+                        &argv, &settings, &error)) {
+        return cli_fail("review", CLI_USAGE, &error);
+    }
+    if (argc > 0) {
+        error_set(&error, ERROR_INVALID, "\"%s\" is left over: the review is named by -f FILE",
+                  argv[0]);
+        return cli_fail("review", CLI_USAGE, &error);
+    }
+    struct application_set applications;
+    application_set_init(&applications);
+    bool done = run(&settings, &applications, &error);
+    application_set_release(&applications);
+    return done ? CLI_OK : cli_fail("review", CLI_USAGE, &error);
+}
