@@ -623,6 +623,19 @@ static void record_success(struct application *application, struct plan_item *it
     }
 }
 
+/* The server quotes values when it refuses an object's content; of a Secret they must not reach a
+ * status or an Event (Argo CVE-2025-23216). */
+static const char *shown_message(const struct plan_item *item, const struct plan_outcome *outcome)
+{
+    bool is_secret = !*item->ref.group && text_equal(item->ref.kind, "Secret");
+    bool quotes = outcome->status != 403 && outcome->status != 404 && outcome->status != 409 &&
+                  outcome->status != 0;
+    return is_secret && quotes
+               ? "the server refused its content; its words are kept back, since they may quote "
+                 "the Secret: see kubectl apply --server-side --dry-run=server"
+               : outcome->message;
+}
+
 static void on_outcome(const struct plan_outcome *outcome, void *context)
 {
     struct application *application = context;
@@ -641,7 +654,8 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     arena_init(&arena);
     item->failed = true;
     problems_add(&application->problems, object_ref_describe(&item->ref, &arena), item->file,
-                 item->line, "%s%s", item->uid ? "cannot be deleted: " : "", outcome->message);
+                 item->line, "%s%s", item->uid ? "cannot be deleted: " : "",
+                 shown_message(item, outcome));
 }
 
 static void drop_plan(struct application *application)
