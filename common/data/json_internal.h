@@ -33,8 +33,12 @@ struct json_scan {
 void json_scan_init(struct json_scan *scan, const char *text, size_t size,
                     const struct json_limits *limits);
 void json_scan_release(struct json_scan *scan);
-/* Scans the whole text. False: code, why and at tell what is wrong. */
+/* Scans one value. False: code, why and at tell what is wrong. */
+bool json_scan_value(struct json_scan *scan);
+/* Scans one value that fills the whole text. */
 bool json_scan_run(struct json_scan *scan);
+/* Parses the one value that was scanned. */
+bool json_parse_scanned(const struct json_scan *scan, cJSON **ret, struct error *error);
 /* Line and column (in characters) of where it stands, from 1. */
 void json_scan_position(const struct json_scan *scan, size_t *ret_line, size_t *ret_column);
 

@@ -110,13 +110,13 @@ static bool refuse(const struct json_scan *scan, struct error *error)
 }
 
 /* The rare way: scan again, up to the key, to learn where it stands. */
-static bool refuse_duplicate(const char *text, size_t size, const struct json_limits *limits,
-                             const cJSON *tree, const cJSON *duplicate, struct error *error)
+static bool refuse_duplicate(const struct json_scan *scanned, const cJSON *tree,
+                             const cJSON *duplicate, struct error *error)
 {
     struct json_scan scan;
-    json_scan_init(&scan, text, size, limits);
+    json_scan_init(&scan, scanned->text, (size_t)(scanned->end - scanned->text), &scanned->limits);
     count_keys(tree, duplicate, &scan.stop_at_key);
-    json_scan_run(&scan);
+    json_scan_value(&scan);
     size_t line, column;
     json_scan_position(&scan, &line, &column);
     json_scan_release(&scan);
@@ -124,9 +124,9 @@ static bool refuse_duplicate(const char *text, size_t size, const struct json_li
                      column, duplicate->string);
 }
 
-static bool parse_scanned(const struct json_scan *scan, size_t size, cJSON **ret,
-                          struct error *error)
+bool json_parse_scanned(const struct json_scan *scan, cJSON **ret, struct error *error)
 {
+    size_t size = (size_t)(scan->at - scan->text);
     cJSON *tree = cJSON_ParseWithLengthOpts(scan->text, size, NULL, 0);
     if (!tree) {
         return error_set(error, ERROR_INTERNAL, "the JSON text of %zu bytes could not be parsed",
@@ -134,7 +134,7 @@ static bool parse_scanned(const struct json_scan *scan, size_t size, cJSON **ret
     }
     struct conversion conversion = {.text = scan->text, .numbers = scan->numbers};
     if (!convert(&conversion, tree)) {
-        refuse_duplicate(scan->text, size, &scan->limits, tree, conversion.duplicate, error);
+        refuse_duplicate(scan, tree, conversion.duplicate, error);
         json_free(tree);
         return false;
     }
@@ -147,7 +147,7 @@ bool json_parse(const char *text, size_t size, const struct json_limits *limits,
 {
     struct json_scan scan;
     json_scan_init(&scan, text, size, limits ? limits : &json_default_limits);
-    bool ok = json_scan_run(&scan) ? parse_scanned(&scan, size, ret, error) : refuse(&scan, error);
+    bool ok = json_scan_run(&scan) ? json_parse_scanned(&scan, ret, error) : refuse(&scan, error);
     json_scan_release(&scan);
     return ok;
 }

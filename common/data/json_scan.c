@@ -352,7 +352,7 @@ static bool scan_step(struct json_scan *scan, bool *fresh)
     return (!is_object || scan_key(scan)) && scan_value(scan, fresh);
 }
 
-bool json_scan_run(struct json_scan *scan)
+bool json_scan_value(struct json_scan *scan)
 {
     bool fresh = false;
     if ((size_t)(scan->end - scan->text) > scan->limits.bytes) {
@@ -365,6 +365,14 @@ bool json_scan_run(struct json_scan *scan)
         if (!scan_step(scan, &fresh)) {
             return false;
         }
+    }
+    return true;
+}
+
+bool json_scan_run(struct json_scan *scan)
+{
+    if (!json_scan_value(scan)) {
+        return false;
     }
     if (skip_blanks(scan)) {
         return fail(scan, ERROR_INVALID, "nothing may follow the value");
