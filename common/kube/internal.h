@@ -65,6 +65,9 @@ void kube_client_url(const struct kube_client *client, const char *path, struct 
 /* `abandoned` gets the call's context when the client is freed under it, to free what it holds. */
 void kube_call_on_abandon(struct kube_call *call, void (*abandoned)(void *context));
 
+/* The size of the text, at most `maximum`, without a character cut in two. */
+size_t kube_text_cut(const char *text, size_t maximum);
+
 struct kube_watch;
 /* Within its `event` callback: takes over the object instead of copying it. */
 cJSON *kube_watch_take(struct kube_watch *watch);

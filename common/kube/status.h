@@ -14,7 +14,7 @@ bool status_set_condition(cJSON *conditions, const char *type, const char *statu
 bool status_remove_condition(cJSON *conditions, const char *type);
 const cJSON *status_condition(const cJSON *conditions, const char *type); /* or NULL */
 
-/* Replaces the whole status of an object by a merge patch of its /status subresource, with
+/* Replaces the whole status of an object by a patch of its /status subresource, with
  * `status` taken. `path` is the object's path, without "/status". */
 struct kube_call *status_patch(struct kube_client *client, const char *path, cJSON *status,
                                kube_response_fn done, void *context);
@@ -26,6 +26,8 @@ struct kube_event_recorder;
 struct kube_event_recorder *kube_event_recorder_new(struct kube_client *client,
                                                     const char *controller, const char *instance);
 void kube_event_recorder_free(struct kube_event_recorder *recorder);
+/* Events that could not be written, for metrics. */
+uint64_t kube_event_recorder_failures(const struct kube_event_recorder *recorder);
 /* `object` needs apiVersion, kind and metadata {namespace,name,uid}. `type` is "Normal" or
  * "Warning"; reason and action are CamelCase words; the note is cut at 1,024 bytes. */
 void kube_event_record(struct kube_event_recorder *recorder, const cJSON *object, const char *type,
