@@ -1,0 +1,69 @@
+"""Each process is killed with SIGKILL at random while commits arrive; the cluster equals Git after each round."""
+import os
+import random
+import time
+
+from harness.cluster import PROCESSES
+from harness.mooring import config_map
+from harness.waiting import wait_for
+
+ROUNDS = int(os.environ.get("GITMOOR_KILL_ROUNDS", "50"))
+
+
+class Content:
+    """What Git declares, changed at random: name -> data."""
+
+    def __init__(self, dice):
+        self.dice, self.state, self.count = dice, {}, 0
+
+    def change(self):
+        """Files of the next commit: some ConfigMaps added, changed, removed; one always stays."""
+        files = {}
+        for _ in range(self.dice.randint(1, 4)):
+            self.count += 1
+            name = f"c{self.dice.randint(0, 11)}"
+            if name in self.state and self.dice.random() < 0.4:
+                del self.state[name]
+                files[f"deploy/{name}.yaml"] = None
+            else:
+                self.state[name] = {"n": str(self.count)}
+                files[f"deploy/{name}.yaml"] = config_map(name, n=str(self.count))
+        return files
+
+    @property
+    def declared(self):
+        return {"keep": {}, **self.state}
+
+
+def commit(shop, content):
+    files = content.change()
+    folder = shop.repository.folder
+    shop.push({path: text for path, text in files.items() if text is not None or (folder / path).exists()})
+
+
+def test_the_cluster_equals_git_after_each_of_many_kills(repository, moored, gitmoor):
+    seed = int(os.environ.get("GITMOOR_KILL_SEED", str(time.time_ns() % 1000000)))
+    print(f"GITMOOR_KILL_SEED={seed}")
+    dice = random.Random(seed)
+    content = Content(dice)
+    repository.commit({"deploy/keep.yaml": config_map("keep")})
+    shop = moored(repository)
+    shop.wait_applied()
+    for number in range(ROUNDS):
+        victims = dice.sample(PROCESSES, dice.choice((1, 1, 2, 4)))
+        commit(shop, content)
+        time.sleep(dice.random() * 0.15)  # the instant of the kill is what is random here
+        for victim in victims:
+            gitmoor.kill(victim)
+        if dice.random() < 0.5:
+            commit(shop, content)
+        for victim in victims:
+            gitmoor.start_one(victim, wait=False)
+        what = f"round {number}, killed {victims}, seed {seed}"
+        try:
+            shop.wait_applied(timeout=60)
+            wait_for(lambda: shop.live() == content.declared, timeout=10, what="the cluster equals Git")
+        except AssertionError as error:
+            raise AssertionError(f"{what}: {error}\nlive {shop.live()}\ngit {content.declared}\n{gitmoor.logs()}") from None
+    for name in PROCESSES:
+        gitmoor.wait_ready(name)
