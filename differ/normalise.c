@@ -86,22 +86,22 @@ void normalise_object(cJSON *object)
 {
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
-    struct object_ref ref;
+    const char *group, *version, *kind = json_string(object, "kind");
     json_remove(object, "status");
     remove_server_metadata(object);
     remove_null_timestamps(object);
-    if (!object_ref_from_json(object, &arena, &ref, NULL)) {
-        return;
+    if (!kind ||
+        !object_split_api_version(json_string(object, "apiVersion"), &arena, &group, &version)) {
+        return; /* whoever reads its identity says so */
     }
-    if (!*ref.group && text_equal(ref.kind, "Secret")) {
+    if (!*group && text_equal(kind, "Secret")) {
         fold_string_data(object);
     }
-    if (!*ref.group && text_equal(ref.kind, "Service")) {
+    if (!*group && text_equal(kind, "Service")) {
         default_protocol(json_get_path(object, "spec.ports"));
     }
     for (size_t i = 0; i < sizeof pod_holders / sizeof pod_holders[0]; i++) {
-        if (text_equal(ref.group, pod_holders[i].group) &&
-            text_equal(ref.kind, pod_holders[i].kind)) {
+        if (text_equal(group, pod_holders[i].group) && text_equal(kind, pod_holders[i].kind)) {
             default_container_protocols(json_get_path(object, pod_holders[i].path));
         }
     }
