@@ -64,7 +64,7 @@ static bool parse_tcp(const char *text, struct address *ret, struct error *error
                      text);
 }
 
-bool address_parse(const char *text, struct address *ret, struct error *error)
+bool bus_address_parse(const char *text, struct address *ret, struct error *error)
 {
     struct address address = {0};
     bool parsed = false;
@@ -96,7 +96,7 @@ static bool make_parents(char *path, struct error *error)
     return true;
 }
 
-bool address_make_directory(const struct address *address, struct error *error)
+bool bus_address_make_directory(const struct address *address, struct error *error)
 {
     AUTO_FREE char *path = mem_string(address->inbox + strlen("ipc://"));
     *strrchr(path, '/') = '\0';

@@ -13,10 +13,10 @@ struct address {
     bool is_ipv6;
 };
 
-bool address_parse(const char *text, struct address *ret, struct error *error);
+bool bus_address_parse(const char *text, struct address *ret, struct error *error);
 
 /* Makes the directory of an ipc address, mode 0700, with its parents; one that exists must be ours
  * and closed to everybody else. */
-bool address_make_directory(const struct address *address, struct error *error);
+bool bus_address_make_directory(const struct address *address, struct error *error);
 
 #endif

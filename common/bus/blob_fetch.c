@@ -72,7 +72,7 @@ static void finish(struct fetch *fetch)
     bus_enter(bus);
     done(data, data ? size : 0, data ? NULL : &error, context);
     if (peer && !peer->removed) {
-        fetch_pump(peer);
+        blob_fetch_pump(peer);
     }
     bus_leave(bus);
 }
@@ -97,7 +97,7 @@ static size_t next_length(const struct fetch *fetch)
     return rest < BUS_CHUNK_MAXIMUM ? rest : BUS_CHUNK_MAXIMUM;
 }
 
-void fetch_pump(struct bus_peer *peer)
+void blob_fetch_pump(struct bus_peer *peer)
 {
     struct fetch *fetch = next_fetch(peer);
     if (peer->asking || !fetch || peer->epoch == 0 || peer->request < 0) {
@@ -105,11 +105,11 @@ void fetch_pump(struct bus_peer *peer)
     }
     struct frame_blob_request request = {
         .digest = fetch->digest, .offset = fetch->received, .length = (uint32_t)next_length(fetch)};
-    uint8_t *message = socket_message(FRAME_OVERHEAD + FRAME_BLOB_REQUEST_SIZE);
+    uint8_t *message = bus_socket_message(FRAME_OVERHEAD + FRAME_BLOB_REQUEST_SIZE);
     frame_write_blob_request(&request, message + FRAME_HEADER_SIZE);
     peer->asking_sequence =
         session_seal(peer, FRAME_BLOB_REQUEST, message, FRAME_BLOB_REQUEST_SIZE);
-    socket_send(peer->request, message); /* REQ keeps it until there is a connection */
+    bus_socket_send(peer->request, message); /* REQ keeps it until there is a connection */
     peer->asking = fetch;
     set_after(peer->retry, RETRY_MS);
 }
@@ -119,13 +119,13 @@ static void on_retry(evutil_socket_t fd, short events, void *context)
     (void)fd, (void)events;
     struct bus_peer *peer = context;
     peer->asking = NULL;
-    fetch_pump(peer);
+    blob_fetch_pump(peer);
 }
 
-void fetch_restart(struct bus_peer *peer)
+void blob_fetch_restart(struct bus_peer *peer)
 {
     stop_asking(peer);
-    fetch_pump(peer);
+    blob_fetch_pump(peer);
 }
 
 /* ---- answers ---- */
@@ -193,7 +193,7 @@ static void take_answer(struct bus_peer *peer, uint8_t *message, size_t size)
     }
     TAILQ_REMOVE(&bus->fetches, fetch, entry);
     TAILQ_INSERT_TAIL(&bus->fetches, fetch, entry);
-    fetch_pump(peer);
+    blob_fetch_pump(peer);
 }
 
 static void on_answered(evutil_socket_t fd, short events, void *context)
@@ -202,7 +202,7 @@ static void on_answered(evutil_socket_t fd, short events, void *context)
     struct bus_peer *peer = context;
     struct bus *bus = peer->bus;
     size_t size = 0;
-    uint8_t *message = socket_receive(peer->request, &size);
+    uint8_t *message = bus_socket_receive(peer->request, &size);
     if (!message) {
         return;
     }
@@ -219,12 +219,12 @@ static bool connect_request(struct bus_peer *peer, struct error *error)
     if (peer->request >= 0) {
         return true;
     }
-    peer->request = socket_connect(NN_REQ, &peer->address, peer->address.blobs, error);
+    peer->request = bus_socket_connect(NN_REQ, &peer->address, peer->address.blobs, error);
     if (peer->request < 0) {
         return false;
     }
     struct event_base *base = peer->bus->base;
-    peer->answered = socket_event(base, peer->request, NN_RCVFD, EV_PERSIST, on_answered, peer);
+    peer->answered = bus_socket_event(base, peer->request, NN_RCVFD, EV_PERSIST, on_answered, peer);
     event_add(peer->answered, NULL);
     peer->retry = event_new(base, -1, 0, on_retry, peer);
     return true;
@@ -275,7 +275,7 @@ void bus_blob_fetch(struct bus_peer *peer, const struct digest *digest, size_t s
     bool failed = fetch->error.code != ERROR_NONE;
     set_after(fetch->deadline, failed || timeout_ms < 0 ? 0 : timeout_ms);
     if (!failed) {
-        fetch_pump(peer);
+        blob_fetch_pump(peer);
     }
 }
 
@@ -288,14 +288,14 @@ void bus_blob_cancel(struct bus *bus, const void *context)
         if (fetch->context == context) {
             fetch_free(fetch);
             if (peer) {
-                fetch_pump(peer);
+                blob_fetch_pump(peer);
             }
         }
         fetch = next;
     }
 }
 
-void fetch_abandon(struct bus_peer *peer)
+void blob_fetch_abandon(struct bus_peer *peer)
 {
     struct fetch *fetch;
     TAILQ_FOREACH(fetch, &peer->bus->fetches, entry)
@@ -309,7 +309,7 @@ void fetch_abandon(struct bus_peer *peer)
     peer->asking = NULL;
 }
 
-void fetch_free_all(struct bus *bus)
+void blob_fetch_free_all(struct bus *bus)
 {
     while (!TAILQ_EMPTY(&bus->fetches)) {
         fetch_free(TAILQ_FIRST(&bus->fetches));

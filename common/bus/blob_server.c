@@ -18,10 +18,10 @@ static void answer(struct bus_peer *peer, const struct frame_header *header,
         answer.data_size = request->length < rest ? request->length : rest;
     }
     size_t size = FRAME_BLOB_ANSWER_SIZE + answer.data_size;
-    uint8_t *message = socket_message(FRAME_OVERHEAD + size);
+    uint8_t *message = bus_socket_message(FRAME_OVERHEAD + size);
     frame_write_blob_answer(&answer, message + FRAME_HEADER_SIZE);
     session_seal(peer, FRAME_BLOB_ANSWER, message, size);
-    if (socket_send(bus->server, message)) {
+    if (bus_socket_send(bus->server, message)) {
         bus->stats.blob_chunks_served++;
     }
 }
@@ -51,7 +51,7 @@ void blob_server_on_readable(evutil_socket_t fd, short events, void *context)
     bus_enter(bus);
     for (size_t i = 0; i < MESSAGES_PER_TURN; i++) {
         size_t size = 0;
-        uint8_t *message = socket_receive(bus->server, &size);
+        uint8_t *message = bus_socket_receive(bus->server, &size);
         if (!message) {
             break;
         }

@@ -61,13 +61,13 @@ void bus_leave(struct bus *bus)
     TAILQ_FOREACH(peer, &bus->peers, entry)
     {
         if (peer->dirty) {
-            peer_flush(peer);
+            bus_peer_flush(peer);
         }
     }
     while (!TAILQ_EMPTY(&bus->removed)) {
         peer = TAILQ_FIRST(&bus->removed);
         TAILQ_REMOVE(&bus->removed, peer, entry);
-        peer_free(peer);
+        bus_peer_free(peer);
     }
 }
 
@@ -153,18 +153,18 @@ static bool check_options(const struct bus_options *options, struct error *error
 static bool bind_sockets(struct bus *bus, struct error *error)
 {
     const struct address *address = &bus->address;
-    if (address->is_ipc && !address_make_directory(address, error)) {
+    if (address->is_ipc && !bus_address_make_directory(address, error)) {
         return false;
     }
-    bus->inbox = socket_bind(NN_PULL, address, address->inbox, error);
-    bus->server = bus->inbox < 0 ? -1 : socket_bind(NN_REP, address, address->blobs, error);
+    bus->inbox = bus_socket_bind(NN_PULL, address, address->inbox, error);
+    bus->server = bus->inbox < 0 ? -1 : bus_socket_bind(NN_REP, address, address->blobs, error);
     if (bus->server < 0) {
         return false;
     }
     bus->inbox_readable =
-        socket_event(bus->base, bus->inbox, NN_RCVFD, EV_PERSIST, inbox_on_readable, bus);
-    bus->server_readable =
-        socket_event(bus->base, bus->server, NN_RCVFD, EV_PERSIST, blob_server_on_readable, bus);
+        bus_socket_event(bus->base, bus->inbox, NN_RCVFD, EV_PERSIST, inbox_on_readable, bus);
+    bus->server_readable = bus_socket_event(bus->base, bus->server, NN_RCVFD, EV_PERSIST,
+                                            blob_server_on_readable, bus);
     event_add(bus->inbox_readable, NULL);
     event_add(bus->server_readable, NULL);
     return true;
@@ -173,7 +173,7 @@ static bool bind_sockets(struct bus *bus, struct error *error)
 struct bus *bus_new(struct event_base *base, const struct bus_options *options, struct error *error)
 {
     struct address address;
-    if (!check_options(options, error) || !address_parse(options->inbox, &address, error)) {
+    if (!check_options(options, error) || !bus_address_parse(options->inbox, &address, error)) {
         return NULL;
     }
     struct bus *bus = NEW(struct bus);
@@ -205,14 +205,14 @@ void bus_free(struct bus *bus)
     if (!bus) {
         return;
     }
-    fetch_free_all(bus);
+    blob_fetch_free_all(bus);
     while (!TAILQ_EMPTY(&bus->peers)) {
         struct bus_peer *peer = TAILQ_FIRST(&bus->peers);
         TAILQ_REMOVE(&bus->peers, peer, entry);
-        peer_free(peer);
+        bus_peer_free(peer);
     }
-    socket_close(&bus->inbox, &bus->inbox_readable);
-    socket_close(&bus->server, &bus->server_readable);
+    bus_socket_close(&bus->inbox, &bus->inbox_readable);
+    bus_socket_close(&bus->server, &bus->server_readable);
     if (bus->key_timer) {
         event_free(bus->key_timer);
     }
@@ -274,7 +274,7 @@ struct bus_peer *bus_peer_add(struct bus *bus, enum bus_link link, const char *i
                               struct error *error)
 {
     struct address address;
-    if (!address_parse(inbox, &address, error) || !is_allowed(bus, &address, error)) {
+    if (!bus_address_parse(inbox, &address, error) || !is_allowed(bus, &address, error)) {
         return NULL;
     }
     struct bus_peer *peer;
@@ -291,10 +291,10 @@ struct bus_peer *bus_peer_add(struct bus *bus, enum bus_link link, const char *i
                   bus_link_name(link), bus_link_name(link));
         return NULL;
     }
-    peer = peer_new(bus, link, &address, error);
+    peer = bus_peer_new(bus, link, &address, error);
     if (peer) {
         TAILQ_INSERT_TAIL(&bus->peers, peer, entry);
-        peer_flush(peer);
+        bus_peer_flush(peer);
     }
     return peer;
 }
@@ -305,8 +305,8 @@ void bus_peer_remove(struct bus *bus, struct bus_peer *peer)
     peer->removed = true;
     TAILQ_REMOVE(&bus->peers, peer, entry);
     TAILQ_INSERT_TAIL(&bus->removed, peer, entry);
-    fetch_abandon(peer);
-    peer_close(peer);
+    blob_fetch_abandon(peer);
+    bus_peer_close(peer);
     bus_leave(bus);
 }
 
@@ -365,7 +365,7 @@ uint64_t bus_send(struct bus_peer *peer, const char *kind, const void *body, siz
     }
     uint64_t id = hint->id;
     if (peer->epoch != 0 && !peer->blocked) {
-        peer_flush(peer);
+        bus_peer_flush(peer);
     }
     return id;
 }

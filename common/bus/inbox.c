@@ -60,9 +60,9 @@ static void take_hint(struct bus_peer *peer, uint8_t *body, size_t size)
         bus_drop(bus, BUS_DROP_MALFORMED);
         return;
     }
-    if (window_look(&peer->hints, hint.id) == WINDOW_SEEN) {
+    if (bus_window_look(&peer->hints, hint.id) == WINDOW_SEEN) {
         bus->stats.duplicates++;
-        peer_acknowledge(peer, hint.id); /* the acknowledgement was lost, or crossed it */
+        bus_peer_acknowledge(peer, hint.id); /* the acknowledgement was lost, or crossed it */
         return;
     }
     uint64_t epoch = peer->epoch;
@@ -72,8 +72,8 @@ static void take_hint(struct bus_peer *peer, uint8_t *body, size_t size)
     }
     bus->stats.received++;
     if (!peer->removed && peer->epoch == epoch) {
-        window_mark(&peer->hints, hint.id);
-        peer_acknowledge(peer, hint.id);
+        bus_window_mark(&peer->hints, hint.id);
+        bus_peer_acknowledge(peer, hint.id);
     }
 }
 
@@ -123,7 +123,7 @@ void inbox_on_readable(evutil_socket_t fd, short events, void *context)
     bus_enter(bus);
     for (size_t i = 0; i < MESSAGES_PER_TURN; i++) {
         size_t size = 0;
-        uint8_t *message = socket_receive(bus->inbox, &size);
+        uint8_t *message = bus_socket_receive(bus->inbox, &size);
         if (!message) {
             break;
         }

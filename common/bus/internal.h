@@ -105,12 +105,12 @@ void session_challenge(struct bus_peer *peer); /* a new one, never 0 */
 bool session_is_up(const struct bus_peer *peer, int64_t now_ms);
 
 /* peer.c */
-struct bus_peer *peer_new(struct bus *bus, enum bus_link link, const struct address *address,
-                          struct error *error);
-void peer_close(struct bus_peer *peer); /* sockets and events */
-void peer_free(struct bus_peer *peer);
-void peer_flush(struct bus_peer *peer); /* sends what can be sent, and sets the timer */
-void peer_acknowledge(struct bus_peer *peer, uint64_t id);
+struct bus_peer *bus_peer_new(struct bus *bus, enum bus_link link, const struct address *address,
+                              struct error *error);
+void bus_peer_close(struct bus_peer *peer); /* sockets and events */
+void bus_peer_free(struct bus_peer *peer);
+void bus_peer_flush(struct bus_peer *peer); /* sends what can be sent, and sets the timer */
+void bus_peer_acknowledge(struct bus_peer *peer, uint64_t id);
 
 /* inbox.c */
 void inbox_on_readable(evutil_socket_t fd, short events, void *context);
@@ -120,9 +120,9 @@ bool inbox_open(struct bus *bus, uint8_t *message, size_t size, size_t maximum,
 
 /* blob_server.c, blob_fetch.c */
 void blob_server_on_readable(evutil_socket_t fd, short events, void *context);
-void fetch_pump(struct bus_peer *peer);    /* asks for the next chunk if none is asked for */
-void fetch_restart(struct bus_peer *peer); /* the peer has restarted: ask again */
-void fetch_abandon(struct bus_peer *peer); /* the peer is removed */
-void fetch_free_all(struct bus *bus);
+void blob_fetch_pump(struct bus_peer *peer);    /* asks for the next chunk if none is asked for */
+void blob_fetch_restart(struct bus_peer *peer); /* the peer has restarted: ask again */
+void blob_fetch_abandon(struct bus_peer *peer); /* the peer is removed */
+void blob_fetch_free_all(struct bus *bus);
 
 #endif

@@ -1,6 +1,6 @@
 /* Sending to one peer. Whatever is due (a hello, acknowledgements, hints) is kept in the peer and
- * goes out in peer_flush as far as the socket takes it; when it takes no more, its descriptor says
- * when to go on. */
+ * goes out in bus_peer_flush as far as the socket takes it; when it takes no more, its descriptor
+ * says when to go on. */
 #include "common/bus/internal.h"
 
 #include "common/base/clock.h"
@@ -36,10 +36,10 @@ static bool send_acks(struct bus_peer *peer)
     while (peer->ack_count > 0) {
         size_t count = peer->ack_count < FRAME_ACK_MAXIMUM ? peer->ack_count : FRAME_ACK_MAXIMUM;
         size_t rest = peer->ack_count - count;
-        uint8_t *message = socket_message(FRAME_OVERHEAD + count * 8);
+        uint8_t *message = bus_socket_message(FRAME_OVERHEAD + count * 8);
         frame_write_ack(peer->acks + rest, count, message + FRAME_HEADER_SIZE);
         session_seal(peer, FRAME_ACK, message, count * 8);
-        if (!socket_send(peer->push, message)) {
+        if (!bus_socket_send(peer->push, message)) {
             return false;
         }
         peer->ack_count = rest;
@@ -54,10 +54,10 @@ static bool send_hints(struct bus_peer *peer, int64_t now_ms)
         struct frame_hint hint = {
             .id = next->id, .kind = next->kind, .body = next->body, .body_size = next->size};
         size_t size = frame_hint_size(&hint);
-        uint8_t *message = socket_message(FRAME_OVERHEAD + size);
+        uint8_t *message = bus_socket_message(FRAME_OVERHEAD + size);
         frame_write_hint(&hint, message + FRAME_HEADER_SIZE);
         session_seal(peer, FRAME_HINT, message, size);
-        if (!socket_send(peer->push, message)) {
+        if (!bus_socket_send(peer->push, message)) {
             return false;
         }
         if (next->tries++ == 0) {
@@ -79,7 +79,7 @@ static bool send_what_is_due(struct bus_peer *peer, int64_t now_ms)
     return peer->epoch == 0 || (send_acks(peer) && send_hints(peer, now_ms));
 }
 
-void peer_flush(struct bus_peer *peer)
+void bus_peer_flush(struct bus_peer *peer)
 {
     int64_t now_ms = clock_monotonic_ms();
     peer->dirty = false;
@@ -102,16 +102,16 @@ static void on_writable(evutil_socket_t fd, short events, void *context)
     (void)fd, (void)events;
     struct bus_peer *peer = context;
     peer->blocked = false;
-    peer_flush(peer);
+    bus_peer_flush(peer);
 }
 
 static bool connect_push(struct bus_peer *peer, struct error *error)
 {
-    peer->push = socket_connect(NN_PUSH, &peer->address, peer->address.inbox, error);
+    peer->push = bus_socket_connect(NN_PUSH, &peer->address, peer->address.inbox, error);
     if (peer->push < 0) {
         return false;
     }
-    peer->writable = socket_event(peer->bus->base, peer->push, NN_SNDFD, 0, on_writable, peer);
+    peer->writable = bus_socket_event(peer->bus->base, peer->push, NN_SNDFD, 0, on_writable, peer);
     peer->connected_ms = clock_monotonic_ms();
     block(peer); /* nothing can be sent before the connection stands */
     return true;
@@ -133,16 +133,16 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     peer->timer_ms = INT64_MAX;
     outbox_expire(&peer->outbox, now_ms);
     if (is_lost(peer, now_ms)) {
-        socket_close(&peer->push, &peer->writable);
+        bus_socket_close(&peer->push, &peer->writable);
         peer->hello_ms = 0;
     }
     if (peer->push < 0) {
         connect_push(peer, NULL); /* fails when out of descriptors: again with the next timer */
     }
-    peer_flush(peer);
+    bus_peer_flush(peer);
 }
 
-void peer_acknowledge(struct bus_peer *peer, uint64_t id)
+void bus_peer_acknowledge(struct bus_peer *peer, uint64_t id)
 {
     peer->dirty = true;
     if (peer->ack_count >= ACKS_MAXIMUM) {
@@ -155,8 +155,8 @@ void peer_acknowledge(struct bus_peer *peer, uint64_t id)
     peer->acks[peer->ack_count++] = id;
 }
 
-struct bus_peer *peer_new(struct bus *bus, enum bus_link link, const struct address *address,
-                          struct error *error)
+struct bus_peer *bus_peer_new(struct bus *bus, enum bus_link link, const struct address *address,
+                              struct error *error)
 {
     struct bus_peer *peer = NEW(struct bus_peer);
     peer->bus = bus;
@@ -168,16 +168,16 @@ struct bus_peer *peer_new(struct bus *bus, enum bus_link link, const struct addr
     session_challenge(peer);
     peer->timer = event_new(bus->base, -1, 0, on_timer, peer);
     if (!connect_push(peer, error)) {
-        peer_free(peer);
+        bus_peer_free(peer);
         return NULL;
     }
     return peer;
 }
 
-void peer_close(struct bus_peer *peer)
+void bus_peer_close(struct bus_peer *peer)
 {
-    socket_close(&peer->push, &peer->writable);
-    socket_close(&peer->request, &peer->answered);
+    bus_socket_close(&peer->push, &peer->writable);
+    bus_socket_close(&peer->request, &peer->answered);
     if (peer->timer) {
         event_free(peer->timer);
     }
@@ -187,9 +187,9 @@ void peer_close(struct bus_peer *peer)
     peer->timer = peer->retry = NULL;
 }
 
-void peer_free(struct bus_peer *peer)
+void bus_peer_free(struct bus_peer *peer)
 {
-    peer_close(peer);
+    bus_peer_close(peer);
     outbox_release(&peer->outbox);
     free(peer->acks);
     free(peer);

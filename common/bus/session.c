@@ -80,10 +80,10 @@ bool session_send_hello(struct bus_peer *peer, int64_t now_ms)
         .inbox_size = strlen(bus->advertise),
     };
     size_t size = frame_hello_size(&hello);
-    uint8_t *message = socket_message(FRAME_OVERHEAD + size);
+    uint8_t *message = bus_socket_message(FRAME_OVERHEAD + size);
     frame_write_hello(&hello, message + FRAME_HEADER_SIZE);
     session_seal(peer, FRAME_HELLO, message, size);
-    if (!socket_send(peer->push, message)) {
+    if (!bus_socket_send(peer->push, message)) {
         return false;
     }
     peer->echo = 0;
@@ -192,12 +192,12 @@ static void begin(struct bus_peer *peer, const struct frame_header *header, int6
     peer->heard_ms = now_ms;
     peer->hellos = 0;
     peer->ack_count = 0;
-    window_clear(&peer->sequences);
-    window_clear(&peer->hints);
-    window_mark(&peer->sequences, header->sequence);
+    bus_window_clear(&peer->sequences);
+    bus_window_clear(&peer->hints);
+    bus_window_mark(&peer->sequences, header->sequence);
     session_challenge(peer);
     outbox_restart(&peer->outbox);
-    fetch_restart(peer);
+    blob_fetch_restart(peer);
     bus->stats.greeted++;
     if (!peer->removed && bus->handlers.peer_up) {
         bus->handlers.peer_up(peer, bus->handlers.context);
@@ -212,11 +212,11 @@ static bool is_session(const struct bus_peer *peer, const struct frame_header *h
 
 static bool is_new(struct bus_peer *peer, const struct frame_header *header)
 {
-    if (window_look(&peer->sequences, header->sequence) != WINDOW_NEW) {
+    if (bus_window_look(&peer->sequences, header->sequence) != WINDOW_NEW) {
         bus_drop(peer->bus, BUS_DROP_REPLAY);
         return false;
     }
-    window_mark(&peer->sequences, header->sequence);
+    bus_window_mark(&peer->sequences, header->sequence);
     return true;
 }
 

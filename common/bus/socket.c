@@ -52,7 +52,8 @@ static int open_socket(int protocol, bool ipv6, struct error *error)
     return socket;
 }
 
-int socket_bind(int protocol, const struct address *of, const char *address, struct error *error)
+int bus_socket_bind(int protocol, const struct address *of, const char *address,
+                    struct error *error)
 {
     int socket = open_socket(protocol, of->is_ipv6, error);
     if (socket < 0) {
@@ -72,7 +73,8 @@ int socket_bind(int protocol, const struct address *of, const char *address, str
     return socket;
 }
 
-int socket_connect(int protocol, const struct address *of, const char *address, struct error *error)
+int bus_socket_connect(int protocol, const struct address *of, const char *address,
+                       struct error *error)
 {
     int socket = open_socket(protocol, of->is_ipv6, error);
     if (socket >= 0 && nn_connect(socket, address) < 0) {
@@ -84,8 +86,8 @@ int socket_connect(int protocol, const struct address *of, const char *address, 
     return socket;
 }
 
-struct event *socket_event(struct event_base *base, int socket, int option, short persist,
-                           event_callback_fn callback, void *context)
+struct event *bus_socket_event(struct event_base *base, int socket, int option, short persist,
+                               event_callback_fn callback, void *context)
 {
     int fd = -1;
     size_t size = sizeof fd;
@@ -99,7 +101,7 @@ struct event *socket_event(struct event_base *base, int socket, int option, shor
     return event;
 }
 
-void socket_close(int *socket, struct event **event)
+void bus_socket_close(int *socket, struct event **event)
 {
     if (*event) {
         event_free(*event);
@@ -111,7 +113,7 @@ void socket_close(int *socket, struct event **event)
     }
 }
 
-uint8_t *socket_message(size_t size)
+uint8_t *bus_socket_message(size_t size)
 {
     uint8_t *message = nn_allocmsg(size, 0);
     if (!message) {
@@ -120,7 +122,7 @@ uint8_t *socket_message(size_t size)
     return message;
 }
 
-bool socket_send(int socket, uint8_t *message)
+bool bus_socket_send(int socket, uint8_t *message)
 {
     if (nn_send(socket, &message, NN_MSG, NN_DONTWAIT) < 0) {
         nn_freemsg(message);
@@ -129,7 +131,7 @@ bool socket_send(int socket, uint8_t *message)
     return true;
 }
 
-uint8_t *socket_receive(int socket, size_t *ret_size)
+uint8_t *bus_socket_receive(int socket, size_t *ret_size)
 {
     uint8_t *message = NULL;
     int size = nn_recv(socket, &message, NN_MSG, NN_DONTWAIT);

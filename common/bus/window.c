@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-void window_clear(struct window *window)
+void bus_window_clear(struct window *window)
 {
     memset(window, 0, sizeof *window);
 }
 
-enum window_place window_look(const struct window *window, uint64_t number)
+enum window_place bus_window_look(const struct window *window, uint64_t number)
 {
     if (number > window->top) {
         return WINDOW_NEW;
@@ -19,7 +19,7 @@ enum window_place window_look(const struct window *window, uint64_t number)
     return window->bits[bit / 64] >> (bit % 64) & 1 ? WINDOW_SEEN : WINDOW_NEW;
 }
 
-void window_mark(struct window *window, uint64_t number)
+void bus_window_mark(struct window *window, uint64_t number)
 {
     if (number > window->top && number - window->top >= WINDOW_SIZE) {
         memset(window->bits, 0, sizeof window->bits);

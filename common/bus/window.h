@@ -17,8 +17,8 @@ struct window {
 
 enum window_place { WINDOW_NEW, WINDOW_SEEN, WINDOW_TOO_OLD };
 
-void window_clear(struct window *window);
-enum window_place window_look(const struct window *window, uint64_t number);
-void window_mark(struct window *window, uint64_t number);
+void bus_window_clear(struct window *window);
+enum window_place bus_window_look(const struct window *window, uint64_t number);
+void bus_window_mark(struct window *window, uint64_t number);
 
 #endif
