@@ -25,8 +25,14 @@ static int compare_backwards(const void *left, const void *right)
 
 void prune_select(const struct application *application, struct prune_list *ret)
 {
+    prune_select_from(application, live_group_get(application->differ->live, application->label),
+                      ret);
+}
+
+void prune_select_from(const struct application *application, const struct live_group *group,
+                       struct prune_list *ret)
+{
     const struct differ *differ = application->differ;
-    const struct live_group *group = live_group_get(differ->live, application->label);
     *ret = (struct prune_list){0};
     if (!group) {
         return;

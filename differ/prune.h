@@ -12,6 +12,9 @@ struct prune_list {
 };
 
 void prune_select(const struct application *application, struct prune_list *ret);
+/* The same of a given group (NULL: none), which prune_select looks up. */
+void prune_select_from(const struct application *application, const struct live_group *group,
+                       struct prune_list *ret);
 void prune_release(struct prune_list *list);
 
 /* Whether the list would delete everything that the application has, or every Namespace of it;

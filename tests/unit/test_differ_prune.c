@@ -1,0 +1,122 @@
+/* prune_select and prune_is_dangerous on a hand-made group of live objects. */
+#include "common/base/memory.h"
+#include "differ/prune.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct live_kind namespaces = {
+    .resource = {.group = "", .version = "v1", .kind = "Namespace"}};
+static struct live_kind config_maps = {
+    .resource = {.group = "", .version = "v1", .kind = "ConfigMap", .namespaced = true}};
+
+static char no_namespace[] = "", shop[] = "shop", name_a[] = "a", key_a[] = "/ConfigMap/shop/a",
+            label[] = "shop.web";
+
+static struct live_object live_namespace(char *name)
+{
+    return (struct live_object){.kind = &namespaces, .namespace_ = no_namespace, .name = name};
+}
+
+static struct live_object live_config_map(char *name)
+{
+    return (struct live_object){.kind = &config_maps, .namespace_ = shop, .name = name};
+}
+
+static bool is_dangerous(const struct live_object **objects, size_t count,
+                         struct desired_object *desired, size_t desired_count, struct buf *reason)
+{
+    struct prune_list list = {.objects = objects, .count = count};
+    struct desired_set set = {.objects = desired, .count = desired_count};
+    return prune_is_dangerous(&list, &set, reason);
+}
+
+static void deleting_everything_is_dangerous_and_names_it(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf reason;
+    buf_init(&reason, 4096);
+    struct live_object a = live_config_map(name_a), n = live_namespace(shop);
+    const struct live_object *objects[] = {&a, &n};
+    assert_true(is_dangerous(objects, 2, NULL, 0, &reason));
+    assert_string_equal(reason.data, "this revision would delete everything that the application "
+                                     "has (ConfigMap shop/a, Namespace shop)");
+}
+
+static void deleting_every_namespace_is_dangerous(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf reason;
+    buf_init(&reason, 4096);
+    struct live_object a = live_config_map(name_a), n = live_namespace(shop);
+    const struct live_object *objects[] = {&a, &n};
+    struct desired_object kept = {.ref = {.group = "", .kind = "ConfigMap"}};
+    assert_true(is_dangerous(objects, 2, &kept, 1, &reason));
+    assert_string_equal(reason.data,
+                        "this revision would delete every Namespace of it (Namespace shop)");
+}
+
+static void deleting_some_is_what_pruning_is_for(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf reason;
+    buf_init(&reason, 4096);
+    struct live_object a = live_config_map(name_a), n = live_namespace(shop);
+    const struct live_object *objects[] = {&a, &n};
+    struct desired_object kept = {.ref = {.group = "", .kind = "Namespace"}};
+    assert_false(is_dangerous(objects, 2, &kept, 1, &reason));
+    assert_false(is_dangerous(objects, 0, NULL, 0, &reason));
+}
+
+static void only_what_we_own_and_nobody_declares_is_pruned(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        bool owned, deleting, claimed, pruned;
+    } rows[] = {
+        {"ours and undeclared", true, false, false, true},
+        {"a controller's copy: the label without our entry", false, false, false, false},
+        {"under deletion already", true, true, false, false},
+        {"moved to another application", true, false, true, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct differ differ = {0};
+        struct application application = {.differ = &differ, .label = "shop.web"};
+        struct desired_set desired = {0};
+        application.desired = &desired;
+        map_init(&differ.claims);
+        map_init(&desired.by_key);
+        if (rows[i].claimed) {
+            map_set(&differ.claims, "/ConfigMap/shop/a", &application);
+        }
+        struct live_object live = live_config_map(name_a);
+        live.key = key_a;
+        live.deleting = rows[i].deleting;
+        live.fingerprint.bytes[0] = rows[i].owned;
+        struct live_group group = {.label = label, .first = &live, .count = 1};
+        struct prune_list list;
+        prune_select_from(&application, &group, &list);
+        if ((list.count == 1) != rows[i].pruned) {
+            fail_msg("%s", rows[i].name);
+        }
+        prune_release(&list);
+        map_release(&differ.claims, NULL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(deleting_everything_is_dangerous_and_names_it),
+        cmocka_unit_test(deleting_every_namespace_is_dangerous),
+        cmocka_unit_test(deleting_some_is_what_pruning_is_for),
+        cmocka_unit_test(only_what_we_own_and_nobody_declares_is_pruned),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
