@@ -158,6 +158,18 @@ static bool resolve_float(const char *text, struct yaml_scalar *ret)
     return true;
 }
 
+/* Go's ParseFloat, which go-yaml asks about what begins with a point, takes an underscore between
+ * two digits and nowhere else. */
+static bool has_stray_underscore(const char *text)
+{
+    for (const char *at = strchr(text, '_'); at; at = strchr(at + 1, '_')) {
+        if (at == text || !isdigit((unsigned char)at[-1]) || !isdigit((unsigned char)at[1])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static char *without_underscores(const char *text)
 {
     char *copy = mem_string(text), *out = copy;
@@ -175,13 +187,11 @@ void yaml_scalar_resolve(const char *text, struct yaml_scalar *ret)
     if (resolve_word(text, ret)) {
         return;
     }
-    if (*text == '.') {
-        if (resolve_float(text, ret)) { /* no underscores here */
-            return;
-        }
-    } else if (*text == '+' || *text == '-' || (*text >= '0' && *text <= '9')) {
+    bool has_point = *text == '.';
+    if (has_point ? !has_stray_underscore(text)
+                  : *text == '+' || *text == '-' || isdigit((unsigned char)*text)) {
         AUTO_FREE char *plain = without_underscores(text);
-        if (resolve_integer(plain, ret) || resolve_float(plain, ret)) {
+        if ((!has_point && resolve_integer(plain, ret)) || resolve_float(plain, ret)) {
             return;
         }
     }
