@@ -6,6 +6,7 @@
 #include "common/base/text.h"
 #include "common/data/object.h"
 #include "common/data/yaml.h"
+#include "differ/json_stream.h"
 #include "differ/render.h"
 
 #include <stdio.h>
@@ -148,25 +149,18 @@ static bool render_document(cJSON *tree, unsigned line, void *context, struct er
 
 /* ---- Files ---- */
 
-static unsigned render_first_line(const char *text, size_t size)
+static void render_value(cJSON *tree, unsigned line, void *context)
 {
-    unsigned line = 1;
-    for (size_t i = 0; i < size && strchr(" \t\r\n", text[i]) && text[i]; i++) {
-        line += text[i] == '\n';
-    }
-    return line;
+    render_tree(context, tree, line, "");
 }
 
-/* JSON has escapes that YAML lacks (surrogate pairs), so a file of one JSON value is read as such.
- * Anything else is left to the YAML reader, whose errors name a line. */
+/* JSON has escapes that YAML lacks (surrogate pairs), and values that follow each other without a
+ * divider, so a .json file is read as JSON. What is not JSON is left to the YAML reader, as kubectl
+ * does, whose errors name a line. */
 static bool render_as_json(struct render_run *run, const char *text, size_t size)
 {
-    cJSON *tree = NULL;
-    if (!text_has_suffix(run->file, ".json") || !json_parse(text, size, NULL, &tree, NULL)) {
-        return false;
-    }
-    render_tree(run, tree, render_first_line(text, size), "");
-    return true;
+    return text_has_suffix(run->file, ".json") &&
+           json_stream_read(text, size, NULL, render_value, run);
 }
 
 /* Splits "<file>:<line>: <why>", as the YAML reader has it. */

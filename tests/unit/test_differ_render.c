@@ -299,6 +299,11 @@ static const struct text_case text_cases[] = {
      "\n{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"A\",\n\t\"metadata\": {\"name\": "
      "\"\\ud83d\\ude00\"}\n}\n",
      "a.json:2 A \xf0\x9f\x98\x80\n"},
+    {"values of JSON may follow each other", "a.json",
+     "{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":\"a}\\\"\"}}\n"
+     "{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":\"b\"}}",
+     "a.json:1 A a}\"\na.json:2 A b\n"},
+    {"JSON that is never closed is an error", "a.json", "{\"a\": [1", "a.json:1! \n"},
     {"a syntax error in JSON names its line", "a.json", "{\n\"a\": 1,\n\"b\" 2}", "a.json:3! \n"},
 };
 
