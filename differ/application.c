@@ -311,11 +311,16 @@ void application_set_desired(struct application *application, struct desired_set
 
 /* ---- Work ---- */
 
-static struct repository *repository_of(struct application *application)
+static struct repository *repository_of(const struct application *application)
 {
     AUTO_FREE char *key =
         mem_format("%s/%s", application->namespace_, application->spec.repository);
     return repository_get(application->differ, key);
+}
+
+const char *application_render_trouble(const struct application *application)
+{
+    return application->needs_render ? repository_of(application)->trouble : NULL;
 }
 
 void application_work(struct application *application)
@@ -332,4 +337,8 @@ void application_work(struct application *application)
     reconcile_step(application);
     health_step(application);
     status_step(application);
+    int64_t left = application->retry_at - clock_monotonic_ms();
+    if (left > 0) {
+        application_wake_after(application, left);
+    }
 }

@@ -41,7 +41,7 @@ struct plan_under_way {
     bool heal;
     bool cancelled;
     char *revision;
-    int64_t started; /* monotonic ms */
+    int64_t started, resend_at; /* monotonic ms */
 };
 
 /* What a result adds to the Application's history. */
@@ -115,6 +115,9 @@ void application_wake(struct application *application);
 void application_wake_all(struct differ *differ);
 /* At the latest after so many milliseconds. */
 void application_wake_after(struct application *application, int64_t milliseconds);
+
+/* Why its repository's content cannot be rendered now, or NULL. */
+const char *application_render_trouble(const struct application *application);
 
 /* Looks at everything and does what is due. */
 void application_work(struct application *application);

@@ -335,6 +335,8 @@ static void add_applies(struct application *application, const struct selection 
         item->file = arena_string(&way->arena, object->file);
         item->line = object->line;
         item->heals = selection->heals[i];
+        const struct live_object *live = live_get(application->differ->live, object->key);
+        item->version = live ? live->version : 0;
     }
 }
 
@@ -437,6 +439,7 @@ static void make_plan(struct application *application, const struct selection *s
     way->revision = mem_string(application->revision);
     way->heal = heal;
     way->started = clock_monotonic_ms();
+    way->resend_at = way->started + RESEND_MS;
     struct plan_head head = {
         .id = way->id,
         .namespace_ = application->namespace_,
@@ -469,11 +472,12 @@ static void make_plan(struct application *application, const struct selection *s
 static void supersede(struct application *application)
 {
     struct plan_under_way *way = application->plan;
-    if (clock_monotonic_ms() - way->started >= RESEND_MS) {
-        way->started = clock_monotonic_ms();
+    int64_t now = clock_monotonic_ms();
+    if (now >= way->resend_at) {
+        way->resend_at = now + RESEND_MS;
         reconcile_resend(application);
-        application_wake_after(application, RESEND_MS);
     }
+    application_wake_after(application, way->resend_at - now);
     if (way->cancelled || text_equal(way->revision, application->revision)) {
         return;
     }
@@ -583,9 +587,6 @@ void reconcile_step(struct application *application)
     }
     plan_or_settle(application, repairs_only, &selection);
     selection_release(&selection);
-    if (application->retry_at > clock_monotonic_ms()) {
-        application_wake_after(application, application->retry_at - clock_monotonic_ms());
-    }
 }
 
 /* ---- Results ---- */
@@ -603,10 +604,9 @@ static void record_success(struct application *application, struct plan_item *it
     if (object && digest_equal(&object->digest, &item->digest)) {
         object->synced = outcome->fingerprint;
     }
-    const struct live_object *live = live_get(differ->live, item->key);
     int64_t version = 0;
     text_parse_int(outcome->resource_version, &version);
-    if (!live || live->version != (uint64_t)version) {
+    if (item->version != (uint64_t)version) {
         application->changed++;
         if (item->heals) {
             metric_add(&repairs, NULL, 1);
@@ -652,7 +652,6 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     }
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
-    item->failed = true;
     problems_add(&application->problems, object_ref_describe(&item->ref, &arena), item->file,
                  item->line, "%s%s", item->uid ? "cannot be deleted: " : "",
                  shown_message(item, outcome));

@@ -62,6 +62,10 @@ static struct verdict applied_verdict(const struct application *application, str
 static struct verdict judge(const struct application *application, struct buf *text)
 {
     const char *message = application->outcome_message;
+    const char *trouble = application_render_trouble(application);
+    if (trouble && !application->spec.suspend) {
+        return (struct verdict){"False", "RenderFailed", trouble};
+    }
     switch (application->outcome) {
     case OUTCOME_INVALID:
         return (struct verdict){"False", "Invalid", message};
