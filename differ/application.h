@@ -24,8 +24,8 @@ struct plan_item {
     const char *uid;      /* of what is deleted; NULL for an apply */
     const char *file;
     unsigned line;
-    bool heals; /* it repairs drift */
-    bool failed;
+    bool heals;       /* it repairs drift */
+    uint64_t version; /* resourceVersion before, 0 if it did not exist */
 };
 
 /* A plan at the applier, or on its way there. */
