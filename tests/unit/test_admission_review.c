@@ -95,8 +95,8 @@ static void test_a_refusal_echoes_the_uid_and_says_403_forbidden(void **state)
     (void)state;
     struct review review;
     struct error error = {0};
-    assert_true(judge(HEAD "{\"uid\":\"u-7\"," SUBJECT "\"operation\":\"DELETE\",\"oldObject\":"
-                           SECRET("", "") "}}",
+    assert_true(judge(HEAD "{\"uid\":\"u-7\"," SUBJECT
+                           "\"operation\":\"DELETE\",\"oldObject\":" SECRET("", "") "}}",
                       &review, &error));
     AUTO_JSON cJSON *answer = review_answer(&review);
     assert_string_equal(json_string(answer, "apiVersion"), "admission.k8s.io/v1");
@@ -132,10 +132,12 @@ static void test_values_of_secrets_never_appear(void **state)
     (void)state;
     struct review review;
     struct error error = {0};
-    assert_true(judge(HEAD "{\"uid\":\"u\"," SUBJECT "\"operation\":\"UPDATE\",\"oldObject\":"
-                           SECRET("\"f:password\":{}", "\"password\":\"aHVudGVyMg==\"")
-                           ",\"object\":" SECRET("\"f:kept\":{}", "\"password\":\"bmV3\"") "}}",
-                      &review, &error));
+    assert_true(judge(
+        HEAD "{\"uid\":\"u\"," SUBJECT "\"operation\":\"UPDATE\",\"oldObject\":" SECRET(
+            "\"f:password\":{}",
+            "\"password\":\"aHVudGVyMg==\"") ",\"object\":" SECRET("\"f:kept\":{}",
+                                                                   "\"password\":\"bmV3\"") "}}",
+        &review, &error));
     AUTO_JSON cJSON *answer = review_answer(&review);
     AUTO_BUF struct buf text;
     buf_init(&text, 65536);
@@ -157,8 +159,8 @@ static void test_more_than_ten_fields_are_counted(void **state)
         buf_append_format(&fields, "%s\"f:k%u\":{}", i > 10 ? "," : "", i);
     }
     AUTO_FREE char *text =
-        mem_format(HEAD "{\"uid\":\"u\"," SUBJECT "\"operation\":\"UPDATE\",\"oldObject\":"
-                        SECRET("%s", "") ",\"object\":" SECRET("\"f:kept\":{}", "") "}}",
+        mem_format(HEAD "{\"uid\":\"u\"," SUBJECT "\"operation\":\"UPDATE\",\"oldObject\":" SECRET(
+                       "%s", "") ",\"object\":" SECRET("\"f:kept\":{}", "") "}}",
                    fields.data);
     assert_true(judge(text, &review, &error));
     assert_int_equal(review.verdict.fields.count, 13);

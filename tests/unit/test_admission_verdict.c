@@ -17,13 +17,13 @@
 
 struct row {
     const char *name;
-    const char *user;    /* members of userInfo */
-    const char *request; /* members of request beside uid and userInfo */
+    const char *user;       /* members of userInfo */
+    const char *request;    /* members of request beside uid and userInfo */
     const char *protection; /* of application prod/shop; NULL: Enforce; "": it is not known */
     enum verdict_outcome outcome;
     enum verdict_rule rule;
-    const char *fields;  /* joined by spaces, or NULL: none */
-    const char *words;   /* in the message, or NULL */
+    const char *fields; /* joined by spaces, or NULL: none */
+    const char *words;  /* in the message, or NULL */
 };
 
 #define ADMIN "'username':'kubernetes-admin','groups':['system:masters']"
@@ -58,8 +58,8 @@ struct row {
     ",'template':{'spec':{'containers':[{'name':'web','image':'" image "'}]}}}"
 /* An object: members of metadata beside the names, and the rest. */
 #define WEB(metadata, rest)                                                                        \
-    "{'apiVersion':'apps/v1','kind':'Deployment','metadata':{'name':'web','namespace':'prod',"     \
-    metadata "}," rest "}"
+    "{'apiVersion':'apps/"                                                                         \
+    "v1','kind':'Deployment','metadata':{'name':'web','namespace':'prod'," metadata "}," rest "}"
 #define OURS WEB(LABEL ",'managedFields':[" ENTRY(SET) "]", SPEC("2", "web:1"))
 #define OURS_AND(metadata)                                                                         \
     WEB(LABEL "," metadata ",'managedFields':[" ENTRY(SET) "]", SPEC("2", "web:1"))
@@ -69,18 +69,19 @@ struct row {
 #define D "'operation':'DELETE',"
 #define OPTIONS(manager) "'options':{'kind':'PatchOptions','fieldManager':'" manager "'},"
 #define OBJECTS(old, new) "'oldObject':" old ",'object':" new
-#define NEW_IMAGE                                                                                  \
-    WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]", SPEC("2", "web:2"))
+#define NEW_IMAGE WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]", SPEC("2", "web:2"))
 #define IMAGE ".spec.template.spec.containers[name=\"web\"].image"
-#define CONFIG "'kind':{'group':'','version':'v1','kind':'ConfigMap'},"                            \
+#define CONFIG                                                                                     \
+    "'kind':{'group':'','version':'v1','kind':'ConfigMap'},"                                       \
     "'resource':{'group':'','version':'v1','resource':'configmaps'},'namespace':'prod',"
 #define MAP(metadata)                                                                              \
-    "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'settings','namespace':'prod'"       \
-    metadata "},'data':{'a':'1'}}"
+    "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'settings','namespace':'"            \
+    "prod'" metadata "},'data':{'a':'1'}}"
 #define MAP_ENTRY                                                                                  \
     "'managedFields':[{'manager':'gitmoor','operation':'Apply','apiVersion':'v1',"                 \
     "'fieldsV1':{'f:data':{'f:a':{}}}}]"
-#define NAMESPACE "'kind':{'group':'','version':'v1','kind':'Namespace'},"                         \
+#define NAMESPACE                                                                                  \
+    "'kind':{'group':'','version':'v1','kind':'Namespace'},"                                       \
     "'resource':{'group':'','version':'v1','resource':'namespaces'},"
 #define SPACE(name, metadata)                                                                      \
     "'name':'" name "','namespace':'" name "','oldObject':{'apiVersion':'v1','kind':'Namespace',"  \
@@ -93,12 +94,14 @@ struct row {
     "'resource':{'group':'apps','version':'v1','resource':'deployments'},"                         \
     "'subResource':'scale','name':'web','namespace':'prod',"
 #define SCALE(metadata, replicas)                                                                  \
-    "{'apiVersion':'autoscaling/v1','kind':'Scale','metadata':{'name':'web','namespace':'prod'"    \
-    metadata "},'spec':{'replicas':" replicas "}}"
+    "{'apiVersion':'autoscaling/"                                                                  \
+    "v1','kind':'Scale','metadata':{'name':'web','namespace':'prod'" metadata                      \
+    "},'spec':{'replicas':" replicas "}}"
 #define SCALE_ENTRY                                                                                \
     ",'managedFields':[{'manager':'gitmoor','operation':'Apply','apiVersion':'autoscaling/v1',"    \
     "'fieldsV1':{'f:spec':{'f:replicas':{}}}}]"
-#define SLICE "'kind':{'group':'discovery.k8s.io','version':'v1','kind':'EndpointSlice'},"         \
+#define SLICE                                                                                      \
+    "'kind':{'group':'discovery.k8s.io','version':'v1','kind':'EndpointSlice'},"                   \
     "'resource':{'group':'discovery.k8s.io','version':'v1','resource':'endpointslices'},"          \
     "'namespace':'prod',"
 #define COPY                                                                                       \
@@ -122,34 +125,34 @@ static const struct row rows[] = {
     {"the message names application, repository, path and revision", ADMIN,
      U DEPLOYMENT OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE,
      "application prod/shop (repository shop, path deploy/web, revision main@sha1:4f2a91c)"},
-    {"a dry-run is refused as well", ADMIN,
-     U DEPLOYMENT "'dryRun':true," OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_REFUSE, RULE_FIELDS,
-     IMAGE, NULL},
+    {"a dry-run is refused as well", ADMIN, U DEPLOYMENT "'dryRun':true," OBJECTS(OURS, NEW_IMAGE),
+     NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE, NULL},
     {"removing our label is refused", ADMIN,
-     U DEPLOYMENT OBJECTS(OURS, WEB("'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]",
-                                    SPEC("2", "web:1"))),
+     U DEPLOYMENT OBJECTS(
+         OURS, WEB("'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]", SPEC("2", "web:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, ".metadata.labels[\"gitmoor.io/managed-by\"]", NULL},
     {"taking our label from an object whose entry does not own it is refused", ADMIN,
-     U DEPLOYMENT OBJECTS(WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]",
-                              SPEC("2", "web:1")),
-                          WEB("'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]",
-                              SPEC("2", "web:1"))),
+     U DEPLOYMENT OBJECTS(
+         WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]", SPEC("2", "web:1")),
+         WEB("'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]", SPEC("2", "web:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, ".metadata.labels[\"gitmoor.io/managed-by\"]", NULL},
     {"emptying managedFields is refused with everything", ADMIN,
      U DEPLOYMENT OBJECTS(OURS, WEB(LABEL, SPEC("2", "web:1"))), NULL, VERDICT_REFUSE, RULE_FIELDS,
-     ".metadata.labels[\"gitmoor.io/managed-by\"] .spec.replicas " IMAGE " .spec.template.spec.containers[name=\"web\"].name",
+     ".metadata.labels[\"gitmoor.io/managed-by\"] .spec.replicas " IMAGE
+     " .spec.template.spec.containers[name=\"web\"].name",
      NULL},
     {"a value that changes while the entry keeps it is refused", ADMIN,
-     U DEPLOYMENT OBJECTS(OURS, WEB(LABEL ",'managedFields':[" ENTRY(SET) "]", SPEC("2", "evil:1"))),
+     U DEPLOYMENT OBJECTS(OURS,
+                          WEB(LABEL ",'managedFields':[" ENTRY(SET) "]", SPEC("2", "evil:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE, NULL},
     {"scaling through the object is refused and says how to leave replicas to others", ADMIN,
-     U DEPLOYMENT OBJECTS(OURS, WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_REPLICAS) "]",
-                                    SPEC("5", "web:1"))),
+     U DEPLOYMENT OBJECTS(
+         OURS, WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_REPLICAS) "]", SPEC("5", "web:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, ".spec.replicas", "under the Application's ignore"},
     {"a child whose parent is now owned as a whole is not lost", ADMIN,
-     U DEPLOYMENT OBJECTS(OURS, WEB(LABEL ",'managedFields':["
-                                    ENTRY("{'f:metadata':{'f:labels':{'f:gitmoor.io/managed-by':"
-                                          "{}}},'f:spec':{'f:replicas':{},'f:template':{}}}") "]",
+     U DEPLOYMENT OBJECTS(OURS, WEB(LABEL ",'managedFields':[" ENTRY(
+                                        "{'f:metadata':{'f:labels':{'f:gitmoor.io/managed-by':"
+                                        "{}}},'f:spec':{'f:replicas':{},'f:template':{}}}") "]",
                                     SPEC("2", "web:1"))),
      NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     {"entries of another manager, operation or subresource are not ours", ADMIN,
@@ -174,18 +177,18 @@ static const struct row rows[] = {
      VERDICT_ALLOW, RULE_FIELDS, IMAGE, NULL},
     /* ---- the applier ---- */
     {"the applier passes by its user name", "'username':'" APPLIER "'",
-     U DEPLOYMENT OPTIONS("gitmoor") OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_ALLOW, RULE_NONE,
-     NULL, NULL},
+     U DEPLOYMENT OPTIONS("gitmoor") OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
+     NULL},
     {"the applier passes by the extra of whom it impersonates",
      "'username':'system:serviceaccount:prod:deployer','extra':{'gitmoor.io/applier':['" APPLIER
      "']}",
-     U DEPLOYMENT OPTIONS("gitmoor") OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_ALLOW, RULE_NONE,
-     NULL, NULL},
+     U DEPLOYMENT OPTIONS("gitmoor") OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
+     NULL},
     {"an extra with another name is not the applier's",
      "'username':'system:serviceaccount:prod:deployer','extra':{'gitmoor.io/applier':['me']}",
      U DEPLOYMENT OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE, NULL},
-    {"the applier passes for a deletion", "'username':'" APPLIER "'", D DEPLOYMENT "'oldObject':" OURS,
-     NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    {"the applier passes for a deletion", "'username':'" APPLIER "'",
+     D DEPLOYMENT "'oldObject':" OURS, NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     /* ---- the field manager ---- */
     {"our field manager from another is refused though nothing is lost", ADMIN,
      U DEPLOYMENT OPTIONS("gitmoor") OBJECTS(OURS, OURS), NULL, VERDICT_REFUSE, RULE_FIELD_MANAGER,
@@ -200,13 +203,15 @@ static const struct row rows[] = {
      U CONFIG OPTIONS("gitmoor") OBJECTS(MAP(""), MAP("")), NULL, VERDICT_REFUSE,
      RULE_FIELD_MANAGER, NULL, NULL},
     {"another manager whose name begins like ours passes", ADMIN,
-     U DEPLOYMENT OPTIONS("gitmoor-demo") OBJECTS(OURS, OURS), NULL, VERDICT_ALLOW, RULE_NONE,
-     NULL, NULL},
+     U DEPLOYMENT OPTIONS("gitmoor-demo") OBJECTS(OURS, OURS), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
+     NULL},
     {"an update entry in our name, as of a User-Agent, is refused", ADMIN,
      U DEPLOYMENT OBJECTS(
-         OURS, WEB(LABEL ",'managedFields':[" ENTRY(SET) ",{'manager':'gitmoor','operation':"
-                         "'Update','apiVersion':'apps/v1','fieldsV1':{'f:spec':{'f:paused':{}}}}]",
-                   SPEC("2", "web:1"))),
+         OURS,
+         WEB(LABEL ",'managedFields':[" ENTRY(
+                 SET) ",{'manager':'gitmoor','operation':"
+                      "'Update','apiVersion':'apps/v1','fieldsV1':{'f:spec':{'f:paused':{}}}}]",
+             SPEC("2", "web:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELD_MANAGER, NULL, NULL},
     /* ---- claims ---- */
     {"creating an object with our label is refused", ADMIN, C CONFIG "'object':" MAP("," LABEL),
@@ -252,8 +257,8 @@ static const struct row rows[] = {
                           OURS_AND("'ownerReferences':[{'uid':'u-1','controller':true}]")),
      NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     {"a controller may adopt", SYSTEM("deployment-controller"),
-     U DEPLOYMENT OBJECTS(OURS, OURS_AND("'ownerReferences':[{'uid':'u-1'}]")), NULL,
-     VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+     U DEPLOYMENT OBJECTS(OURS, OURS_AND("'ownerReferences':[{'uid':'u-1'}]")), NULL, VERDICT_ALLOW,
+     RULE_NONE, NULL, NULL},
     /* ---- deletion ---- */
     {"deleting a managed object is refused", ADMIN, D DEPLOYMENT "'oldObject':" OURS, NULL,
      VERDICT_REFUSE, RULE_DELETE, NULL, "Deployment prod/web is managed by Git: it is declared by"},
@@ -269,8 +274,8 @@ static const struct row rows[] = {
     {"the namespace controller empties a namespace", SYSTEM("namespace-controller"),
      D DEPLOYMENT "'oldObject':" OURS, NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     {"the garbage collector deletes a dependent", SYSTEM("generic-garbage-collector"),
-     D DEPLOYMENT "'oldObject':" OURS_AND("'ownerReferences':[{'uid':'u-1'}]"), NULL,
-     VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+     D DEPLOYMENT "'oldObject':" OURS_AND("'ownerReferences':[{'uid':'u-1'}]"), NULL, VERDICT_ALLOW,
+     RULE_NONE, NULL, NULL},
     {"the garbage collector does not delete what depends on nothing",
      SYSTEM("generic-garbage-collector"), D DEPLOYMENT "'oldObject':" OURS, NULL, VERDICT_REFUSE,
      RULE_DELETE, NULL, NULL},
@@ -314,8 +319,8 @@ static const struct row rows[] = {
      U SCALE_REQUEST OBJECTS(SCALE(SCALE_ENTRY, "2"), SCALE("", "5")), NULL, VERDICT_REFUSE,
      RULE_SCALE, ".spec.replicas", "list it under the Application's ignore"},
     {"scaling to the number that is declared is allowed", ADMIN,
-     U SCALE_REQUEST OBJECTS(SCALE(SCALE_ENTRY, "2"), SCALE(SCALE_ENTRY, "2")), NULL,
-     VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+     U SCALE_REQUEST OBJECTS(SCALE(SCALE_ENTRY, "2"), SCALE(SCALE_ENTRY, "2")), NULL, VERDICT_ALLOW,
+     RULE_NONE, NULL, NULL},
     {"scaling what Git does not declare is allowed", ADMIN,
      U SCALE_REQUEST OBJECTS(SCALE("", "2"), SCALE("", "5")), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
      NULL},
@@ -328,41 +333,45 @@ static const struct row rows[] = {
     /* ---- other subresources ---- */
     {"eviction is allowed", ADMIN,
      C SUBRESOURCE("eviction") "'kind':{'group':'policy','version':'v1','kind':'Eviction'},"
-     "'resource':{'group':'','version':'v1','resource':'pods'},'object':{'apiVersion':'policy/v1',"
-     "'kind':'Eviction','metadata':{'name':'a'," LABEL "}}", NULL, VERDICT_ALLOW, RULE_NONE, NULL,
-     NULL},
+                               "'resource':{'group':'','version':'v1','resource':'pods'},'object':{"
+                               "'apiVersion':'policy/v1',"
+                               "'kind':'Eviction','metadata':{'name':'a'," LABEL "}}",
+     NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     {"exec is allowed", ADMIN,
      SUBRESOURCE("exec") "'operation':'CONNECT','kind':{'kind':'PodExecOptions'},"
-     "'resource':{'resource':'pods'}", NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+                         "'resource':{'resource':'pods'}",
+     NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     {"a status update is allowed", SYSTEM("deployment-controller"),
      U SUBRESOURCE("status") DEPLOYMENT OBJECTS(OURS, OURS), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
      NULL},
     {"a label removed through /status is refused", ADMIN,
-     U SUBRESOURCE("status") DEPLOYMENT
-     OBJECTS(OURS, WEB("'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]", SPEC("2", "web:1"))),
+     U SUBRESOURCE("status") DEPLOYMENT OBJECTS(
+         OURS, WEB("'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]", SPEC("2", "web:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, ".metadata.labels[\"gitmoor.io/managed-by\"]", NULL},
     {"ephemeral containers are allowed", ADMIN,
      U SUBRESOURCE("ephemeralcontainers") DEPLOYMENT OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_ALLOW,
      RULE_NONE, NULL, NULL},
     /* ---- break-glass ---- */
     {"break-glass with a reason passes", BREAK,
-     U DEPLOYMENT OBJECTS(OURS, WEB(LABEL "," REASON ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE)
-                                    "]", SPEC("2", "web:2"))),
+     U DEPLOYMENT OBJECTS(OURS,
+                          WEB(LABEL "," REASON ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]",
+                              SPEC("2", "web:2"))),
      NULL, VERDICT_BREAK_GLASS, RULE_FIELDS, IMAGE, "Let through by break-glass"},
     {"break-glass without a reason is refused and says so", BREAK,
      U DEPLOYMENT OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE,
      "Break-glass needs a reason"},
     {"a blank reason is none", BREAK,
      U DEPLOYMENT OBJECTS(OURS, WEB(LABEL ",'annotations':{'gitmoor.io/break-glass-reason':'  '},"
-                                    "'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]",
+                                          "'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]",
                                     SPEC("2", "web:2"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE, NULL},
     {"a reason on the old object does not excuse an update that drops it", BREAK,
      U DEPLOYMENT OBJECTS(OURS_AND(REASON), NEW_IMAGE), NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE,
      NULL},
     {"a reason without the group is nothing", ADMIN,
-     U DEPLOYMENT OBJECTS(OURS, WEB(LABEL "," REASON ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE)
-                                    "]", SPEC("2", "web:2"))),
+     U DEPLOYMENT OBJECTS(OURS,
+                          WEB(LABEL "," REASON ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]",
+                              SPEC("2", "web:2"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE, "--as-group"},
     {"a deletion by break-glass takes the reason that stands on the object", BREAK,
      D DEPLOYMENT "'oldObject':" OURS_AND(REASON), NULL, VERDICT_BREAK_GLASS, RULE_DELETE, NULL,
@@ -434,8 +443,8 @@ static bool check(const struct row *row, const struct review *review)
 
 static bool run(const struct row *row)
 {
-    static const struct verdict_settings settings = {
-        .applier = APPLIER, .controllers = verdict_default_controllers};
+    static const struct verdict_settings settings = {.applier = APPLIER,
+                                                     .controllers = verdict_default_controllers};
     struct application_set applications;
     application_set_init(&applications);
     if (!row->protection || *row->protection) {
@@ -476,10 +485,10 @@ static void test_nobody_is_the_applier_when_it_is_not_set(void **state)
                                                      .controllers = verdict_default_controllers};
     struct application_set applications;
     application_set_init(&applications);
-    AUTO_FREE char *text = unquote("{'apiVersion':'admission.k8s.io/v1','kind':'AdmissionReview',"
-                                   "'request':{'uid':'u','userInfo':{'username':'','extra':"
-                                   "{'gitmoor.io/applier':['']}}," D DEPLOYMENT "'oldObject':" OURS
-                                   "}}");
+    AUTO_FREE char *text =
+        unquote("{'apiVersion':'admission.k8s.io/v1','kind':'AdmissionReview',"
+                "'request':{'uid':'u','userInfo':{'username':'','extra':"
+                "{'gitmoor.io/applier':['']}}," D DEPLOYMENT "'oldObject':" OURS "}}");
     struct error error = {0};
     struct review review;
     assert_true(review_judge(text, strlen(text), &settings, &applications, &review, &error));
