@@ -348,6 +348,207 @@ static void a_stream_may_be_json_with_a_byte_order_mark(void **state)
                 "[{\"a\":1}]");
 }
 
+/* ---- Writing ---- */
+
+static void assert_written(const char *json, const char *wanted)
+{
+    AUTO_JSON cJSON *tree = NULL;
+    assert_true(json_parse(json, strlen(json), NULL, &tree, NULL));
+    AUTO_BUF struct buf out;
+    buf_init(&out, 65536);
+    assert_true(yaml_write(tree, &out));
+    assert_string_equal(out.data, wanted);
+}
+
+static void what_is_written_is_pleasant_to_read(void **state)
+{
+    (void)state;
+    assert_written("{\"kind\":\"A\",\"l\":[1,{\"x\":1,\"y\":[true]},[2,[3]],[]],\"o\":{\"p\":{}},"
+                   "\"n\":null}",
+                   "kind: A\n"
+                   "l:\n"
+                   "- 1\n"
+                   "- x: 1\n"
+                   "  \"y\":\n"
+                   "  - true\n"
+                   "- - 2\n"
+                   "  - - 3\n"
+                   "- []\n"
+                   "o:\n"
+                   "  p: {}\n"
+                   "\"n\": null\n");
+    assert_written(
+        "{\"script\":\"#!/bin/sh\\n\\n  exit 0\\n\",\"l\":[\"a\\nb\"],\"k\":\"x\\n\\n\"}",
+        "script: |\n"
+        "  #!/bin/sh\n"
+        "\n"
+        "    exit 0\n"
+        "l:\n"
+        "- |-\n"
+        "  a\n"
+        "  b\n"
+        "k: |+\n"
+        "  x\n"
+        "\n");
+    assert_written("[]", "[]\n");
+    assert_written("\"a\\nb\"", "\"a\\nb\"\n");
+}
+
+static void assert_round_trip(const cJSON *tree)
+{
+    AUTO_BUF struct buf out;
+    buf_init(&out, 16 << 20);
+    assert_true(yaml_write(tree, &out));
+    struct error error = {0};
+    AUTO_JSON cJSON *documents = parse_all(out.data, &error);
+    if (!documents) {
+        fail_msg("%s\n%s", error.message, out.data);
+    }
+    AUTO_FREE char *before = canonical(tree);
+    AUTO_FREE char *after = json_first(documents) ? canonical(json_first(documents)) : NULL;
+    assert_string_equal(text_or_empty(after), before);
+}
+
+/* As a value, in a list, in a list of lists, as a key, and below a key. */
+static void assert_string_survives(const char *text)
+{
+    AUTO_JSON cJSON *tree = json_new_object();
+    json_add_string(tree, "value", text);
+    cJSON *list = json_add_array(tree, "list");
+    json_append(list, json_new_string(text));
+    json_append(json_append(list, json_new_array()), json_new_string(text));
+    json_add_string(json_append(list, json_new_object()), text, text);
+    json_add_string(json_add_object(tree, text), text, text);
+    assert_round_trip(tree);
+}
+
+static void every_string_is_read_back_as_itself(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "",
+        " ",
+        "a",
+        "a ",
+        " a",
+        "\n",
+        "\n\n",
+        "a\n",
+        "a\n\n",
+        "a\n\n\n",
+        "\na",
+        " \na",
+        "a\n ",
+        "a\n b",
+        "a\n\tb",
+        "a\n \nb",
+        "a\t\nb",
+        "\ta\nb",
+        "a\r\nb",
+        "a\x7f",
+        "a\nb\x7f",
+        "a\x01",
+        "yes",
+        "No",
+        "y",
+        "on",
+        "~",
+        "null",
+        "true",
+        "12",
+        "1e3",
+        "0x1f",
+        "0777",
+        ".5",
+        ".inf",
+        "1_0",
+        "2001-01-01",
+        "12:30:45",
+        "-1:30",
+        "1.2.3",
+        "-",
+        "--",
+        "---",
+        "--- a",
+        "...",
+        "... a",
+        "?",
+        "? a",
+        ":",
+        "a: b",
+        "a:",
+        "a :b",
+        "a #b",
+        "a#b",
+        "#a",
+        "[a",
+        "{a",
+        "]",
+        "}",
+        "a, b",
+        "&a",
+        "*a",
+        "!a",
+        "|",
+        ">",
+        "%a",
+        "@a",
+        "`a",
+        "'",
+        "'a'",
+        "\"",
+        "\"a\"",
+        "a\"b",
+        "a'b",
+        "\\",
+        "a\\nb",
+        "<<",
+        "=",
+        "${A}",
+        "$(date)",
+        "http://a.b:80/c?d=e#f",
+        "*.example.org",
+        "\xc3\xa9",
+        "\xc2\x85",
+        "a\xc2\x85"
+        "b\nc",
+        "\xc2\xa0",
+        "\xe2\x80\xa8",
+        "\xef\xbb\xbf"
+        "a",
+        "\xef\xbf\xbe",
+        "\xef\xbf\xbd",
+        "\xf0\x9f\x98\x80",
+        "\xf0\x9f\x98\x80\n\xf0\x9f\x98\x80\n",
+        "a\n---\nb\n",
+        "---\n",
+        "...\n",
+        "key: |\n  text\n",
+        "- a\n- b\n",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        assert_string_survives(texts[i]);
+        AUTO_JSON cJSON *alone = json_new_string(texts[i]);
+        assert_round_trip(alone);
+    }
+    AUTO_FREE char *longest = mem_new(5001, 1);
+    memset(longest, 'x', 5000);
+    assert_string_survives(longest);
+    memcpy(longest + 2000, " : ", 3);
+    assert_string_survives(longest);
+}
+
+static void numbers_and_words_are_read_back_as_themselves(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "[0,-1,9223372036854775807,1.5,1e-7,1e+21,-0.25,true,false,null,{},[],"
+        "[[]],[{}],{\"\":{\"\":[]}}]";
+    AUTO_JSON cJSON *tree = NULL;
+    assert_true(json_parse(text, strlen(text), NULL, &tree, NULL));
+    assert_round_trip(tree);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +562,9 @@ int main(void)
         cmocka_unit_test(aliases_are_charged_as_often_as_they_are_expanded),
         cmocka_unit_test(what_an_anchor_names_survives_all_that_happens_to_the_tree),
         cmocka_unit_test(a_stream_may_be_json_with_a_byte_order_mark),
+        cmocka_unit_test(what_is_written_is_pleasant_to_read),
+        cmocka_unit_test(every_string_is_read_back_as_itself),
+        cmocka_unit_test(numbers_and_words_are_read_back_as_themselves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
