@@ -1,1 +1,270 @@
-int main(void) { return 0; }
+/* gitmoor-applier: carries out the differ's plans on the cluster. */
+#include "applier/identity.h"
+#include "applier/link.h"
+#include "applier/schedule.h"
+#include "applier/self.h"
+#include "applier/settings.h"
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/bus/address.h"
+#include "common/run/confine.h"
+#include "common/run/log.h"
+#include "common/run/metrics.h"
+
+#include <event2/event.h>
+#include <malloc.h>
+#include <stdio.h>
+
+/* How long a clean stop may take: requests in flight are answered, results handed over. */
+#define STOP_REQUESTS_MS 5000
+#define STOP_BUS_MS 2000
+
+struct applier {
+    struct applier_settings settings;
+    struct process *process;
+    struct kube_client *client;
+    struct identities *identities;
+    struct self *self;
+    char *user_name;
+    struct schedule *schedule;
+    struct link *link;
+    struct bus *bus;
+};
+
+static struct metric in_flight = {.name = "gitmoor_applier_requests_in_flight",
+                                  .help = "Requests that wait for an answer.",
+                                  .type = METRIC_GAUGE};
+static struct metric window = {.name = "gitmoor_applier_window",
+                               .help = "How many requests may be in flight now.",
+                               .type = METRIC_GAUGE};
+static struct metric plans = {
+    .name = "gitmoor_applier_plans", .help = "Plans under way or waiting.", .type = METRIC_GAUGE};
+static struct metric applications = {.name = "gitmoor_applier_applications",
+                                     .help = "Applications that are known.",
+                                     .type = METRIC_GAUGE};
+static struct metric congested = {.name = "gitmoor_applier_congestion_total",
+                                  .help = "Times the API server was found overloaded.",
+                                  .type = METRIC_COUNTER};
+
+static void collect(void *context)
+{
+    const struct applier *applier = context;
+    const struct pace *pace = schedule_pace(applier->schedule);
+    metric_set(&in_flight, NULL, pace->in_flight);
+    metric_set(&window, NULL, (unsigned)pace->window);
+    metric_set(&congested, NULL, (double)pace->congested);
+    metric_set(&plans, NULL, (double)schedule_count(applier->schedule));
+    metric_set(&applications, NULL, (double)identities_count(applier->identities));
+}
+
+/* ---- Readiness: the own name is known, and the Applications are ---- */
+
+static void update_ready(struct applier *applier)
+{
+    bool named = applier->user_name != NULL;
+    bool synced = identities_are_synced(applier->identities);
+    process_set_ready(applier->process, "user name", named);
+    process_set_ready(applier->process, "applications", synced);
+    link_set_ready(applier->link, named && synced);
+}
+
+static void on_identities_changed(void *context)
+{
+    struct applier *applier = context;
+    if (applier->schedule) {
+        schedule_identities_changed(applier->schedule);
+    }
+}
+
+static void on_identities_synced(void *context)
+{
+    update_ready(context);
+    on_identities_changed(context);
+}
+
+static void on_watch_trouble(const struct error *error, void *context)
+{
+    (void)context;
+    if (error) {
+        log_warn("cannot watch Applications", "error", error->message);
+    } else {
+        log_info("Applications are watched again");
+    }
+}
+
+static void on_self_known(const char *user_name, void *context)
+{
+    struct applier *applier = context;
+    applier->user_name = mem_string(user_name);
+    log_info("acting", "user", user_name, "for", applier->settings.default_service_account);
+    update_ready(applier);
+}
+
+static void on_self_trouble(const struct error *error, void *context)
+{
+    (void)context;
+    log_warn("cannot start yet", "error", error->message);
+}
+
+/* ---- Start-up ---- */
+
+static bool open_kube(struct applier *applier, struct error *error)
+{
+    const struct process_settings *common = &applier->settings.common;
+    struct kube_config *config = NULL;
+    if (!kube_config_find(common->kubeconfig, common->context, &config, error)) {
+        return false;
+    }
+    if (text_has_prefix(common->bus, "ipc://")) {
+        struct address address; /* the sandbox needs its directory to be there */
+        if (!bus_address_parse(common->bus, &address, error) ||
+            !bus_address_make_directory(&address, error)) {
+            kube_config_free(config);
+            return false;
+        }
+    }
+    if (!process_confine(common, config, NULL, NULL, error)) {
+        kube_config_free(config);
+        return false;
+    }
+    const struct kube_client_options options = {.user_agent = "gitmoor-applier/" GITMOOR_VERSION};
+    applier->client = kube_client_new(process_loop(applier->process), config, &options, error);
+    return applier->client;
+}
+
+static bool open_work(struct applier *applier, struct error *error)
+{
+    const struct applier_settings *settings = &applier->settings;
+    struct event_base *base = process_loop(applier->process);
+    applier->link = link_new(base);
+    const struct identity_options identity_options = {.client = applier->client,
+                                                      .default_service_account =
+                                                          settings->default_service_account,
+                                                      .changed = on_identities_changed,
+                                                      .synced = on_identities_synced,
+                                                      .trouble = on_watch_trouble,
+                                                      .context = applier};
+    applier->identities = identities_new(&identity_options, error);
+    if (!applier->identities) {
+        return false;
+    }
+    const struct schedule_options schedule_options = {
+        .base = base,
+        .client = applier->client,
+        .identities = applier->identities,
+        .window_maximum = (unsigned)settings->window_maximum,
+        .request_timeout_ms = settings->request_timeout,
+        .identity_timeout_ms = settings->identity_timeout,
+        .user_name = (const char *const *)&applier->user_name,
+        .finished = link_take_result,
+        .context = applier->link};
+    applier->schedule = schedule_new(&schedule_options);
+    metrics_on_collect(collect, applier);
+    return true;
+}
+
+static bool open_bus(struct applier *applier, struct error *error)
+{
+    const struct process_settings *common = &applier->settings.common;
+    const struct bus_options options = {
+        .instance = process_instance(applier->process),
+        .inbox = common->bus,
+        .key_directory = common->bus_keys,
+        .handlers = {.hint = link_take_hint, .context = applier->link}};
+    if (text_is_empty(common->bus)) {
+        return error_set(error, ERROR_INVALID, "--bus ADDRESS is needed (or GITMOOR_BUS)");
+    }
+    applier->bus = bus_new(process_loop(applier->process), &options, error);
+    if (!applier->bus) {
+        return false;
+    }
+    link_attach(applier->link, applier->bus, applier->schedule);
+    return text_is_empty(applier->settings.differ) ||
+           bus_peer_add(applier->bus, BUS_DIFFER_APPLIER, applier->settings.differ, error);
+}
+
+static bool check(const struct applier_settings *settings, struct error *error)
+{
+    if (settings->window_maximum < 1 || settings->window_maximum > 1000) {
+        return error_set(error, ERROR_INVALID, "--window-max must be from 1 to 1000");
+    }
+    if (settings->request_timeout < 1000) {
+        return error_set(error, ERROR_INVALID, "--request-timeout must be at least 1s");
+    }
+    return true;
+}
+
+static bool applier_open(struct applier *applier, struct error *error)
+{
+    if (!check(&applier->settings, error) || !open_kube(applier, error) ||
+        !open_work(applier, error) || !open_bus(applier, error)) {
+        return false;
+    }
+    if (text_is_empty(applier->settings.user_name)) {
+        applier->self = self_ask(process_loop(applier->process), applier->client, on_self_known,
+                                 on_self_trouble, applier);
+    } else {
+        on_self_known(applier->settings.user_name, applier);
+    }
+    update_ready(applier);
+    return true;
+}
+
+/* ---- The end ---- */
+
+static void applier_close(struct applier *applier)
+{
+    self_free(applier->self);
+    link_free(applier->link);
+    schedule_free(applier->schedule);
+    identities_free(applier->identities);
+    if (applier->bus) {
+        bus_free(applier->bus);
+    }
+    if (applier->client) {
+        kube_client_free(applier->client);
+    }
+    free(applier->user_name);
+    process_free(applier->process);
+}
+
+/* No new plans; what is in flight is answered, what has not been started is dropped, and the
+ * results are handed over. */
+static void drain(void *context)
+{
+    struct applier *applier = context;
+    link_set_ready(applier->link, false);
+    schedule_cancel_all(applier->schedule);
+    int64_t deadline = clock_monotonic_ms() + STOP_REQUESTS_MS;
+    struct event_base *base = process_loop(applier->process);
+    while (schedule_count(applier->schedule) > 0 && clock_monotonic_ms() < deadline) {
+        const struct timeval tick = {.tv_usec = 20000};
+        event_base_loopexit(base, &tick);
+        event_base_dispatch(base);
+    }
+    bus_drain(applier->bus, STOP_BUS_MS);
+}
+
+int main(int argc, char **argv)
+{
+    /* Large texts come and go whole: let them go back to the system. */
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    struct applier applier = {0};
+    struct error error;
+    bool ok = settings_parse(applier_settings_table, "gitmoor-applier",
+                             "Carries out plans on the cluster.", &argc, &argv, &applier.settings,
+                             &error);
+    if (ok && argc > 0) {
+        ok = error_set(&error, ERROR_INVALID, "unexpected argument \"%s\"", argv[0]);
+    }
+    ok = ok && process_open("applier", &applier.settings.common, &applier.process, &error) &&
+         applier_open(&applier, &error);
+    if (!ok) {
+        applier_close(&applier);
+        return process_fail("applier", &error);
+    }
+    int status = process_run(applier.process, drain, &applier);
+    applier_close(&applier);
+    return status;
+}

@@ -1,0 +1,342 @@
+#include "applier/plan.h"
+
+#include "common/base/arena.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/data/json.h"
+
+#include <string.h>
+
+#define PATH_SEGMENTS_MAXIMUM 8
+
+/* The plan and the memory that it points into, besides the text. */
+struct plan_whole {
+    struct plan plan; /* first: a plan is freed as the whole */
+    struct arena arena;
+    size_t capacity;
+};
+
+struct cursor {
+    const char *next;
+    size_t left;
+    unsigned line; /* of what was taken last; from 1 */
+};
+
+static bool take_line(struct cursor *cursor, const char **ret, size_t *ret_size)
+{
+    if (cursor->left == 0) {
+        return false;
+    }
+    const char *end = memchr(cursor->next, '\n', cursor->left);
+    size_t size = end ? (size_t)(end - cursor->next) : cursor->left;
+    size_t step = end ? size + 1 : size;
+    *ret = cursor->next;
+    *ret_size = size;
+    cursor->next += step;
+    cursor->left -= step;
+    cursor->line++;
+    return true;
+}
+
+/* ---- Lines that are read: the head and the operations ---- */
+
+static bool parse_line(const struct cursor *cursor, const char *line, size_t size,
+                       const char *const *members, cJSON **ret, struct error *error)
+{
+    static const struct json_limits limits = {.bytes = PLAN_LINE_MAXIMUM, .depth = 2, .nodes = 64};
+    AUTO_JSON cJSON *tree = NULL;
+    if (!json_parse(line, size, &limits, &tree, error)) {
+        return error_prefix(error, "plan, line %u", cursor->line);
+    }
+    if (!cJSON_IsObject(tree)) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: not an object", cursor->line);
+    }
+    for (const cJSON *member = json_first(tree); member; member = member->next) {
+        const char *const *known = members;
+        while (*known && !text_equal(*known, member->string)) {
+            known++;
+        }
+        if (!*known) {
+            return error_set(error, ERROR_INVALID, "plan, line %u: unknown member \"%.64s\"",
+                             cursor->line, member->string);
+        }
+    }
+    *ret = tree;
+    tree = NULL;
+    return true;
+}
+
+/* A string member that must be there and not be empty. */
+static bool get_string(const struct cursor *cursor, const cJSON *tree, const char *name,
+                       size_t maximum, struct arena *arena, const char **ret, struct error *error)
+{
+    const char *text = json_string(tree, name);
+    if (text_is_empty(text) || strlen(text) > maximum) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: \"%s\" must be a string of 1 to %zu bytes", cursor->line,
+                         name, maximum);
+    }
+    *ret = arena_string(arena, text);
+    return true;
+}
+
+/* A whole number from 0 to PLAN_STAGE_MAXIMUM; -1 if it is absent and may be. */
+static bool get_stage(const struct cursor *cursor, const cJSON *tree, const char *name,
+                      bool optional, int *ret, struct error *error)
+{
+    const cJSON *node = json_get(tree, name);
+    int64_t value = -1;
+    if (!node && optional) {
+        *ret = -1;
+        return true;
+    }
+    if (!node || !json_is_number(node) || !json_to_int(node, &value) || value < 0 ||
+        value > PLAN_STAGE_MAXIMUM) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: \"%s\" must be a whole number from 0 to %d", cursor->line,
+                         name, PLAN_STAGE_MAXIMUM);
+    }
+    *ret = (int)value;
+    return true;
+}
+
+static bool parse_choices(const struct cursor *cursor, const cJSON *head, struct plan *plan,
+                          struct error *error)
+{
+    const char *mode = json_string(head, "mode");
+    const cJSON *preflight = json_get(head, "preflight");
+    const cJSON *priority = json_get(head, "priority");
+    plan->dry_run = text_equal(mode, "dryRun");
+    if (!plan->dry_run && !text_equal(mode, "apply")) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: \"mode\" must be \"apply\" or \"dryRun\"", cursor->line);
+    }
+    if (preflight && !cJSON_IsBool(preflight)) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: \"preflight\" must be a boolean",
+                         cursor->line);
+    }
+    plan->preflight = json_bool(head, "preflight", true);
+    plan->heal = text_equal(json_string(head, "priority"), "heal");
+    if (priority && !plan->heal) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: \"priority\" can only be \"heal\"",
+                         cursor->line);
+    }
+    return true;
+}
+
+static bool is_id(const char *id)
+{
+    return id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] ==
+           '\0';
+}
+
+static bool parse_head(struct cursor *cursor, struct plan_whole *whole, struct error *error)
+{
+    static const char *const members[] = {"id",   "namespace", "name",     "uid", "revision",
+                                          "mode", "preflight", "priority", NULL};
+    struct plan *plan = &whole->plan;
+    const char *line;
+    size_t size;
+    if (!take_line(cursor, &line, &size)) {
+        return error_set(error, ERROR_INVALID, "plan: empty");
+    }
+    AUTO_JSON cJSON *head = NULL;
+    struct arena *arena = &whole->arena;
+    if (!parse_line(cursor, line, size, members, &head, error) ||
+        !get_string(cursor, head, "id", PLAN_ID_MAXIMUM, arena, &plan->id, error) ||
+        !get_string(cursor, head, "namespace", 253, arena, &plan->namespace_, error) ||
+        !get_string(cursor, head, "name", 253, arena, &plan->name, error) ||
+        !get_string(cursor, head, "uid", 253, arena, &plan->uid, error) ||
+        !get_string(cursor, head, "revision", 4096, arena, &plan->revision, error) ||
+        !parse_choices(cursor, head, plan, error)) {
+        return false;
+    }
+    return is_id(plan->id) || error_set(error, ERROR_INVALID,
+                                        "plan, line %u: \"id\" may hold letters, digits, and ._- "
+                                        "only",
+                                        cursor->line);
+}
+
+/* The object of an apply is the next line, which is sent as it stands and not looked into. */
+static bool take_body(struct cursor *cursor, struct plan_operation *operation, struct error *error)
+{
+    if (!take_line(cursor, &operation->body, &operation->body_size) || operation->body_size == 0 ||
+        operation->body[0] != '{') {
+        return error_set(error, ERROR_INVALID, "plan, line %u: an object must follow",
+                         cursor->line);
+    }
+    return true;
+}
+
+static bool parse_operation(struct cursor *cursor, const char *line, size_t size,
+                            struct plan_whole *whole, struct plan_operation *operation,
+                            struct error *error)
+{
+    static const char *const members[] = {"op", "stage", "after", "path", "uid", NULL};
+    AUTO_JSON cJSON *tree = NULL;
+    if (!parse_line(cursor, line, size, members, &tree, error)) {
+        return false;
+    }
+    const char *word = json_string(tree, "op");
+    operation->verb = text_equal(word, "delete") ? PLAN_DELETE : PLAN_APPLY;
+    if (operation->verb == PLAN_APPLY && !text_equal(word, "apply")) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: \"op\" must be \"apply\" or \"delete\"", cursor->line);
+    }
+    if (!get_stage(cursor, tree, "stage", false, &operation->stage, error) ||
+        !get_stage(cursor, tree, "after", true, &operation->after, error) ||
+        !get_string(cursor, tree, "path", PLAN_PATH_MAXIMUM, &whole->arena, &operation->path,
+                    error)) {
+        return false;
+    }
+    if (operation->after >= operation->stage) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: \"after\" must name an earlier stage than %d",
+                         cursor->line, operation->stage);
+    }
+    if (!plan_path_is_valid(operation->path)) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: \"%.200s\" is not an object's path",
+                         cursor->line, operation->path);
+    }
+    if (operation->verb == PLAN_DELETE) {
+        return get_string(cursor, tree, "uid", 253, &whole->arena, &operation->uid, error);
+    }
+    if (json_get(tree, "uid")) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: an apply has no \"uid\"",
+                         cursor->line);
+    }
+    return take_body(cursor, operation, error);
+}
+
+static struct plan_operation *add_operation(struct plan_whole *whole)
+{
+    struct plan *plan = &whole->plan;
+    if (plan->count == whole->capacity) {
+        whole->capacity = whole->capacity ? whole->capacity * 2 : 16;
+        plan->operations = mem_resize(plan->operations, whole->capacity, sizeof *plan->operations);
+    }
+    struct plan_operation *operation = &plan->operations[plan->count++];
+    *operation = (struct plan_operation){.after = -1};
+    return operation;
+}
+
+static bool parse_operations(struct cursor *cursor, struct plan_whole *whole, struct error *error)
+{
+    const char *line;
+    size_t size;
+    int stage = 0;
+    while (take_line(cursor, &line, &size)) {
+        if (whole->plan.count == PLAN_OPERATIONS_MAXIMUM) {
+            return error_set(error, ERROR_LIMIT, "plan: more than %zu operations",
+                             PLAN_OPERATIONS_MAXIMUM);
+        }
+        struct plan_operation *operation = add_operation(whole);
+        if (!parse_operation(cursor, line, size, whole, operation, error)) {
+            return false;
+        }
+        if (operation->stage < stage) {
+            return error_set(error, ERROR_INVALID, "plan, line %u: stage %d comes after stage %d",
+                             cursor->line, operation->stage, stage);
+        }
+        stage = operation->stage;
+    }
+    return true;
+}
+
+bool plan_parse(const char *text, size_t size, struct plan **ret, struct error *error)
+{
+    if (size > PLAN_TEXT_MAXIMUM) {
+        return error_set(error, ERROR_LIMIT, "plan: larger than %zu bytes", PLAN_TEXT_MAXIMUM);
+    }
+    struct cursor cursor = {.next = text, .left = size};
+    struct plan_whole *whole = NEW(struct plan_whole);
+    arena_init(&whole->arena);
+    if (!parse_head(&cursor, whole, error) || !parse_operations(&cursor, whole, error)) {
+        plan_free(&whole->plan);
+        return false;
+    }
+    *ret = &whole->plan;
+    return true;
+}
+
+void plan_free(struct plan *plan)
+{
+    if (plan) {
+        struct plan_whole *whole = (struct plan_whole *)plan;
+        arena_release(&whole->arena);
+        free(plan->operations);
+        free(whole);
+    }
+}
+
+/* ---- Paths ---- */
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'A' && c <= 'F') {
+        return c - 'A' + 10;
+    }
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* One segment: unreserved characters and percent-encoded ones, but nothing that the server would
+ * take for a separator or a way up once it has decoded it. */
+static bool segment_is_valid(const char *text, size_t size)
+{
+    char decoded[PLAN_PATH_MAXIMUM];
+    size_t length = 0;
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '%') {
+            if (i + 2 >= size || hex_value(text[i + 1]) < 0 || hex_value(text[i + 2]) < 0) {
+                return false;
+            }
+            c = (unsigned char)(hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
+            i += 2;
+            if (c <= ' ' || c == 0x7F || c == '/' || c == '\\' || c == '%') {
+                return false;
+            }
+        } else if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '-' || c == '.' || c == '_' || c == '~')) {
+            return false;
+        }
+        decoded[length++] = (char)c;
+    }
+    bool way_up = (length == 1 && decoded[0] == '.') ||
+                  (length == 2 && decoded[0] == '.' && decoded[1] == '.');
+    return length > 0 && !way_up;
+}
+
+bool plan_path_is_valid(const char *path)
+{
+    if (*path != '/' || strlen(path) >= PLAN_PATH_MAXIMUM) {
+        return false;
+    }
+    struct segment {
+        const char *text;
+        size_t size;
+    } segments[PATH_SEGMENTS_MAXIMUM];
+    unsigned count = 0;
+    while (*path) {
+        const char *text = path + 1;
+        size_t size = strcspn(text, "/");
+        if (count == PATH_SEGMENTS_MAXIMUM || !segment_is_valid(text, size)) {
+            return false;
+        }
+        segments[count++] = (struct segment){text, size};
+        path = text + size;
+    }
+    /* Before the resource stand "api" and a version, or "apis", a group and a version. */
+    unsigned prefix = 0;
+    if (segments[0].size == 3 && memcmp(segments[0].text, "api", 3) == 0) {
+        prefix = 2;
+    } else if (segments[0].size == 4 && memcmp(segments[0].text, "apis", 4) == 0) {
+        prefix = 3;
+    }
+    bool namespaced = count == prefix + 4 && segments[prefix].size == strlen("namespaces") &&
+                      memcmp(segments[prefix].text, "namespaces", strlen("namespaces")) == 0;
+    return prefix > 0 && (count == prefix + 2 || namespaced);
+}

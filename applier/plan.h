@@ -1,0 +1,51 @@
+/* Plans: what the differ asks the applier to do, as lines of JSON (ARCHITECTURE.md, "Plan"). The
+ * parser is strict: an unknown member, a path that is not an object's, stages out of order are
+ * errors. Whoever sends it, a plan names objects and their content; on whose behalf is not in it.
+ */
+#ifndef GITMOOR_APPLIER_PLAN_H
+#define GITMOOR_APPLIER_PLAN_H
+
+#include "common/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define PLAN_TEXT_MAXIMUM ((size_t)256 << 20) /* as the differ's plans */
+#define PLAN_LINE_MAXIMUM ((size_t)16384)     /* of the head and of an operation; not of objects */
+#define PLAN_ID_MAXIMUM ((size_t)128)
+#define PLAN_PATH_MAXIMUM ((size_t)4096)
+#define PLAN_OPERATIONS_MAXIMUM ((size_t)200000)
+#define PLAN_STAGE_MAXIMUM 9999
+
+enum plan_verb { PLAN_APPLY, PLAN_DELETE };
+
+struct plan_operation {
+    enum plan_verb verb;
+    int stage;
+    int after;        /* the stage that it depends on; -1: none */
+    const char *path; /* "/apis/apps/v1/namespaces/shop/deployments/web" */
+    const char *uid;  /* of the object to delete */
+    const char *body; /* of an apply: the object as it is sent, in the plan's text */
+    size_t body_size;
+};
+
+struct plan {
+    const char *id;
+    const char *namespace_, *name, *uid; /* of the Application */
+    const char *revision;
+    bool dry_run;
+    bool preflight;
+    bool heal;
+    struct plan_operation *operations; /* stages ascending */
+    size_t count;
+};
+
+/* `text` must outlive the plan: bodies point into it. Errors name the line. */
+bool plan_parse(const char *text, size_t size, struct plan **ret, struct error *error);
+void plan_free(struct plan *plan);
+
+/* Whether it is the path of one object, without a subresource, a query or a way around:
+ * /api/VERSION/[namespaces/NAMESPACE/]PLURAL/NAME, or the same under /apis/GROUP. */
+bool plan_path_is_valid(const char *path);
+
+#endif

@@ -1,0 +1,117 @@
+#include "applier/request.h"
+
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/data/object.h"
+
+#include <string.h>
+
+/* `force`, since what Git declares is Git's; unknown and duplicate fields are errors, since they
+ * are mistakes that would otherwise pass silently. */
+#define APPLY_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER "&force=true&fieldValidation=Strict"
+
+static struct kube_call *start_apply(struct kube_client *client,
+                                     const struct plan_operation *operation, bool dry_run,
+                                     struct kube_request *request, kube_response_fn done,
+                                     void *context)
+{
+    AUTO_BUF struct buf path;
+    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
+    buf_append_string(&path, operation->path);
+    buf_append_string(&path, dry_run ? APPLY_QUERY "&dryRun=All" : APPLY_QUERY);
+    request->method = KUBE_PATCH;
+    request->path = path.data;
+    request->content_type = KUBE_APPLY_TYPE;
+    request->body = operation->body;
+    request->body_size = operation->body_size;
+    request->body_is_static = true;
+    return kube_client_call(client, request, done, context);
+}
+
+/* The options are the body, all of them: with a body, the server ignores the query. */
+static struct kube_call *start_delete(struct kube_client *client,
+                                      const struct plan_operation *operation, bool dry_run,
+                                      struct kube_request *request, kube_response_fn done,
+                                      void *context)
+{
+    AUTO_JSON cJSON *options = json_new_object();
+    json_add_string(options, "apiVersion", "v1");
+    json_add_string(options, "kind", "DeleteOptions");
+    json_add_string(options, "propagationPolicy", "Background");
+    json_add_string(json_add_object(options, "preconditions"), "uid", operation->uid);
+    if (dry_run) {
+        json_append(json_add_array(options, "dryRun"), json_new_string("All"));
+    }
+    AUTO_BUF struct buf body;
+    buf_init(&body, 4096);
+    json_write(options, &body);
+    request->method = KUBE_DELETE;
+    request->path = operation->path;
+    request->body = body.data;
+    request->body_size = body.size;
+    return kube_client_call(client, request, done, context);
+}
+
+struct kube_call *request_start(struct kube_client *client, const struct plan_operation *operation,
+                                bool dry_run, const struct kube_impersonation *as,
+                                int64_t timeout_ms, kube_response_fn done, void *context)
+{
+    struct kube_request request = {.as = as, .timeout_ms = timeout_ms};
+    return operation->verb == PLAN_DELETE
+               ? start_delete(client, operation, dry_run, &request, done, context)
+               : start_apply(client, operation, dry_run, &request, done, context);
+}
+
+static bool read_applied(const struct kube_response *response, struct request_answer *ret)
+{
+    if (!json_parse(response->body, response->size, NULL, &ret->object, &ret->error)) {
+        ret->error.code = ERROR_UNAVAILABLE;
+        ret->error.retryable = true;
+        return error_prefix(&ret->error, "the API server's answer is not JSON");
+    }
+    ret->success.uid = json_string_path(ret->object, "metadata.uid");
+    ret->success.resource_version = json_string_path(ret->object, "metadata.resourceVersion");
+    object_fingerprint(ret->object, &ret->success.fingerprint);
+    return true;
+}
+
+/* A delete that fails may have nothing left to do. */
+static bool is_deleted_anyway(const struct kube_response *response, struct result_success *success)
+{
+    if (response->status == 404) {
+        success->gone = true;
+        return true;
+    }
+    if (response->status != 409) {
+        return false;
+    }
+    /* The texts are those of apiserver's storage precondition check and of the namespace strategy;
+     * Status has no other mark that tells them from a conflict of writers. */
+    if (strstr(response->error.message, "Precondition failed: UID")) {
+        success->replaced = true;
+        return true;
+    }
+    return strstr(response->error.message, "ensuring all content is removed") != NULL;
+}
+
+bool request_read_answer(const struct plan_operation *operation,
+                         const struct kube_response *response, struct request_answer *ret)
+{
+    *ret = (struct request_answer){0};
+    if (operation->verb == PLAN_DELETE) {
+        ret->success.uid = operation->uid;
+        if (response->ok || is_deleted_anyway(response, &ret->success)) {
+            return true;
+        }
+    } else if (response->ok) {
+        return read_applied(response, ret);
+    }
+    ret->error = response->error;
+    return false;
+}
+
+void request_answer_release(struct request_answer *answer)
+{
+    json_free(answer->object);
+    answer->object = NULL;
+}

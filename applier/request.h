@@ -1,0 +1,25 @@
+/* One operation of a plan as one request to the API server, and what the answer means. */
+#ifndef GITMOOR_APPLIER_REQUEST_H
+#define GITMOOR_APPLIER_REQUEST_H
+
+#include "applier/plan.h"
+#include "applier/result.h"
+#include "common/kube/client.h"
+
+/* The operation and `as` need not outlive the call, but the plan's text must. */
+struct kube_call *request_start(struct kube_client *client, const struct plan_operation *operation,
+                                bool dry_run, const struct kube_impersonation *as,
+                                int64_t timeout_ms, kube_response_fn done, void *context);
+
+struct request_answer {
+    struct result_success success; /* its strings live until the release */
+    struct error error;            /* of a failure */
+    cJSON *object;                 /* internal */
+};
+
+/* True: the operation has succeeded. */
+bool request_read_answer(const struct plan_operation *operation,
+                         const struct kube_response *response, struct request_answer *ret);
+void request_answer_release(struct request_answer *answer);
+
+#endif
