@@ -20,7 +20,7 @@ struct fetch {
     git_repository *repository;
     git_remote *remote;
     git_fetch_options options;
-    bool was_empty; /* the mirror had nothing: no use in trying with a new one */
+    bool was_empty; /* the mirror held nothing: no use in trying with a new one */
     uint64_t size_before;
     char name[256]; /* branch or tag, "" for a commit alone */
     git_oid commit;
@@ -435,20 +435,41 @@ static void describe(struct fetch *fetch, struct fetch_result *ret)
              fetch->name[0] ? "@" : "", ret->commit);
     ret->forced = was_forced(fetch);
     ret->cloned = fetch->was_empty;
-    ret->received_bytes = fetch->transport.received;
+    ret->received_bytes = fetch->remote ? git_remote_stats(fetch->remote)->received_bytes : 0;
 }
 
 /* ---- The whole ---- */
 
-static bool attempt(struct fetch *fetch, struct fetch_result *ret)
+/* Opens the mirror. One with packs but without a head that can be read is broken, or its first
+ * fetch was killed in its last moment: it is begun anew. */
+static bool open_mirror(struct fetch *fetch)
 {
-    const char *directory = fetch->request->directory;
-    if (!mirror_open(directory, fetch->request->url, &fetch->repository, fetch->error)) {
-        fetch->reason = FETCH_FAILED;
+    const struct fetch_request *request = fetch->request;
+    fetch->reason = FETCH_FAILED;
+    if (!mirror_open(request->directory, request->url, &fetch->repository, fetch->error)) {
         return false;
     }
     git_oid head;
-    fetch->was_empty = mirror_pack_count(directory) == 0 || !mirror_head(fetch->repository, &head);
+    bool has_packs = mirror_pack_count(request->directory) > 0;
+    if (has_packs && !mirror_head(fetch->repository, &head)) {
+        git_repository_free(fetch->repository);
+        fetch->repository = NULL;
+        has_packs = false;
+        if (!mirror_empty(request->directory, fetch->error) ||
+            !mirror_open(request->directory, request->url, &fetch->repository, fetch->error)) {
+            return false;
+        }
+    }
+    fetch->was_empty = !has_packs;
+    return true;
+}
+
+static bool attempt(struct fetch *fetch, struct fetch_result *ret)
+{
+    const char *directory = fetch->request->directory;
+    if (!open_mirror(fetch)) {
+        return false;
+    }
     prepare(fetch);
     if (!follow(fetch)) {
         return false;
@@ -484,7 +505,7 @@ bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
     if (!fetch_check_url(request->url, request->allow_file_urls, ret_reason, error)) {
         return false;
     }
-    struct fetch fetch = {.request = request, .error = error};
+    struct fetch fetch = {.request = request, .error = error, .reason = FETCH_FAILED};
     if (request->authorities && !http_transport_check_authorities(request->authorities, error)) {
         *ret_reason = FETCH_SECRET_INVALID;
         return false;
@@ -498,7 +519,7 @@ bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
     }
     release(&fetch);
     if (!fetched) {
-        *ret_reason = fetch.reason == FETCH_SUCCEEDED ? FETCH_FAILED : fetch.reason;
+        *ret_reason = fetch.reason;
         return false;
     }
     *ret = result;

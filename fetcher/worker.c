@@ -136,17 +136,9 @@ static bool do_fetch(const cJSON *request, struct error *error)
 
 /* ---- pack ---- */
 
-/* The line that says ok goes before the first byte of the pack, once that is there. */
 static bool write_pack(const void *data, size_t size, void *context, struct error *error)
 {
-    bool *begun = context;
-    if (!*begun) {
-        static const char line[] = "{\"ok\":true}\n";
-        if (!write_all(line, strlen(line), error)) {
-            return false;
-        }
-        *begun = true;
-    }
+    (void)context;
     return write_all(data, size, error);
 }
 
@@ -171,17 +163,18 @@ static bool do_pack(const cJSON *request, struct error *error)
     if (!lock_down(pack.directory, false, NULL, error)) {
         return false;
     }
-    bool begun = false;
     enum fetch_reason reason = FETCH_FAILED;
     struct error failure;
-    if (pack_write(&pack, write_pack, &begun, &reason, &failure)) {
-        return true;
-    }
-    if (begun) {
-        *error = failure; /* too late for an answer: the exit status tells */
+    bool packed = pack_write(&pack, write_pack, NULL, &reason, &failure);
+    if (!write_all("\n", 1, error)) { /* between the pack, or the part of it, and the answer */
         return false;
     }
-    return write_failure(reason, &failure, error);
+    if (!packed) {
+        return write_failure(reason, &failure, error);
+    }
+    cJSON *answer = json_new_object();
+    json_add_bool(answer, "ok", true);
+    return write_answer(answer, error);
 }
 
 static bool work(struct error *error)

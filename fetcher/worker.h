@@ -1,12 +1,13 @@
 /* The worker: `gitmoor-fetcher worker`, one exec'd child for each fetch and each pack. It reads one
  * request as JSON from standard input, locks itself into the mirror's directory, does it, and
- * answers on standard output: one line of JSON, after which a pack follows as it stands.
+ * answers on standard output with one line of JSON. That is the last line: what stands before it is
+ * the pack, followed by a newline, since whether a pack is whole is known only at its end.
  *
  * Request: {"operation": "fetch", "directory", "url", "branch", "tag", "commit", "previous",
  *   "username", "password", "bearerToken", "authorities", "sizeMaximum", "timeoutMs",
  *   "allowFileUrls", "fresh"} or {"operation": "pack", "directory", "want", "have", "sizeMaximum"}.
- * Answer: {"ok": true, "commit", "revision", "forced", "cloned", "receivedBytes"}, {"ok": true}
- *   and the pack, or {"ok": false, "reason", "message"}. Exit status 0 whenever the answer is
+ * Answer: {"ok": true, "commit", "revision", "forced", "cloned", "receivedBytes"}, {"ok": true} for
+ *   a pack, or {"ok": false, "reason", "message"}. Exit status 0 whenever the answer is
  * whole; 1 with a message on standard error otherwise. */
 #ifndef GITMOOR_FETCHER_WORKER_H
 #define GITMOOR_FETCHER_WORKER_H
