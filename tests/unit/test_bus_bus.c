@@ -1,223 +1,6 @@
-/* Buses that talk to each other inside one process and one loop, over real sockets. What a stranger
- * or a broken relay sends is written to the same sockets by hand. */
-#include "common/bus/bus.h"
-
-#include "common/base/clock.h"
-#include "common/base/memory.h"
+/* What one process sees of another that behaves: hints, restarts, blobs. */
 #include "common/bus/frame.h"
-
-#include <event2/event.h>
-#include <nanomsg/nn.h>
-#include <nanomsg/pipeline.h>
-#include <nanomsg/reqrep.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#define PATIENCE_MS 10000
-
-/* One side: what its handlers were told. */
-struct side {
-    struct bus *bus;
-    struct bus_peer *peer;
-    char inbox[128];
-    unsigned ups, hints, problems;
-    unsigned decline; /* so many hints first */
-    char kind[64], last[64];
-    size_t last_size;
-    uint64_t sum; /* of the numbers that hints held */
-    /* of the last fetch */
-    bool fetched;
-    char *data;
-    size_t size;
-    struct error error;
-};
-
-struct world {
-    struct event_base *base;
-    char directory[64];
-    struct side one, two;
-};
-
-static bool on_hint(struct bus_peer *peer, const char *kind, const char *body, size_t size,
-                    void *context)
-{
-    struct side *side = context;
-    (void)peer;
-    if (side->decline > 0) {
-        side->decline--;
-        return false;
-    }
-    side->hints++;
-    side->last_size = size;
-    snprintf(side->kind, sizeof side->kind, "%s", kind);
-    snprintf(side->last, sizeof side->last, "%.*s", size > 60 ? 60 : (int)size, body);
-    side->sum += strtoull(side->last, NULL, 10);
-    assert_int_equal(body[size], '\0');
-    return true;
-}
-
-static void on_peer_up(struct bus_peer *peer, void *context)
-{
-    struct side *side = context;
-    assert_true(bus_peer_is_up(peer));
-    side->ups++;
-}
-
-static void on_problem(const struct error *error, void *context)
-{
-    struct side *side = context;
-    side->error = *error;
-    side->problems++;
-}
-
-static void on_blob(char *data, size_t size, const struct error *error, void *context)
-{
-    struct side *side = context;
-    assert_false(side->fetched);
-    assert_true((data == NULL) == (error != NULL));
-    side->fetched = true;
-    side->data = data;
-    side->size = size;
-    if (error) {
-        side->error = *error;
-    }
-}
-
-static void forget_fetch(struct side *side)
-{
-    free(side->data);
-    side->data = NULL;
-    side->fetched = false;
-    memset(&side->error, 0, sizeof side->error);
-}
-
-static bool try_open(struct world *world, struct side *side, const char *instance, const char *keys,
-                     struct error *error)
-{
-    const struct bus_options options = {
-        .instance = instance,
-        .inbox = side->inbox,
-        .key_directory = keys,
-        .blob_store_maximum = 4 << 20,
-        .handlers = {on_hint, on_peer_up, on_problem, side},
-    };
-    side->bus = bus_new(world->base, &options, error);
-    return side->bus != NULL;
-}
-
-static void open_side(struct world *world, struct side *side, const char *instance,
-                      const char *keys)
-{
-    struct error error = {0};
-    if (!try_open(world, side, instance, keys, &error)) {
-        fail_msg("%s", error.message);
-    }
-}
-
-static struct bus_peer *add(struct side *side, const struct side *other)
-{
-    struct error error = {0};
-    side->peer = bus_peer_add(side->bus, BUS_DIFFER_APPLIER, other->inbox, &error);
-    if (!side->peer) {
-        fail_msg("%s", error.message);
-    }
-    return side->peer;
-}
-
-static int make_world(void **state)
-{
-    struct world *world = NEW(struct world);
-    world->base = event_base_new();
-    snprintf(world->directory, sizeof world->directory, "/tmp/gitmoor-bus-XXXXXX");
-    assert_non_null(mkdtemp(world->directory));
-    snprintf(world->one.inbox, sizeof world->one.inbox, "ipc://%s/one", world->directory);
-    snprintf(world->two.inbox, sizeof world->two.inbox, "ipc://%s/two", world->directory);
-    *state = world;
-    return 0;
-}
-
-static int end_world(void **state)
-{
-    struct world *world = *state;
-    bus_free(world->one.bus);
-    bus_free(world->two.bus);
-    forget_fetch(&world->one);
-    forget_fetch(&world->two);
-    event_base_free(world->base);
-    AUTO_FREE char *command = mem_format("rm -rf '%s'", world->directory);
-    int status = system(command);
-    free(world);
-    return status;
-}
-
-static void nothing(evutil_socket_t fd, short events, void *context)
-{
-    (void)fd, (void)events, (void)context;
-}
-
-/* Runs the loop until the counter has the value; a timer wakes it so that it cannot hang. */
-static bool reaches(struct world *world, const uint64_t *counter, uint64_t value, int64_t patience)
-{
-    struct event *tick = event_new(world->base, -1, EV_PERSIST, nothing, NULL);
-    struct timeval period = {.tv_usec = 2000};
-    event_add(tick, &period);
-    int64_t end = clock_monotonic_ms() + patience;
-    while (*counter < value && clock_monotonic_ms() < end) {
-        event_base_loop(world->base, EVLOOP_ONCE);
-    }
-    event_free(tick);
-    return *counter >= value;
-}
-
-static bool reaches_count(struct world *world, const unsigned *counter, unsigned value)
-{
-    struct event *tick = event_new(world->base, -1, EV_PERSIST, nothing, NULL);
-    struct timeval period = {.tv_usec = 2000};
-    event_add(tick, &period);
-    int64_t end = clock_monotonic_ms() + PATIENCE_MS;
-    while (*counter < value && clock_monotonic_ms() < end) {
-        event_base_loop(world->base, EVLOOP_ONCE);
-    }
-    event_free(tick);
-    return *counter >= value;
-}
-
-static bool fetch_ends(struct world *world, const struct side *side)
-{
-    int64_t end = clock_monotonic_ms() + PATIENCE_MS;
-    while (!side->fetched && clock_monotonic_ms() < end) {
-        event_base_loop(world->base, EVLOOP_ONCE);
-    }
-    return side->fetched;
-}
-
-static void meet(struct world *world)
-{
-    open_side(world, &world->one, "one", NULL);
-    open_side(world, &world->two, "two", NULL);
-    add(&world->one, &world->two);
-    add(&world->two, &world->one);
-    assert_true(reaches_count(world, &world->one.ups, 1));
-    assert_true(reaches_count(world, &world->two.ups, 1));
-}
-
-static uint64_t send_number(struct side *side, unsigned number)
-{
-    char text[16];
-    int size = snprintf(text, sizeof text, "%u", number);
-    struct error error = {0};
-    uint64_t id = bus_send(side->peer, "number", text, (size_t)size, &error);
-    if (id == 0) {
-        fail_msg("%s", error.message);
-    }
-    return id;
-}
+#include "tests/unit/bus_world.h"
 
 /* ---- hints ---- */
 
@@ -295,11 +78,12 @@ static void an_unsent_hint_is_not_sent_again(void **state)
     meet(world);
     world->two.decline = 1;
     uint64_t id = send_number(&world->one, 7);
-    assert_true(reaches(world, &bus_stats(world->two.bus)->declined, 1, PATIENCE_MS));
+    assert_true(reaches(world, &bus_stats(world->two.bus)->declined, 1));
     bus_unsend(world->one.peer, id);
     bus_unsend(world->one.peer, id);
     assert_true(bus_drain(world->one.bus, PATIENCE_MS));
-    assert_false(reaches(world, &bus_stats(world->two.bus)->received, 1, 500));
+    struct goal goal = {&bus_stats(world->two.bus)->received, 1};
+    assert_false(holds(world, is_reached, &goal, 500)); /* twice the first delay */
 }
 
 static void a_peer_that_restarts_is_noticed_and_gets_what_it_had_not_acknowledged(void **state)
@@ -310,7 +94,7 @@ static void a_peer_that_restarts_is_noticed_and_gets_what_it_had_not_acknowledge
     for (unsigned i = 1; i <= 5; i++) {
         send_number(&world->one, i);
     }
-    assert_true(reaches(world, &bus_stats(world->two.bus)->declined, 5, PATIENCE_MS));
+    assert_true(reaches(world, &bus_stats(world->two.bus)->declined, 5));
     bus_free(world->two.bus);
     world->two.decline = 0;
     int64_t began = clock_monotonic_ms();
@@ -435,7 +219,7 @@ static void a_cancelled_fetch_calls_nobody(void **state)
     struct side ghost = {.peer = world->two.peer};
     fetch(&ghost, &digest, 1 << 20, PATIENCE_MS);
     fetch(&world->two, &digest, 1 << 20, PATIENCE_MS);
-    assert_true(reaches(world, &bus_stats(world->two.bus)->blob_chunks_fetched, 2, PATIENCE_MS));
+    assert_true(reaches(world, &bus_stats(world->two.bus)->blob_chunks_fetched, 2));
     bus_blob_cancel(world->two.bus, &ghost);
     assert_true(fetch_ends(world, &world->two));
     assert_non_null(world->two.data);
