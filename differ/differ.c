@@ -3,6 +3,9 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/bus/address.h"
+#include "common/run/child.h"
+#include "common/run/confine.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "differ/application.h"
@@ -453,12 +456,32 @@ static struct kube_store *open_store(struct differ *differ, const char *plural, 
     return kube_store_new(differ->client, &options);
 }
 
+/* Everything but the own data is read-only from here on; of programs only the worker may run. */
+static bool confine(struct differ *differ, const struct kube_config *config, struct error *error)
+{
+    const struct process_settings *common = &differ->settings->common;
+    const char *const read_write[] = {differ->settings->data_dir, NULL};
+    const char *const execute[] = {child_self_path(), "/lib64", "/usr/lib", NULL};
+    if (text_has_prefix(common->bus, "ipc://")) {
+        struct address address; /* the sandbox needs its directory to be there */
+        if (!bus_address_parse(common->bus, &address, error) ||
+            !bus_address_make_directory(&address, error)) {
+            return false;
+        }
+    }
+    return process_confine(common, config, read_write, execute, error);
+}
+
 static bool open_client(struct differ *differ, struct error *error)
 {
     const struct process_settings *common = &differ->settings->common;
     struct kube_config *config;
     struct kube_client_options options = {.user_agent = "gitmoor-differ/" GITMOOR_VERSION};
     if (!kube_config_find(common->kubeconfig, common->context, &config, error)) {
+        return false;
+    }
+    if (!confine(differ, config, error)) {
+        kube_config_free(config);
         return false;
     }
     differ->client = kube_client_new(differ->loop, config, &options, error);
