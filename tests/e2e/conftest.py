@@ -1,4 +1,5 @@
 """Fixtures of the end-to-end tests: a real control plane, a real Git server, the four processes."""
+import base64
 import secrets
 import shutil
 import tempfile
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gitserver import GitServer
-from harness.cluster import Cluster
+from harness.cluster import PROCESSES, Cluster, write_kubeconfig
 from harness.moor import Moor
-from harness.mooring import Mooring
+from harness.mooring import Mooring, config_map
+from harness.proxy import Proxy
 from harness.repository import Repository
 
 
@@ -95,11 +97,49 @@ def moored(cluster, gitmoor, namespace):
         mooring.remove()
 
 
+@pytest.fixture(scope="session")
+def shaky(scratch, git_server, tmp_path_factory):
+    """An application on a cluster of its own, whose API server the four processes reach through a proxy that can misbehave."""
+    with Cluster(scratch / "shaky") as cluster:
+        proxy = Proxy(cluster).start()
+        authority = base64.b64encode(cluster.authority.certificate.read_bytes()).decode()
+        folder = scratch / "shaky-kubeconfigs"
+        folder.mkdir()
+        for user in PROCESSES:
+            write_kubeconfig(folder / f"{user}.kubeconfig", proxy.server_url, authority, user, cluster.tokens[user])
+        with Moor(cluster, scratch / "shaky-moor", kubeconfig=lambda user: folder / f"{user}.kubeconfig") as moor:
+            repository = Repository.create(git_server, tmp_path_factory.mktemp("shaky"), "shaky")
+            repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}", n="0") for n in range(5)})
+            shop = Mooring(cluster, cluster.new_namespace("shaky"), repository).make()
+            shop.proxy, shop.moor, shop.number = proxy, moor, 0
+            yield shop
+        proxy.stop()
+
+
+@pytest.fixture
+def calm(shaky):
+    """The application before and after a fault: next_commit(), and settled() waits until it is in the cluster."""
+    def next_commit():
+        shaky.number += 1
+        shaky.push({f"deploy/{n}.yaml": config_map(f"c{n}", n=str(shaky.number)) for n in range(5)})
+
+    def settled(timeout=60):
+        shaky.wait_applied(timeout=timeout)
+        assert shaky.live() == {f"c{n}": {"n": str(shaky.number)} for n in range(5)}
+        assert all(process.alive() for process in shaky.moor.processes.values()), "recovered without a restart"
+
+    shaky.next_commit, shaky.settled = next_commit, settled
+    settled()
+    yield shaky
+    shaky.proxy.faults.clear()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failed test shows the ends of the processes' logs."""
     outcome = yield
     report = outcome.get_result()
-    running = getattr(item, "funcargs", {}).get("gitmoor")
+    used = getattr(item, "funcargs", {})
+    running = used["shaky"].moor if "shaky" in used else used.get("gitmoor")
     if report.when == "call" and report.failed and running:
         report.sections.append(("logs of the processes", running.logs(20)))

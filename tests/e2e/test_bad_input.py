@@ -1,11 +1,13 @@
 """Bad input: whatever is wrong is told once and clearly, other applications go on, and nothing needs a restart to recover."""
+import random
+
 import pytest
 
 from harness import sample
-from harness.cluster import Cluster
-from harness.moor import Moor
 from harness.mooring import Mooring, config_map
-from harness.proxy import Fault, Proxy
+from harness.process import resident
+from harness.proxy import Fault
+from harness.repository import Repository
 from harness.waiting import wait_for
 
 
@@ -176,7 +178,6 @@ def test_a_git_server_that_does_not_answer(shop, repository, git_server):
 
 def test_a_repository_of_200_mb(shop, repository, gitmoor):
     """It is taken like any other, and costs no process its memory."""
-    import random
     chunk = random.Random(3).randbytes(1 << 20)
     repository.folder.joinpath("large").mkdir()
     for number in range(200):
@@ -190,7 +191,6 @@ def test_a_repository_of_200_mb(shop, repository, gitmoor):
     shop.wait_applied(timeout=120)
     for name, process in gitmoor.processes.items():
         assert process.alive()
-        from harness.process import resident
         assert resident(process.pid) < 120 << 20, f"{name} holds {resident(process.pid) >> 20} MiB"
 
 
@@ -240,7 +240,6 @@ BAD_FILES = {
 @pytest.fixture(scope="module")
 def manifests(cluster, gitmoor, git_server, tmp_path_factory):
     """One repository for all bad files: the application bad in bad/, the application good in good/."""
-    from harness.repository import Repository
     repository = Repository.create(git_server, tmp_path_factory.mktemp("manifests"), "manifests")
     repository.commit({"bad/good.yaml": GOOD.format(n=0), "good/other.yaml": config_map("other", n="0")})
     bad = Mooring(cluster, cluster.new_namespace("bad"), repository, "bad", "bad").make()
@@ -338,46 +337,6 @@ def test_an_application_of_no_repository(moored, repository, neighbour):
 
 
 # ------------------------------------------------------------------------------- the API server
-
-@pytest.fixture(scope="module")
-def shaky(scratch, git_server, tmp_path_factory):
-    """A cluster of its own, whose API server the four processes reach through a proxy that misbehaves."""
-    from harness.cluster import PROCESSES, write_kubeconfig
-    from harness.repository import Repository
-    import base64
-    with Cluster(scratch / "shaky") as cluster:
-        proxy = Proxy(cluster).start()
-        authority = base64.b64encode(cluster.authority.certificate.read_bytes()).decode()
-        folder = scratch / "shaky-kubeconfigs"
-        folder.mkdir()
-        for user in PROCESSES:
-            write_kubeconfig(folder / f"{user}.kubeconfig", proxy.server_url, authority, user, cluster.tokens[user])
-        with Moor(cluster, scratch / "shaky-moor", kubeconfig=lambda user: folder / f"{user}.kubeconfig") as moor:
-            repository = Repository.create(git_server, tmp_path_factory.mktemp("shaky"), "shaky")
-            repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}", n="0") for n in range(5)})
-            shop = Mooring(cluster, cluster.new_namespace("shaky"), repository).make()
-            shop.wait_applied()
-            shop.proxy, shop.moor, shop.number = proxy, moor, 0
-            yield shop
-        proxy.stop()
-
-
-@pytest.fixture
-def calm(shaky):
-    """The application before and after a fault: next() makes the next commit, settled() waits until it is in the cluster."""
-    def next_commit():
-        shaky.number += 1
-        shaky.push({f"deploy/{n}.yaml": config_map(f"c{n}", n=str(shaky.number)) for n in range(5)})
-
-    def settled(timeout=60):
-        shaky.wait_applied(timeout=timeout)
-        assert shaky.live() == {f"c{n}": {"n": str(shaky.number)} for n in range(5)}
-        assert all(process.alive() for process in shaky.moor.processes.values()), "recovered without a restart"
-
-    shaky.next_commit, shaky.settled = next_commit, settled
-    yield shaky
-    shaky.proxy.faults.clear()
-
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_an_api_server_that_refuses_writes_for_a_while(status, calm):

@@ -52,7 +52,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _serve(self):
         owner = self.server.owner
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        owner.count += 1
+        owner.requests.append(f"{self.command} {self.path}")
         fault = owner.fault_for(self.command, self.path)
         if fault and not fault.status:
             self.close_connection = True
@@ -130,12 +130,12 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class Proxy:
-    """start(), stop(); faults is a list of Fault; drop_connections() cuts all that are open."""
+    """start(), stop(); faults is a list of Fault; requests is what was asked; drop_connections() cuts all that are open."""
 
     def __init__(self, cluster):
         self.cluster = cluster
         self.faults = []
-        self.count = 0
+        self.requests = []
         self.server_url = None
         self._open = set()
         self._lock = threading.Lock()
