@@ -1,0 +1,67 @@
+/* What the verbs that talk to the cluster share: how they reach it, and which object they mean. */
+#ifndef GITMOOR_CLI_CLUSTER_H
+#define GITMOOR_CLI_CLUSTER_H
+
+#include "common/data/json.h"
+#include "common/kube/client.h"
+#include "common/kube/resource.h"
+
+#include <event2/event.h>
+
+struct cluster {
+    /* Set by options (CLUSTER_OPTIONS) before cluster_open. */
+    const char *kubeconfig;
+    const char *context;
+    const char *namespace_; /* after cluster_open: the context's, if none was given */
+
+    struct event_base *loop;
+    struct kube_client *client;
+};
+
+#define CLUSTER_OPTIONS(cluster)                                                                   \
+    {"namespace",           'n',         OPTION_TEXT,                                              \
+     &(cluster).namespace_, "NAMESPACE", "Default: the namespace of the context."},                \
+        {"kubeconfig", 0,                                                                          \
+         OPTION_TEXT,  &(cluster).kubeconfig,                                                      \
+         "FILE",       "Default: as kubectl has it, or the service account of the Pod."},          \
+    {                                                                                              \
+        "context", 0, OPTION_TEXT, &(cluster).context, "NAME", "Context of the kubeconfig."        \
+    }
+
+bool cluster_open(struct cluster *cluster, struct error *error);
+void cluster_close(struct cluster *cluster);
+#define AUTO_CLUSTER __attribute__((cleanup(cluster_close)))
+
+/* ---- Our two kinds ---- */
+extern const struct kube_resource cluster_applications;
+extern const struct kube_resource cluster_repositories;
+
+/* The kind that a user calls "app", "applications", "repository", "gitrepositories.gitmoor.io", …;
+ * NULL for another word. */
+const struct kube_resource *cluster_find_kind(const char *word);
+
+struct cluster_target {
+    const struct kube_resource *kind;
+    const char *name; /* points into the operand */
+};
+
+/* "web" or "application/web" is an application, "repository/shop" a repository. */
+bool cluster_parse_target(const char *operand, struct cluster_target *ret, struct error *error);
+
+/* Reads one object; name NULL: the list of all, in all namespaces if `namespace_` is NULL. A 404 of
+ * the kind itself says that Gitmoor is not installed. */
+bool cluster_get(struct cluster *cluster, const struct kube_resource *kind, const char *namespace_,
+                 const char *name, cJSON **ret, struct error *error);
+
+/* Merges `patch` (taken) into the object and hands out what it became (ret may be NULL). */
+bool cluster_patch(struct cluster *cluster, const struct cluster_target *target, cJSON *patch,
+                   cJSON **ret, struct error *error);
+
+/* The exit status of a verb that the cluster failed: CLI_NO if it refused or has no such object,
+ * CLI_USAGE if it could not be asked. */
+int cluster_fail(const char *verb, const struct error *error);
+
+/* "application web in namespace shop". For messages; allocated. */
+char *cluster_describe(const struct cluster *cluster, const struct cluster_target *target);
+
+#endif

@@ -1,2 +1,0 @@
-/* filled by the next commits */
-typedef int placeholder;

@@ -1,0 +1,150 @@
+/* gitmoor health: the health of objects that stand in a file or come from standard input, such as
+ * `kubectl get … -o json`, by the rules that the differ uses. */
+#include "common/data/health.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/data/json.h"
+#include "common/data/yaml.h"
+#include "differ/json_stream.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define HEALTH_INPUT_MAXIMUM ((size_t)256 << 20)
+#define HEALTH_NODES_MAXIMUM 20000000
+
+struct health_verb {
+    bool as_json;
+    bool unjudged; /* something was not an object with a kind */
+    struct buf out;
+};
+
+static void health_print(struct health_verb *verb, const cJSON *object)
+{
+    char message[HEALTH_MESSAGE_SIZE];
+    enum health_status status = health_judge(object, message);
+    const char *kind = text_or_empty(json_string(object, "kind"));
+    const char *namespace_ = text_or_empty(json_string_path(object, "metadata.namespace"));
+    const char *name = text_or_empty(json_string_path(object, "metadata.name"));
+    if (!verb->as_json) {
+        buf_append_format(&verb->out, "%-12s  %s %s%s%s  %s\n", health_status_name(status), kind,
+                          namespace_, *namespace_ ? "/" : "", name, message);
+        return;
+    }
+    AUTO_JSON cJSON *line = json_new_object();
+    json_add_string(line, "kind", kind);
+    json_add_string(line, "namespace", namespace_);
+    json_add_string(line, "name", name);
+    json_add_string(line, "status", health_status_name(status));
+    json_add_string(line, "message", message);
+    json_write(line, &verb->out);
+    buf_append_char(&verb->out, '\n');
+}
+
+static void health_take(struct health_verb *verb, const cJSON *tree)
+{
+    const char *kind = json_string(tree, "kind");
+    const cJSON *items = json_array(tree, "items");
+    if (text_has_suffix(kind, "List") && items) {
+        for (const cJSON *item = json_first(items); item; item = item->next) {
+            health_take(verb, item);
+        }
+        return;
+    }
+    if (cJSON_IsNull(tree)) {
+        return;
+    }
+    verb->unjudged |= text_is_empty(kind);
+    health_print(verb, tree);
+}
+
+static bool health_document(cJSON *tree, unsigned line, void *context, struct error *error)
+{
+    struct health_verb *verb = context;
+    AUTO_JSON cJSON *owned = tree;
+    (void)line;
+    health_take(verb, owned);
+    return verb->out.overflowed ? error_set(error, ERROR_LIMIT, "too many objects") : true;
+}
+
+static void health_value(cJSON *tree, unsigned line, void *context)
+{
+    AUTO_JSON cJSON *owned = tree;
+    (void)line;
+    health_take(context, owned);
+}
+
+/* JSON, one value or several, or a stream of YAML documents. */
+static bool health_read(struct health_verb *verb, const char *text, size_t size, const char *name,
+                        struct error *error)
+{
+    const struct json_limits json_limits = {HEALTH_INPUT_MAXIMUM, 100, HEALTH_NODES_MAXIMUM};
+    const struct yaml_limits yaml_limits = {HEALTH_INPUT_MAXIMUM, 100, HEALTH_NODES_MAXIMUM};
+    return json_stream_read(text, size, &json_limits, health_value, verb) ||
+           yaml_parse(text, size, name, &yaml_limits, health_document, verb, error);
+}
+
+static int health_run(const char *file, bool as_json)
+{
+    struct error error = {0};
+    struct health_verb verb = {.as_json = as_json};
+    AUTO_BUF struct buf text;
+    bool from_stdin = strcmp(file, "-") == 0;
+    buf_init(&text, HEALTH_INPUT_MAXIMUM);
+    if (from_stdin ? !buf_read_fd(&text, STDIN_FILENO, "standard input", &error)
+                   : !buf_read_file(&text, file, &error)) {
+        return cli_fail("health", CLI_USAGE, &error);
+    }
+    buf_init(&verb.out, HEALTH_INPUT_MAXIMUM);
+    bool ok =
+        health_read(&verb, text.data, text.size, from_stdin ? "standard input" : file, &error);
+    fwrite(verb.out.data, 1, verb.out.size, stdout);
+    buf_release(&verb.out);
+    if (!ok) {
+        return cli_fail("health", CLI_NO, &error);
+    }
+    return verb.unjudged ? CLI_NO : CLI_OK;
+}
+
+int cli_health(int argc, char **argv)
+{
+    const char *file = NULL;
+    const char *output = "text";
+    const struct option table[] = {
+        {"filename", 'f', OPTION_TEXT, &file, "FILE",
+         "YAML or JSON to judge; - is standard input."},
+        {"output", 'o', OPTION_TEXT, &output, "FORMAT",
+         "text or json (one line an object: kind, namespace, name, status, message)."},
+        {0},
+    };
+    const struct option_set set = {
+        "health -f FILE [OPTIONS]",
+        "Judges live objects by the rules of kstatus: Current, InProgress, Failed, Terminating or\n"
+        "Unknown, one line each, in the order of the input. Lists are expanded.",
+        "0: all were judged, whatever the verdict; 1: something is not an object, or the input\n"
+        "is malformed; 2: the command line is wrong or FILE cannot be read.",
+        table,
+    };
+    AUTO_FREE const char **operands = NULL;
+    struct error error = {0};
+    int status;
+    if (!options_start(&set, argc, argv, 0, 1, &operands, &status)) {
+        operands = NULL;
+        return status;
+    }
+    bool as_json = strcmp(output, "json") == 0;
+    if (!as_json && strcmp(output, "text") != 0) {
+        error_set(&error, ERROR_INVALID, "--output is text or json, not %s", output);
+        return cli_fail("health", CLI_USAGE, &error);
+    }
+    file = file ? file : operands[0];
+    if (!file) {
+        error_set(&error, ERROR_INVALID,
+                  "nothing to judge; give -f FILE, or -f - for standard "
+                  "input");
+        return cli_fail("health", CLI_USAGE, &error);
+    }
+    return health_run(file, as_json);
+}

@@ -1,0 +1,181 @@
+#include "cli/options.h"
+
+#include "cli/cli.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+
+#include <string.h>
+
+struct options_walk {
+    const struct option_set *set;
+    int argc;
+    char **argv;
+    int at;
+    const char **operands;
+    size_t operand_count;
+    bool only_operands; /* after "--" */
+    bool help;
+};
+
+static const struct option *options_find(const struct option_set *set, const char *name,
+                                         size_t length, char letter)
+{
+    for (const struct option *option = set->table; option->name; option++) {
+        if (letter ? option->letter == letter
+                   : strlen(option->name) == length && memcmp(option->name, name, length) == 0) {
+            return option;
+        }
+    }
+    return NULL;
+}
+
+static void options_add(struct option_list *list, const char *value)
+{
+    list->items = mem_resize(list->items, list->count + 1, sizeof(*list->items));
+    list->items[list->count++] = value;
+}
+
+static bool options_set_flag(const struct option *option, const char *value, struct error *error)
+{
+    if (value && strcmp(value, "true") != 0 && strcmp(value, "false") != 0) {
+        return error_set(error, ERROR_INVALID, "--%s is true or false, not %s", option->name,
+                         value);
+    }
+    *(bool *)option->target = !value || strcmp(value, "true") == 0;
+    return true;
+}
+
+/* `value` is what stood after "=" or directly after a letter, or NULL. */
+static bool options_set(struct options_walk *walk, const struct option *option, const char *value,
+                        struct error *error)
+{
+    if (option->type == OPTION_FLAG) {
+        return options_set_flag(option, value, error);
+    }
+    if (!value && walk->at >= walk->argc) {
+        return error_set(error, ERROR_INVALID, "--%s needs a value: %s", option->name,
+                         option->argument);
+    }
+    value = value ? value : walk->argv[walk->at++];
+    if (option->type == OPTION_TEXT) {
+        *(const char **)option->target = value;
+        return true;
+    }
+    options_add(option->target, value);
+    while (option->type == OPTION_LIST_ALL && walk->at < walk->argc &&
+           walk->argv[walk->at][0] != '-') {
+        options_add(option->target, walk->argv[walk->at++]);
+    }
+    return true;
+}
+
+static bool options_take_long(struct options_walk *walk, const char *text, struct error *error)
+{
+    const char *equals = strchr(text, '=');
+    size_t length = equals ? (size_t)(equals - text) : strlen(text);
+    if (strcmp(text, "help") == 0) {
+        walk->help = true;
+        return true;
+    }
+    const struct option *option = options_find(walk->set, text, length, '\0');
+    if (!option) {
+        return error_set(error, ERROR_INVALID, "there is no option --%.*s", (int)length, text);
+    }
+    return options_set(walk, option, equals ? equals + 1 : NULL, error);
+}
+
+/* One or more letters: -A, -n shop, -nshop, -An shop. */
+static bool options_take_letters(struct options_walk *walk, const char *text, struct error *error)
+{
+    for (; *text; text++) {
+        if (*text == 'h') {
+            walk->help = true;
+            return true;
+        }
+        const struct option *option = options_find(walk->set, NULL, 0, *text);
+        if (!option) {
+            return error_set(error, ERROR_INVALID, "there is no option -%c", *text);
+        }
+        if (option->type != OPTION_FLAG) {
+            const char *value = text[1] == '=' ? text + 2 : text + 1;
+            return options_set(walk, option, *value ? value : NULL, error);
+        }
+        *(bool *)option->target = true;
+    }
+    return true;
+}
+
+static bool options_take(struct options_walk *walk, struct error *error)
+{
+    const char *text = walk->argv[walk->at++];
+    if (walk->only_operands || text[0] != '-' || text[1] == '\0') {
+        walk->operands[walk->operand_count++] = text;
+        return true;
+    }
+    if (strcmp(text, "--") == 0) {
+        walk->only_operands = true;
+        return true;
+    }
+    return text[1] == '-' ? options_take_long(walk, text + 2, error)
+                          : options_take_letters(walk, text + 1, error);
+}
+
+bool options_parse(const struct option_set *set, int argc, char **argv, const char ***ret_operands,
+                   size_t *ret_count, bool *ret_help, struct error *error)
+{
+    struct options_walk walk = {.set = set, .argc = argc, .argv = argv, .at = 1};
+    walk.operands = mem_new((size_t)argc + 1, sizeof(*walk.operands));
+    while (walk.at < argc && !walk.help) {
+        if (!options_take(&walk, error)) {
+            free(walk.operands);
+            return false;
+        }
+    }
+    *ret_operands = walk.operands;
+    *ret_count = walk.operand_count;
+    *ret_help = walk.help;
+    return true;
+}
+
+void options_print_help(const struct option_set *set, FILE *out)
+{
+    fprintf(out, "Usage: gitmoor %s\n\n%s\n", set->usage, set->summary);
+    fprintf(out, "\nOptions:\n");
+    for (const struct option *option = set->table; option->name; option++) {
+        AUTO_FREE char *letter =
+            option->letter ? mem_format("-%c, ", option->letter) : mem_string("    ");
+        AUTO_FREE char *name =
+            mem_format("%s--%s%s%s", letter, option->name, option->argument ? " " : "",
+                       text_or_empty(option->argument));
+        fprintf(out, "  %-26s  %s\n", name, option->help);
+    }
+    fprintf(out, "  %-26s  %s\n", "-h, --help", "Print this.");
+    fprintf(out, "\nExit status: %s\n", set->exits);
+}
+
+bool options_start(const struct option_set *set, int argc, char **argv, size_t operands_minimum,
+                   size_t operands_maximum, const char ***ret_operands, int *ret_status)
+{
+    struct error error = {0};
+    size_t count = 0;
+    bool help = false;
+    bool ok = options_parse(set, argc, argv, ret_operands, &count, &help, &error);
+    if (ok && help) {
+        options_print_help(set, stdout);
+        free(*ret_operands);
+        *ret_status = CLI_OK;
+        return false;
+    }
+    if (ok && (count < operands_minimum || count > operands_maximum)) {
+        ok = error_set(&error, ERROR_INVALID, "%s; usage: gitmoor %s",
+                       count < operands_minimum ? "something is missing on the command line"
+                                                : "there is too much on the command line",
+                       set->usage);
+        free(*ret_operands);
+    }
+    if (!ok) {
+        *ret_status = cli_fail(argv[0], CLI_USAGE, &error);
+        fprintf(stderr, "See gitmoor %s --help.\n", argv[0]);
+    }
+    return ok;
+}

@@ -1,0 +1,22 @@
+/* The table of verbs. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+
+const struct cli_verb cli_verbs[] = {
+    {"get", "List repositories and applications.", cli_get},
+    {"status", "Tell all about one application.", cli_status},
+    {"reconcile", "Have an application or a repository reconciled now.", cli_reconcile},
+    {"suspend", "Stop reconciling an application or a repository.", cli_suspend},
+    {"resume", "Go on reconciling it.", cli_resume},
+    {"render", "Print the objects of a directory, as they would be applied.", cli_render},
+    {"health", "Judge the health of objects.", cli_health},
+    {"review", "Judge an AdmissionReview as the webhook would.", cli_review},
+    {NULL, NULL, NULL},
+};
+
+int cli_fail(const char *verb, int status, const struct error *error)
+{
+    fprintf(stderr, "gitmoor %s: %s\n", verb, error->message);
+    return status;
+}
