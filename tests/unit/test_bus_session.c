@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 /* nanomsg 1.1.5 loses 736 bytes when an ipc address is taken. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:nn_bipc_create";
