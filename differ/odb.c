@@ -41,9 +41,7 @@ static bool odb_fail(enum error_code code, const char *what, struct error *error
 
 void odb_library_open(void)
 {
-    if (git_libgit2_init() != 1) {
-        return;
-    }
+    git_libgit2_init();
     git_libgit2_opts(GIT_OPT_SET_MWINDOW_SIZE, ODB_WINDOW);
     git_libgit2_opts(GIT_OPT_SET_MWINDOW_MAPPED_LIMIT, ODB_MAPPED);
     git_libgit2_opts(GIT_OPT_SET_CACHE_MAX_SIZE, ODB_CACHE);
