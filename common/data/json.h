@@ -39,7 +39,8 @@ bool json_write_pretty(const cJSON *node, struct buf *out);
 
 void json_free(cJSON *node);
 void json_cleanup(cJSON **node);
-#define AUTO_JSON __attribute__((cleanup(json_cleanup)))
+/* Also for a tree that a function only takes in order to free it: hence unused. */
+#define AUTO_JSON __attribute__((cleanup(json_cleanup), unused))
 
 /* A deep copy. */
 cJSON *json_copy(const cJSON *node);

@@ -49,7 +49,7 @@ size_t json_number_size(const char *text, const char *end);
 size_t json_utf8_size(const char *at, const char *end);
 
 /* An object's members by byte order of their keys: an array for the caller to free, or `room` if
- * there are at most `room_size` of them. */
+ * there are at most `room_size` of them. What is not an object has none. */
 cJSON **json_sorted_members(const cJSON *object, cJSON **room, size_t room_size, size_t *ret_count);
 
 /* Numbers equal by value, exactly: no doubles. */

@@ -23,10 +23,10 @@ static int compare_members(const void *left, const void *right)
 
 cJSON **json_sorted_members(const cJSON *object, cJSON **room, size_t room_size, size_t *ret_count)
 {
-    size_t count = json_size(object), i = 0;
+    size_t count = cJSON_IsObject(object) ? json_size(object) : 0, i = 0;
     cJSON **members = count <= room_size ? room : mem_new(count, sizeof(cJSON *));
     bool sorted = true;
-    for (cJSON *member = json_first(object); member; member = member->next) {
+    for (cJSON *member = count > 0 ? object->child : NULL; member; member = member->next) {
         members[i] = member;
         sorted = sorted && (i == 0 || compare_members(&members[i - 1], &members[i]) <= 0);
         i++;
