@@ -72,6 +72,14 @@ static void append_fields(struct buf *out, const struct paths *fields)
     }
 }
 
+const char *message_path(const char *text, struct arena *arena)
+{
+    AUTO_BUF struct buf out;
+    buf_init(&out, MESSAGE_MAXIMUM);
+    append_path(&out, text);
+    return arena_string(arena, out.data);
+}
+
 const char *message_fields(const struct paths *fields, struct arena *arena)
 {
     AUTO_BUF struct buf out;

@@ -14,6 +14,9 @@ void message_describe(const struct request *request, struct arena *arena, struct
 const char *message_compose(const struct request *request, const struct verdict *verdict,
                             struct arena *arena);
 
+/* A text of strangers, cut to what is fit to be shown. */
+const char *message_path(const char *text, struct arena *arena);
+
 /* The first paths, and how many more: ".a, .b and 3 more"; "" for none. */
 const char *message_fields(const struct paths *fields, struct arena *arena);
 

@@ -296,7 +296,9 @@ static enum protection find_owners(const struct request *request,
     if (owner) {
         add_owner(ret, owner);
     }
-    ret->label = label ? label : ret->owner_count > 0 ? ret->owners[0]->label : "";
+    /* A Scale does not say whose it is: with several candidates nobody is blamed. */
+    bool sure = ret->owner_count == 1 || (ret->owner_count > 1 && ret->rule == RULE_NAMESPACE);
+    ret->label = label ? label : sure ? ret->owners[0]->label : "";
     bool unknown = ret->owner_count == 0 || (label && !owner);
     return unknown ? PROTECTION_ENFORCE : ret->owners[0]->protection;
 }

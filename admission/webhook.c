@@ -1,0 +1,73 @@
+#include "admission/webhook.h"
+
+#include "admission/report.h"
+#include "admission/review.h"
+#include "admission/webhooks.h"
+#include "common/base/clock.h"
+#include "common/run/log.h"
+#include "common/run/metrics.h"
+
+#include <string.h>
+
+static const double seconds[] = {0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.2, 0};
+static struct metric reviews = {.name = "gitmoor_admission_reviews_total",
+                                .help = "AdmissionReviews answered, by verdict.",
+                                .type = METRIC_COUNTER,
+                                .label = "verdict"};
+static struct metric broken_rules = {.name = "gitmoor_admission_findings_total",
+                                     .help = "Requests that broke a rule, by rule, whatever "
+                                             "followed.",
+                                     .type = METRIC_COUNTER,
+                                     .label = "rule"};
+static struct metric duration = {.name = "gitmoor_admission_review_seconds",
+                                 .help = "Time to read, judge and answer a review.",
+                                 .type = METRIC_HISTOGRAM,
+                                 .bounds = seconds};
+static struct metric malformed = {.name = "gitmoor_admission_malformed_total",
+                                  .help = "Bodies that were no AdmissionReview.",
+                                  .type = METRIC_COUNTER};
+static struct metric unreported = {.name = "gitmoor_admission_reports_lost_total",
+                                   .help = "Verdicts that the bus did not take.",
+                                   .type = METRIC_COUNTER};
+
+static void note(const struct webhook *webhook, const struct review *review)
+{
+    const struct verdict *verdict = &review->verdict;
+    metric_add(&reviews, verdict_outcome_name(verdict->outcome), 1);
+    if (verdict->rule != RULE_NONE) {
+        metric_add(&broken_rules, verdict_rule_name(verdict->rule), 1);
+    }
+    if (verdict->outcome == VERDICT_ALLOW) {
+        return;
+    }
+    log_info(verdict_outcome_name(verdict->outcome), "object", verdict->object, "operation",
+             operation_name(review->request.operation), "user", review->request.user, "rule",
+             verdict_rule_name(verdict->rule), "application", verdict->label, "reason",
+             verdict->reason, "dryRun", review->request.dry_run ? "true" : NULL);
+    if (!report_send(webhook->differ, review)) {
+        metric_add(&unreported, NULL, 1);
+    }
+}
+
+int webhook_handle(const char *path, const char *body, size_t size, struct buf *ret_body,
+                   void *context)
+{
+    const struct webhook *webhook = context;
+    if (strcmp(path, WEBHOOKS_REVIEW_PATH) != 0 && strcmp(path, WEBHOOKS_SCALE_PATH) != 0) {
+        return 404;
+    }
+    int64_t start = clock_monotonic_us();
+    struct review review;
+    struct error error;
+    if (!review_judge(body, size, &webhook->rules, webhook->applications, &review, &error)) {
+        metric_add(&malformed, NULL, 1);
+        buf_append_format(ret_body, "not an AdmissionReview: %s\n", error.message);
+        return 400;
+    }
+    AUTO_JSON cJSON *answer = review_answer(&review);
+    json_write(answer, ret_body);
+    note(webhook, &review);
+    review_release(&review);
+    metric_observe(&duration, NULL, (double)(clock_monotonic_us() - start) / 1e6);
+    return 200;
+}

@@ -1,0 +1,291 @@
+/* The entries, each as narrow as can be, so that nothing unmanaged ever waits for us:
+ *
+ * objects      writes and deletions of whatever carries our label, before or after (objectSelector
+ *              matches either), /resize of Pods included. No other subresource.
+ * status       the same objects' /status, but only if it would change labels, annotations,
+ *              ownerReferences or managedFields: some built-in kinds let /status do that.
+ * namespaces   deletion of any Namespace: it need not be labelled to hold managed objects.
+ * scale        /scale, in the mutating phase, where the old Scale tells who owns the replicas
+ *              (kubernetes#113594: it has no labels to select by). It never patches.
+ * break-glass  what the others exempt by break-glass, only to be reported: failurePolicy Ignore. In
+ *              both configurations, as /scale is in the mutating one.
+ *
+ * The applier and break-glass are exempt by matchConditions, so that both work with every replica
+ * down. Their expressions cannot fail: a failing one would refuse the request under Fail. */
+#include "admission/webhooks.h"
+
+#include "admission/base64.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/data/object.h"
+
+#include <string.h>
+
+#define EXPRESSION_MAXIMUM ((size_t)8192)
+
+/* The object whose annotation tells the reason. */
+#define SUBJECT "(request.operation == 'DELETE' ? oldObject : object)"
+#define MANAGER                                                                                    \
+    "(has(request.options) && has(request.options.fieldManager) && "                               \
+    "request.options.fieldManager == '" GITMOOR_FIELD_MANAGER "')"
+#define BREAK_GLASS                                                                                \
+    "(has(request.userInfo.groups) && '" GITMOOR_BREAK_GLASS_GROUP "' in request.userInfo.groups"  \
+    " && !" MANAGER " && has(" SUBJECT                                                             \
+    ".metadata.annotations) && '" GITMOOR_BREAK_GLASS_ANNOTATION "' in " SUBJECT                   \
+    ".metadata.annotations && " SUBJECT ".metadata.annotations['" GITMOOR_BREAK_GLASS_ANNOTATION   \
+    "'].matches('[^ \\t\\r\\n]'))"
+/* Leases and Events are written all the time and declared by nobody. Deletions of Namespaces have
+ * an entry of their own. */
+#define ELSEWHERE                                                                                  \
+    "!(request.resource.resource == 'leases' && request.resource.group == 'coordination.k8s.io')"  \
+    " && request.resource.resource != 'events'"
+#define NAMESPACE_DELETION                                                                         \
+    "(request.operation == 'DELETE' && request.resource.resource == 'namespaces' && "              \
+    "request.resource.group == '')"
+#define CHANGED(field, empty)                                                                      \
+    "(has(object.metadata." field ") ? object.metadata." field " : " empty ") != "                 \
+    "(has(oldObject.metadata." field ") ? oldObject.metadata." field " : " empty ")"
+#define OURS(object)                                                                               \
+    "(has(" object ".metadata.managedFields) && " object ".metadata.managedFields.exists(e, "      \
+    "has(e.manager) && e.manager == '" GITMOOR_FIELD_MANAGER "' && has(e.operation) && "           \
+    "e.operation == 'Apply'))"
+#define STATUS_TOUCHES_METADATA                                                                    \
+    CHANGED("labels", "{}")                                                                        \
+    " || " CHANGED("annotations", "{}") " || " CHANGED("ownerReferences", "[]") " || " CHANGED(    \
+        "finalizers", "[]") " || " OURS("oldObject") " != " OURS("object")
+
+struct rule {
+    const char *group;
+    const char *resources[3]; /* ended by NULL */
+    const char *operations[4];
+    const char *scope;
+};
+
+struct condition {
+    const char *name;
+    const char *expression; /* NULL: the applier's, which is made of its name */
+};
+
+struct entry {
+    const char *name;
+    const char *path;
+    bool labelled; /* select by our label */
+    bool observer; /* let pass what nobody answers, whatever the setting */
+    struct rule rules[2];
+    struct condition conditions[4];
+};
+
+static const struct entry validating[] = {
+    {"objects.admission.gitmoor.io",
+     WEBHOOKS_REVIEW_PATH,
+     true,
+     false,
+     {{"*", {"*", "pods/resize"}, {"CREATE", "UPDATE", "DELETE"}, "*"}},
+     {{"not-the-applier", NULL},
+      {"guarded", ELSEWHERE " && !" NAMESPACE_DELETION},
+      {"not-break-glass", "!" BREAK_GLASS}}},
+    {"status.admission.gitmoor.io",
+     WEBHOOKS_REVIEW_PATH,
+     true,
+     false,
+     {{"*", {"*/status"}, {"UPDATE"}, "*"}},
+     {{"not-the-applier", NULL},
+      {"touches-metadata", STATUS_TOUCHES_METADATA},
+      {"not-break-glass", "!" BREAK_GLASS}}},
+    {"namespaces.admission.gitmoor.io",
+     WEBHOOKS_REVIEW_PATH,
+     false,
+     false,
+     {{"", {"namespaces"}, {"DELETE"}, "Cluster"}},
+     {{"not-the-applier", NULL}, {"not-break-glass", "!" BREAK_GLASS}}},
+    {"break-glass.admission.gitmoor.io",
+     WEBHOOKS_REVIEW_PATH,
+     true,
+     true,
+     {{"*", {"*", "pods/resize"}, {"CREATE", "UPDATE", "DELETE"}, "*"}},
+     {{"not-the-applier", NULL}, {"guarded", ELSEWHERE}, {"break-glass", BREAK_GLASS}}},
+};
+
+static const struct entry mutating[] = {
+    {"scale.admission.gitmoor.io",
+     WEBHOOKS_SCALE_PATH,
+     false,
+     false,
+     {{"*", {"*/scale"}, {"UPDATE"}, "*"}},
+     {{"not-the-applier", NULL},
+      {"declared", OURS("oldObject") " || " MANAGER},
+      {"not-break-glass", "!" BREAK_GLASS}}},
+    {"break-glass.admission.gitmoor.io",
+     WEBHOOKS_SCALE_PATH,
+     false,
+     true,
+     {{"*", {"*/scale"}, {"UPDATE"}, "*"}},
+     {{"not-the-applier", NULL}, {"declared", OURS("oldObject")}, {"break-glass", BREAK_GLASS}}},
+};
+
+static const struct {
+    const char *kind;
+    const char *path;
+    const struct entry *entries;
+    size_t count;
+} kinds[] = {
+    [WEBHOOKS_VALIDATING] =
+        {"ValidatingWebhookConfiguration",
+         "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", validating,
+         sizeof validating / sizeof *validating},
+    [WEBHOOKS_MUTATING] = {"MutatingWebhookConfiguration",
+                           "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+                           mutating, sizeof mutating / sizeof *mutating},
+};
+
+const char *webhooks_kind_name(enum webhooks_kind kind)
+{
+    return kinds[kind].kind;
+}
+
+const char *webhooks_collection_path(enum webhooks_kind kind)
+{
+    return kinds[kind].path;
+}
+
+/* A string literal of CEL; its escapes are C's. */
+static void append_quoted(struct buf *out, const char *text)
+{
+    buf_append_char(out, '\'');
+    for (const char *c = text; *c; c++) {
+        if (*c == '\'' || *c == '\\') {
+            buf_append_char(out, '\\');
+        }
+        buf_append_char(out, *c);
+    }
+    buf_append_char(out, '\'');
+}
+
+static void append_not_applier(struct buf *out, const char *applier)
+{
+    buf_append_string(out, "!((has(request.userInfo.username) && request.userInfo.username == ");
+    append_quoted(out, applier);
+    buf_append_string(out, ") || (has(request.userInfo.extra) && '" GITMOOR_APPLIER_EXTRA
+                           "' in request.userInfo.extra && ");
+    append_quoted(out, applier);
+    buf_append_string(out, " in request.userInfo.extra['" GITMOOR_APPLIER_EXTRA "']))");
+}
+
+static void add_strings(cJSON *object, const char *name, const char *const *items, size_t maximum)
+{
+    cJSON *array = json_add_array(object, name);
+    for (size_t i = 0; i < maximum && items[i]; i++) {
+        json_append(array, json_new_string(items[i]));
+    }
+}
+
+static void add_string(cJSON *object, const char *name, const char *item)
+{
+    add_strings(object, name, &item, 1);
+}
+
+static void add_client_config(cJSON *webhook, const struct entry *entry,
+                              const struct webhooks_options *options)
+{
+    cJSON *client = json_add_object(webhook, "clientConfig");
+    AUTO_FREE char *bundle = base64_encode(options->ca_bundle);
+    json_add_string(client, "caBundle", bundle);
+    if (options->url) {
+        AUTO_FREE char *url = mem_format("%s%s", options->url, entry->path);
+        json_add_string(client, "url", url);
+        return;
+    }
+    cJSON *service = json_add_object(client, "service");
+    json_add_string(service, "namespace", options->namespace_);
+    json_add_string(service, "name", options->service);
+    json_add_string(service, "path", entry->path);
+    json_add_int(service, "port", options->service_port);
+}
+
+static void add_conditions(cJSON *webhook, const struct entry *entry, const char *applier)
+{
+    cJSON *conditions = json_add_array(webhook, "matchConditions");
+    for (size_t i = 0; i < sizeof entry->conditions / sizeof *entry->conditions; i++) {
+        const struct condition *condition = &entry->conditions[i];
+        if (!condition->name) {
+            break;
+        }
+        AUTO_BUF struct buf expression;
+        buf_init(&expression, EXPRESSION_MAXIMUM);
+        if (condition->expression) {
+            buf_append_string(&expression, condition->expression);
+        } else {
+            append_not_applier(&expression, applier);
+        }
+        cJSON *node = json_append(conditions, json_new_object());
+        json_add_string(node, "name", condition->name);
+        json_add_string(node, "expression", expression.data);
+    }
+}
+
+static void add_selectors(cJSON *webhook, const struct entry *entry, const char *namespace_)
+{
+    cJSON *spaces =
+        json_add_array(json_add_object(webhook, "namespaceSelector"), "matchExpressions");
+    cJSON *except = json_append(spaces, json_new_object());
+    json_add_string(except, "key", "kubernetes.io/metadata.name");
+    json_add_string(except, "operator", "NotIn");
+    const char *const names[] = {"kube-system", namespace_};
+    add_strings(except, "values", names, 2);
+    cJSON *objects = json_add_object(webhook, "objectSelector");
+    if (entry->labelled) {
+        cJSON *expressions = json_add_array(objects, "matchExpressions");
+        cJSON *expression = json_append(expressions, json_new_object());
+        json_add_string(expression, "key", GITMOOR_LABEL);
+        json_add_string(expression, "operator", "Exists");
+    }
+}
+
+static void add_rules(cJSON *webhook, const struct entry *entry)
+{
+    cJSON *rules = json_add_array(webhook, "rules");
+    for (size_t i = 0; i < 2 && entry->rules[i].scope; i++) {
+        const struct rule *rule = &entry->rules[i];
+        cJSON *node = json_append(rules, json_new_object());
+        add_string(node, "apiGroups", rule->group);
+        add_string(node, "apiVersions", "*");
+        add_strings(node, "operations", rule->operations, 4);
+        add_strings(node, "resources", rule->resources, 3);
+        json_add_string(node, "scope", rule->scope);
+    }
+}
+
+static cJSON *new_webhook(enum webhooks_kind kind, const struct entry *entry,
+                          const struct webhooks_options *options)
+{
+    cJSON *webhook = json_new_object();
+    json_add_string(webhook, "name", entry->name);
+    add_string(webhook, "admissionReviewVersions", "v1");
+    add_client_config(webhook, entry, options);
+    json_add_string(webhook, "failurePolicy", entry->observer ? "Ignore" : options->failure_policy);
+    json_add_string(webhook, "matchPolicy", "Equivalent");
+    add_selectors(webhook, entry, options->namespace_);
+    add_rules(webhook, entry);
+    add_conditions(webhook, entry, options->applier);
+    json_add_string(webhook, "sideEffects", "None");
+    json_add_int(webhook, "timeoutSeconds", entry->observer ? 1 : options->timeout_seconds);
+    if (kind == WEBHOOKS_MUTATING) {
+        json_add_string(webhook, "reinvocationPolicy", "Never");
+    }
+    return webhook;
+}
+
+cJSON *webhooks_configuration(enum webhooks_kind kind, const struct webhooks_options *options)
+{
+    cJSON *configuration = json_new_object();
+    json_add_string(configuration, "apiVersion", "admissionregistration.k8s.io/v1");
+    json_add_string(configuration, "kind", kinds[kind].kind);
+    cJSON *metadata = json_add_object(configuration, "metadata");
+    json_add_string(metadata, "name", WEBHOOKS_NAME);
+    json_add_string(json_add_object(metadata, "labels"), "app.kubernetes.io/part-of", "gitmoor");
+    cJSON *webhooks = json_add_array(configuration, "webhooks");
+    for (size_t i = 0; i < kinds[kind].count; i++) {
+        json_append(webhooks, new_webhook(kind, &kinds[kind].entries[i], options));
+    }
+    return configuration;
+}
