@@ -1,0 +1,76 @@
+#include "fetcher/directory.h"
+
+#include "common/base/memory.h"
+#include "common/base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+bool directory_make(const char *path, struct error *error)
+{
+    AUTO_FREE char *part = mem_string(path);
+    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+            return error_set_errno(error, errno, "cannot make directory %s", part);
+        }
+        *slash = '/';
+    }
+    if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+        return error_set_errno(error, errno, "cannot make directory %s", part);
+    }
+    return true;
+}
+
+bool directory_exists(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
+{
+    (void)status;
+    (void)type;
+    (void)walk;
+    return remove(path);
+}
+
+bool directory_remove(const char *path, struct error *error)
+{
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT) {
+        return error_set_errno(error, errno, "cannot remove %s", path);
+    }
+    return true;
+}
+
+bool directory_is_name(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+    size_t size = strlen(name);
+    return size > 0 && size <= 128 && strspn(name, allowed) == size;
+}
+
+void directory_each_mirror(const char *path, void (*visit)(const char *stem, void *context),
+                           void *context)
+{
+    static const char suffix[] = ".git";
+    DIR *entries = opendir(path);
+    if (!entries) {
+        return;
+    }
+    for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries)) {
+        if (text_has_suffix(entry->d_name, suffix)) {
+            AUTO_FREE char *stem =
+                mem_string_n(entry->d_name, strlen(entry->d_name) - strlen(suffix));
+            if (directory_is_name(stem)) {
+                visit(stem, context);
+            }
+        }
+    }
+    closedir(entries);
+}

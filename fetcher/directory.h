@@ -1,0 +1,19 @@
+/* The directories of the mirrors, seen from the process: it makes and removes them, and never looks
+ * into them. */
+#ifndef GITMOOR_FETCHER_DIRECTORY_H
+#define GITMOOR_FETCHER_DIRECTORY_H
+
+#include "common/base/error.h"
+
+/* Makes it and its parents, mode 0700. */
+bool directory_make(const char *path, struct error *error);
+bool directory_exists(const char *path);
+/* With everything in it; one that is not there is no failure. Symbolic links are not followed. */
+bool directory_remove(const char *path, struct error *error);
+/* Whether it can be part of a path: letters, digits and dashes, as a uid has. */
+bool directory_is_name(const char *name);
+/* Calls `visit` with the stem of each "<stem>.git" in `path`. */
+void directory_each_mirror(const char *path, void (*visit)(const char *stem, void *context),
+                           void *context);
+
+#endif

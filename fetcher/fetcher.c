@@ -1,0 +1,211 @@
+#include "fetcher/fetcher.h"
+
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/bus/address.h"
+#include "common/data/object.h"
+#include "common/run/confine.h"
+#include "common/run/log.h"
+#include "common/run/metrics.h"
+#include "fetcher/announce.h"
+#include "fetcher/directory.h"
+#include "fetcher/repository.h"
+
+#define DRAIN_MS 2000
+#define PART "watch of GitRepository objects"
+
+static struct metric repositories = {
+    .name = "gitmoor_fetcher_repositories", .help = "GitRepository objects.", .type = METRIC_GAUGE};
+static struct metric running = {
+    .name = "gitmoor_fetcher_workers", .help = "Workers that run now.", .type = METRIC_GAUGE};
+static struct metric waiting = {.name = "gitmoor_fetcher_work_waiting",
+                                .help = "Fetches and packs that wait for a worker.",
+                                .type = METRIC_GAUGE};
+
+static void collect(void *context)
+{
+    struct fetcher *fetcher = context;
+    metric_set(&repositories, NULL, (double)fetcher->repositories.count);
+    metric_set(&running, NULL, fetcher->pool ? pool_running(fetcher->pool) : 0);
+    metric_set(&waiting, NULL, fetcher->pool ? pool_waiting(fetcher->pool) : 0);
+}
+
+/* ---- The watch ---- */
+
+static void on_changed(const char *namespace_, const char *name, const cJSON *now,
+                       const cJSON *before, void *context)
+{
+    (void)before;
+    struct fetcher *fetcher = context;
+    if (now) {
+        repository_observe(fetcher, now);
+        return;
+    }
+    AUTO_FREE char *key = mem_format("%s/%s", namespace_, name);
+    repository_remove(fetcher, key);
+}
+
+/* A mirror whose GitRepository was deleted while we were not there. */
+static void remove_orphan(const char *stem, void *context)
+{
+    struct fetcher *fetcher = context;
+    for (struct map_slot *slot = map_first(&fetcher->repositories); slot;
+         slot = map_next(&fetcher->repositories, slot)) {
+        const struct repository *repository = slot->value;
+        if (text_equal(repository->uid, stem)) {
+            return;
+        }
+    }
+    AUTO_FREE char *path = mem_format("%s/%s.git", fetcher->settings->data_dir, stem);
+    struct error error;
+    log_info("mirror of no GitRepository removed", "path", path);
+    if (!directory_remove(path, &error)) {
+        log_warn("cannot remove a mirror", "error", error.message);
+    }
+}
+
+static void on_synced(void *context)
+{
+    struct fetcher *fetcher = context;
+    process_set_ready(fetcher->process, PART, true);
+    directory_each_mirror(fetcher->settings->data_dir, remove_orphan, fetcher);
+}
+
+static void on_trouble(const struct error *error, void *context)
+{
+    (void)context;
+    if (error) {
+        log_warn("cannot watch GitRepository objects", "error", error->message);
+    } else {
+        log_info("GitRepository objects are watched again");
+    }
+}
+
+/* ---- Start-up ---- */
+
+static bool open_sandbox(const struct fetcher_settings *settings, const struct kube_config *config,
+                         struct error *error)
+{
+    if (text_has_prefix(settings->common.bus, "ipc://")) {
+        struct address address; /* the sandbox needs its directory to be there */
+        if (!bus_address_parse(settings->common.bus, &address, error) ||
+            !bus_address_make_directory(&address, error)) {
+            return false;
+        }
+    }
+    const char *const writable[] = {settings->data_dir, NULL};
+    /* The workers inherit it: ourselves again, and the loader with its libraries. File URLs may
+     * name anything. */
+    const char *const programs[] = {"/proc/self/exe",
+                                    "/lib",
+                                    "/lib64",
+                                    "/usr/lib",
+                                    settings->allow_file_urls ? "/" : NULL,
+                                    NULL};
+    return process_confine(&settings->common, config, writable, programs, error);
+}
+
+static bool open_kube(struct fetcher *fetcher, struct error *error)
+{
+    const struct fetcher_settings *settings = fetcher->settings;
+    struct kube_config *config = NULL;
+    if (!kube_config_find(settings->common.kubeconfig, settings->common.context, &config, error)) {
+        return false;
+    }
+    if (!directory_make(settings->data_dir, error) || !open_sandbox(settings, config, error)) {
+        kube_config_free(config);
+        return false;
+    }
+    const struct kube_client_options options = {.user_agent = "gitmoor-fetcher/" GITMOOR_VERSION};
+    fetcher->client = kube_client_new(fetcher->base, config, &options, error);
+    if (!fetcher->client) {
+        return false;
+    }
+    fetcher->events = kube_event_recorder_new(fetcher->client, "gitmoor-fetcher",
+                                              process_instance(fetcher->process));
+    return true;
+}
+
+static bool open_bus(struct fetcher *fetcher, struct error *error)
+{
+    const struct fetcher_settings *settings = fetcher->settings;
+    const struct bus_options options = {
+        .instance = process_instance(fetcher->process),
+        .inbox = settings->common.bus,
+        .key_directory = settings->common.bus_keys,
+        /* Room for the largest pack beside those that are kept. */
+        .blob_store_maximum = (size_t)settings->max_repository_size + ((size_t)128 << 20),
+        .handlers = {.hint = announcer_take_hint, .peer_up = announcer_peer_up, .context = fetcher},
+    };
+    fetcher->bus = bus_new(fetcher->base, &options, error);
+    return fetcher->bus &&
+           (text_is_empty(settings->differ) ||
+            bus_peer_add(fetcher->bus, BUS_FETCHER_DIFFER, settings->differ, error));
+}
+
+static void open_pool(struct fetcher *fetcher)
+{
+    struct pool_options options = {.children = (unsigned)fetcher->settings->fetch_concurrency};
+#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of address space */
+    /* The largest object may fill the repository, and is held twice when it is packed. */
+    options.memory_maximum = ((int64_t)1 << 30) + 2 * fetcher->settings->max_repository_size;
+#endif
+    fetcher->pool = pool_new(fetcher->base, &options);
+}
+
+static void open_store(struct fetcher *fetcher)
+{
+    process_set_ready(fetcher->process, PART, false);
+    const struct kube_store_options options = {
+        .watch = {.path = "/apis/" GITMOOR_API_VERSION "/gitrepositories",
+                  .api_version = GITMOOR_API_VERSION,
+                  .kind = "GitRepository"},
+        .changed = on_changed,
+        .synced = on_synced,
+        .trouble = on_trouble,
+        .context = fetcher,
+    };
+    fetcher->store = kube_store_new(fetcher->client, &options);
+}
+
+bool fetcher_open(struct fetcher *fetcher, struct process *process,
+                  const struct fetcher_settings *settings, struct error *error)
+{
+    *fetcher =
+        (struct fetcher){.settings = settings, .process = process, .base = process_loop(process)};
+    map_init(&fetcher->repositories);
+    if (!fetcher_settings_check(settings, error) || !open_kube(fetcher, error) ||
+        !open_bus(fetcher, error)) {
+        return false;
+    }
+    fetcher->announcer = announcer_new(fetcher);
+    open_pool(fetcher);
+    metrics_on_collect(collect, fetcher);
+    open_store(fetcher);
+    return true;
+}
+
+void fetcher_drain(struct fetcher *fetcher)
+{
+    bus_drain(fetcher->bus, DRAIN_MS);
+}
+
+void fetcher_close(struct fetcher *fetcher)
+{
+    if (fetcher->store) {
+        kube_store_free(fetcher->store);
+    }
+    map_release(&fetcher->repositories, repository_free);
+    pool_free(fetcher->pool);
+    fetcher->pool = NULL;
+    announcer_free(fetcher->announcer);
+    if (fetcher->bus) {
+        bus_free(fetcher->bus);
+    }
+    if (fetcher->events) {
+        kube_event_recorder_free(fetcher->events);
+    }
+    if (fetcher->client) {
+        kube_client_free(fetcher->client);
+    }
+}

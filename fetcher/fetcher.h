@@ -1,0 +1,35 @@
+/* gitmoor-fetcher: what its parts share. One per process, owned by main. */
+#ifndef GITMOOR_FETCHER_FETCHER_H
+#define GITMOOR_FETCHER_FETCHER_H
+
+#include "common/base/map.h"
+#include "common/bus/bus.h"
+#include "common/kube/status.h"
+#include "common/kube/watch.h"
+#include "common/run/process.h"
+#include "fetcher/pool.h"
+#include "fetcher/settings.h"
+
+struct announcer;
+
+struct fetcher {
+    const struct fetcher_settings *settings;
+    struct process *process;
+    struct event_base *base;
+    struct kube_client *client;
+    struct kube_store *store; /* of GitRepository objects */
+    struct kube_event_recorder *events;
+    struct bus *bus;
+    struct pool *pool;
+    struct announcer *announcer;
+    struct map repositories; /* "namespace/name" to struct repository */
+};
+
+/* Opens everything and starts to watch. Call fetcher_close also when this fails. */
+bool fetcher_open(struct fetcher *fetcher, struct process *process,
+                  const struct fetcher_settings *settings, struct error *error);
+/* Tells the differ what is still to be told, for a bounded time. */
+void fetcher_drain(struct fetcher *fetcher);
+void fetcher_close(struct fetcher *fetcher);
+
+#endif

@@ -1,0 +1,64 @@
+#include "fetcher/spec.h"
+
+#include "common/base/memory.h"
+#include "common/base/text.h"
+
+/* Below a second the fetcher would be the server's denial of service; a fetch that takes an hour is
+ * not fetching. */
+#define INTERVAL_MINIMUM_MS 1000
+#define TIMEOUT_MINIMUM_MS 1000
+#define TIMEOUT_MAXIMUM_MS (60 * 60 * 1000)
+/* As the CRD's defaults; for objects that were stored before it had them. */
+#define INTERVAL_DEFAULT "1m"
+#define TIMEOUT_DEFAULT "1m"
+
+static int64_t clamp(int64_t value, int64_t least, int64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+static bool read_duration(const cJSON *spec, const char *field, const char *otherwise, int64_t *ret,
+                          struct error *error)
+{
+    const char *text = json_string(spec, field);
+    if (text_parse_duration(text ? text : otherwise, ret)) {
+        return true;
+    }
+    text_parse_duration(otherwise, ret);
+    return error_set(error, ERROR_INVALID,
+                     "spec.%s \"%.80s\" is not a duration such as 30s or 5m, at most ten years",
+                     field, text);
+}
+
+bool repository_spec_read(const cJSON *object, struct repository_spec *ret, struct error *error)
+{
+    const cJSON *spec = json_object(object, "spec");
+    const cJSON *ref = json_object(spec, "ref");
+    *ret = (struct repository_spec){
+        .url = mem_string(text_or_empty(json_string(spec, "url"))),
+        .branch = mem_string(json_string(ref, "branch")),
+        .tag = mem_string(json_string(ref, "tag")),
+        .commit = mem_string(json_string(ref, "commit")),
+        .secret = mem_string(json_string_path(spec, "secretRef.name")),
+        .suspend = json_bool(spec, "suspend", false),
+    };
+    struct error second;
+    bool interval = read_duration(spec, "interval", INTERVAL_DEFAULT, &ret->interval_ms, error);
+    bool timeout = read_duration(spec, "timeout", TIMEOUT_DEFAULT, &ret->timeout_ms,
+                                 interval ? error : &second);
+    if (ret->interval_ms < INTERVAL_MINIMUM_MS) {
+        ret->interval_ms = INTERVAL_MINIMUM_MS;
+    }
+    ret->timeout_ms = clamp(ret->timeout_ms, TIMEOUT_MINIMUM_MS, TIMEOUT_MAXIMUM_MS);
+    return interval && timeout;
+}
+
+void repository_spec_release(struct repository_spec *spec)
+{
+    free(spec->url);
+    free(spec->branch);
+    free(spec->tag);
+    free(spec->commit);
+    free(spec->secret);
+    *spec = (struct repository_spec){0};
+}

@@ -1,0 +1,24 @@
+/* The spec of a GitRepository, read once per generation. */
+#ifndef GITMOOR_FETCHER_SPEC_H
+#define GITMOOR_FETCHER_SPEC_H
+
+#include "common/base/error.h"
+#include "common/data/json.h"
+
+struct repository_spec {
+    char *url;
+    char *branch; /* NULL where not given, as the next three */
+    char *tag;
+    char *commit;
+    char *secret;
+    int64_t interval_ms;
+    int64_t timeout_ms;
+    bool suspend;
+};
+
+/* Reads it from the whole object. False: something in it cannot be; the message names the field.
+ * Then *ret is as if the rest were not there, and suspended or not as it says. */
+bool repository_spec_read(const cJSON *object, struct repository_spec *ret, struct error *error);
+void repository_spec_release(struct repository_spec *spec);
+
+#endif
