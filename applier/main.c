@@ -19,6 +19,9 @@
 /* How long a clean stop may take: requests in flight are answered, results handed over. */
 #define STOP_REQUESTS_MS 5000
 #define STOP_BUS_MS 2000
+/* Over HTTP/2, as kube-apiserver speaks it, one is used; behind a proxy that speaks HTTP/1.1, each
+ * request in flight takes one. */
+#define CONNECTIONS 16
 
 struct applier {
     struct applier_settings settings;
@@ -128,7 +131,8 @@ static bool open_kube(struct applier *applier, struct error *error)
         kube_config_free(config);
         return false;
     }
-    const struct kube_client_options options = {.user_agent = "gitmoor-applier/" GITMOOR_VERSION};
+    const struct kube_client_options options = {.user_agent = "gitmoor-applier/" GITMOOR_VERSION,
+                                                .connections = CONNECTIONS};
     applier->client = kube_client_new(process_loop(applier->process), config, &options, error);
     return applier->client;
 }

@@ -85,13 +85,29 @@ static bool is_deleted_anyway(const struct kube_response *response, struct resul
     if (response->status != 409) {
         return false;
     }
-    /* The texts are those of apiserver's storage precondition check and of the namespace strategy;
-     * Status has no other mark that tells them from a conflict of writers. */
-    if (strstr(response->error.message, "Precondition failed: UID")) {
+    /* The texts are those of apiserver's precondition checks (storage, and registry/rest for
+     * dry-runs) and of the namespace strategy; Status has no other mark that tells them from a
+     * conflict of writers. */
+    if (strstr(response->error.message, "Precondition failed: UID") ||
+        strstr(response->error.message, "the UID in the precondition")) {
         success->replaced = true;
         return true;
     }
     return strstr(response->error.message, "ensuring all content is removed") != NULL;
+}
+
+/* An object that does not fit its schema (a field that does not exist, a wrong type) makes the
+ * server answer 500, without a reason, where it means 422: "failed to create typed patch object
+ * (…): .dat: field not declared in schema". What went wrong inside has the reason InternalError. */
+static void correct_error(const struct plan_operation *operation,
+                          const struct kube_response *response, struct error *error)
+{
+    if (operation->verb == PLAN_APPLY && response->status == 500 &&
+        text_is_empty(response->reason) &&
+        strstr(error->message, "failed to create typed patch object")) {
+        error->code = ERROR_INVALID;
+        error->retryable = false;
+    }
 }
 
 bool request_read_answer(const struct plan_operation *operation,
@@ -107,6 +123,7 @@ bool request_read_answer(const struct plan_operation *operation,
         return read_applied(response, ret);
     }
     ret->error = response->error;
+    correct_error(operation, response, &ret->error);
     return false;
 }
 
