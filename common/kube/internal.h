@@ -68,6 +68,9 @@ void kube_call_on_abandon(struct kube_call *call, void (*abandoned)(void *contex
 /* The size of the text, at most `maximum`, without a character cut in two. */
 size_t kube_text_cut(const char *text, size_t maximum);
 
+/* Whether `left` comes before `right` among the candidates for `key` (rendezvous hashing). */
+bool kube_rendezvous_before(const char *key, const char *left, const char *right);
+
 struct kube_watch;
 /* Within its `event` callback: takes over the object instead of copying it. */
 cJSON *kube_watch_take(struct kube_watch *watch);

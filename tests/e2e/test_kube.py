@@ -84,7 +84,8 @@ def probe_of():
 
     yield start
     for probe in probes:
-        probe.stop()
+        if probe.child.returncode is None:
+            probe.stop()
 
 
 @pytest.fixture
@@ -498,6 +499,52 @@ def test_the_same_event_is_counted_not_repeated(probe, api, namespace):
         probe.tell("event", object=thing, note=note)
     wait_for(lambda: len(api.events(namespace, "a")) == 3, what="three Events")
     assert {event[2] for event in api.events(namespace, "a")} == {"one", "two", "n" * 1024}
+
+
+# ------------------------------------------------------------------------------- leases
+
+def wait_for_peers(probe, alive):
+    while probe.wait("peers", timeout=20)["alive"] != alive:
+        pass
+
+
+def test_peers_come_and_go_and_share_the_work(cluster, probe_of, api, namespace):
+    watcher = probe_of(cluster.kubeconfig())
+    watcher.tell("peers", namespace=namespace)
+    wait_for_peers(watcher, {})
+    replicas = {name: probe_of(cluster.kubeconfig()) for name in ("a", "b", "c")}
+    for name, replica in replicas.items():
+        replica.tell("lease", namespace=namespace, instance=name, address=f"tcp://{name}:1", seconds=2)
+    wait_for_peers(watcher, {name: f"tcp://{name}:1" for name in replicas})
+
+    def owners():
+        for i in range(60):
+            watcher.tell("owner", key=f"shop/application-{i}")
+        return [watcher.wait("owner")["instance"] for _ in range(60)]
+
+    before = owners()
+    assert all(before.count(name) > 5 for name in replicas)
+    replicas["b"].tell("leave")  # a clean end: known at once, the Lease is gone
+    replicas["b"].wait("left")
+    wait_for_peers(watcher, {"a": "tcp://a:1", "c": "tcp://c:1"})
+    after = owners()
+    assert [now for was, now in zip(before, after) if was != "b"] == [was for was in before if was != "b"]
+    replicas["c"].child.kill()  # a crash: known when the Lease has run out
+    replicas["c"].child.wait()
+    wait_for_peers(watcher, {"a": "tcp://a:1"})
+    assert set(owners()) == {"a"}
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    assert [lease["metadata"]["name"] for lease in api.request("GET", path)["items"]] == ["a", "c"]
+
+
+def test_a_lease_that_was_left_behind_is_not_alive(probe, api, namespace):
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    api.request("POST", path, {
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "old", "namespace": namespace, "labels": {"gitmoor.io/role": "probe"}},
+        "spec": {"holderIdentity": "old", "leaseDurationSeconds": 15, "renewTime": "2020-01-01T00:00:00.000000Z"}})
+    probe.tell("peers", namespace=namespace)
+    assert probe.wait("peers", synced=True)["alive"] == {}
 
 
 # ------------------------------------------------------------------------------- watches

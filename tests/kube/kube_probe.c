@@ -10,12 +10,15 @@
  *   {"do":"discovery"}
  * {"do":"find","group":"…","version":"…","kind":"…","namespace":"…","name":"…"}
  *   {"do":"event","object":{…},"note":"…"}    {"do":"status","path":"…","status":{…}}
+ *   {"do":"lease","namespace":"…","instance":"…","address":"…","seconds":2}    {"do":"leave"}
+ *   {"do":"peers","namespace":"…"}    {"do":"owner","key":"…"}
  *   {"do":"stats"} */
 #include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/kube/client.h"
+#include "common/kube/lease.h"
 #include "common/kube/resource.h"
 #include "common/kube/status.h"
 #include "common/kube/watch.h"
@@ -33,6 +36,8 @@ struct probe {
     struct kube_client *client;
     struct kube_discovery *discovery;
     struct kube_event_recorder *recorder;
+    struct kube_lease *lease;
+    struct kube_peers *peers;
     struct map calls;   /* by id */
     struct map watches; /* by path */
     struct buf input;
@@ -280,6 +285,50 @@ static void on_status(const struct kube_response *response, void *context)
     say(object);
 }
 
+static void do_lease(struct probe *probe, const cJSON *command)
+{
+    struct kube_lease_options options = {
+        .namespace_ = json_string(command, "namespace"),
+        .name = json_string(command, "instance"),
+        .instance = json_string(command, "instance"),
+        .role = "probe",
+        .address = json_string(command, "address"),
+        .seconds = (unsigned)json_int(command, "seconds", 0),
+    };
+    probe->lease = kube_lease_new(probe->client, &options);
+}
+
+static void on_left(void *context)
+{
+    (void)context;
+    say(message("left"));
+}
+
+static void add_peer(const struct kube_peer *peer, void *context)
+{
+    json_add_string(context, peer->instance, peer->address);
+}
+
+static void on_peers(void *context)
+{
+    struct probe *probe = context;
+    cJSON *object = message("peers");
+    json_add_bool(object, "synced", kube_peers_is_synced(probe->peers));
+    json_add_int(object, "count", (int64_t)kube_peers_count(probe->peers));
+    kube_peers_each(probe->peers, add_peer, json_add_object(object, "alive"));
+    say(object);
+}
+
+static void do_owner(struct probe *probe, const cJSON *command)
+{
+    struct kube_peer owner = {0};
+    cJSON *object = message("owner");
+    if (kube_peers_owner(probe->peers, json_string(command, "key"), &owner)) {
+        json_add_string(object, "instance", owner.instance);
+    }
+    say(object);
+}
+
 static void do_stats(struct probe *probe)
 {
     const struct kube_client_stats *stats = kube_client_stats(probe->client);
@@ -312,6 +361,16 @@ static void run(struct probe *probe, const cJSON *command)
     } else if (text_equal(what, "status")) {
         status_patch(probe->client, json_string(command, "path"),
                      json_copy(json_get(command, "status")), on_status, NULL);
+    } else if (text_equal(what, "lease")) {
+        do_lease(probe, command);
+    } else if (text_equal(what, "leave")) {
+        kube_lease_free(probe->lease, on_left, probe);
+        probe->lease = NULL;
+    } else if (text_equal(what, "peers")) {
+        probe->peers = kube_peers_new(probe->client, json_string(command, "namespace"), "probe",
+                                      on_peers, probe);
+    } else if (text_equal(what, "owner")) {
+        do_owner(probe, command);
     } else {
         do_stats(probe);
     }
@@ -378,6 +437,8 @@ int main(int argc, char **argv)
     event_free(input);
     map_release(&probe.watches, free_watch);
     kube_event_recorder_free(probe.recorder);
+    kube_peers_free(probe.peers);
+    kube_lease_free(probe.lease, NULL, NULL);
     kube_discovery_free(probe.discovery);
     kube_client_free(probe.client);
     map_release(&probe.calls, free);
