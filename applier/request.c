@@ -102,6 +102,9 @@ static bool is_deleted_anyway(const struct kube_response *response, struct resul
 static void correct_error(const struct plan_operation *operation,
                           const struct kube_response *response, struct error *error)
 {
+    if (response->status == 409) {
+        error->retryable = true; /* a race with another writer */
+    }
     if (operation->verb == PLAN_APPLY && response->status == 500 &&
         text_is_empty(response->reason) &&
         strstr(error->message, "failed to create typed patch object")) {

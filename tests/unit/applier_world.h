@@ -89,6 +89,7 @@ static inline void world_on_request(struct evhttp_request *incoming, void *conte
     struct world *world = context;
     assert_true(world->count < WORLD_REQUESTS);
     struct world_request *request = &world->requests[world->count++];
+    *request = (struct world_request){0};
     struct evkeyvalq *headers = evhttp_request_get_input_headers(incoming);
     struct evbuffer *body = evhttp_request_get_input_buffer(incoming);
     static const char *const methods[] = {[EVHTTP_REQ_GET] = "GET",
@@ -128,6 +129,44 @@ static inline void world_release(struct world *world, unsigned count)
     }
 }
 
+/* Runs the loop until the condition holds; the test fails after twenty seconds. */
+static inline void world_run_until(struct world *world, bool (*holds)(void *context), void *context)
+{
+    int64_t deadline = clock_monotonic_ms() + 20000;
+    while (!holds(context)) {
+        if (clock_monotonic_ms() > deadline) {
+            fail_msg("the condition did not come true");
+        }
+        const struct timeval tick = {.tv_usec = 2000};
+        event_base_loopexit(world->base, &tick);
+        event_base_dispatch(world->base);
+    }
+}
+
+static inline void world_forget(struct world *world)
+{
+    for (unsigned i = 0; i < world->count; i++) {
+        free(world->requests[i].method);
+        free(world->requests[i].path);
+        free(world->requests[i].body);
+        free(world->requests[i].user);
+        free(world->requests[i].extra);
+        free(world->requests[i].type);
+    }
+    world->count = 0;
+}
+
+static inline bool world_is_true(void *context)
+{
+    return *(bool *)context;
+}
+
+static inline void world_on_first_answer(const struct kube_response *response, void *context)
+{
+    (void)response;
+    *(bool *)context = true;
+}
+
 static inline void world_open(struct world *world)
 {
     *world = (struct world){.base = event_base_new()};
@@ -150,6 +189,12 @@ static inline void world_open(struct world *world)
     if (!world->client) {
         fail_msg("%s", error.message);
     }
+    /* Until the first answer, libcurl hopes for HTTP/2 and sends the rest over that connection. */
+    struct kube_request first = {.method = KUBE_GET, .path = "/readyz"};
+    bool done = false;
+    kube_client_call(world->client, &first, world_on_first_answer, &done);
+    world_run_until(world, world_is_true, &done);
+    world_forget(world);
 }
 
 static inline void world_close(struct world *world)
@@ -157,28 +202,7 @@ static inline void world_close(struct world *world)
     kube_client_free(world->client);
     evhttp_free(world->http);
     event_base_free(world->base);
-    for (unsigned i = 0; i < world->count; i++) {
-        free(world->requests[i].method);
-        free(world->requests[i].path);
-        free(world->requests[i].body);
-        free(world->requests[i].user);
-        free(world->requests[i].extra);
-        free(world->requests[i].type);
-    }
-}
-
-/* Runs the loop until the condition holds; the test fails after twenty seconds. */
-static inline void world_run_until(struct world *world, bool (*holds)(void *context), void *context)
-{
-    int64_t deadline = clock_monotonic_ms() + 20000;
-    while (!holds(context)) {
-        if (clock_monotonic_ms() > deadline) {
-            fail_msg("the condition did not come true");
-        }
-        const struct timeval tick = {.tv_usec = 2000};
-        event_base_loopexit(world->base, &tick);
-        event_base_dispatch(world->base);
-    }
+    world_forget(world);
 }
 
 /* Runs the loop for as long as it has something to do at once. */
