@@ -265,6 +265,12 @@ static size_t ignore_split_path(const char *path, struct ignore_name ret[IGNORE_
     return 0; /* deeper than any pattern can say */
 }
 
+/* "**"; more stars are the same to Git. */
+static bool ignore_is_deep(const char *part)
+{
+    return part[0] == '*' && part[1] == '*' && part[strspn(part, "*")] == '\0';
+}
+
 static bool ignore_match_parts(char **parts, size_t part_count, const struct ignore_name *names,
                                size_t name_count)
 {
@@ -274,7 +280,7 @@ static bool ignore_match_parts(char **parts, size_t part_count, const struct ign
     size_t star_name = 0;
     bool starred = false;
     while (name < name_count) {
-        bool deep = part < part_count && strcmp(parts[part], "**") == 0;
+        bool deep = part < part_count && ignore_is_deep(parts[part]);
         if (deep) {
             /* In front and in the middle it stands for any number of names; at the end for one or
              * more, which is what is left. */

@@ -65,6 +65,7 @@ static const struct ignore_case cases[] = {
     {"middle ** matches many", "x/**/a", NULL, "x/y/z/a", false, true},
     {"middle ** wants the ends", "x/**/a", NULL, "y/z/a", false, false},
     {"two ** are tried in every place", "**/a/**/b", NULL, "x/a/y/a/z/b", false, true},
+    {"more stars alone are a **", "/***/a", NULL, "x/y/a", false, true},
     {"** within a name is two stars", "x**y", NULL, "xaby", false, true},
     {"the last match decides", "*.yaml\n!keep.yaml\n", NULL, "keep.yaml", false, false},
     {"a later exclusion wins over a negation", "!keep.yaml\n*.yaml\n", NULL, "keep.yaml", false,

@@ -1,0 +1,301 @@
+"""The command line tool: what needs no cluster, and what talks to one (a control plane of its own, where nobody else writes status)."""
+import json
+import os
+import random
+import subprocess
+
+import pytest
+
+from harness import paths
+from harness.cluster import Cluster
+from harness.waiting import wait_for
+
+GITMOOR = paths.gitmoor_bin() / "gitmoor"
+
+
+def run(*arguments, stdin=None, cwd=None, env=None):
+    return subprocess.run([GITMOOR, *map(str, arguments)], input=stdin, capture_output=True, text=True, cwd=cwd,
+                          env={**os.environ, **(env or {})}, check=False)
+
+
+def config_map(name, **more):
+    return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, **more}})
+
+
+def write(folder, files):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return folder
+
+
+# ------------------------------------------------------------------------------- the tool itself
+
+def test_help_and_version_are_answered_on_standard_output():
+    for arguments in (["help"], ["--help"], ["-h"], ["help", "render"], ["render", "--help"]):
+        done = run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "gitmoor" in done.stdout
+    assert run("--version").stdout.startswith("gitmoor ")
+
+
+@pytest.mark.parametrize("verb", ["get", "status", "reconcile", "suspend", "resume", "render", "health", "review"])
+def test_every_verb_explains_itself(verb):
+    done = run(verb, "--help")
+    assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout
+    assert verb in run("help").stdout
+
+
+def test_what_is_no_verb_is_a_usage_error():
+    assert run().returncode == 2
+    done = run("frobnicate")
+    assert done.returncode == 2 and "frobnicate" in done.stderr and done.stdout == ""
+
+
+def test_kubectl_finds_it_as_a_plugin():
+    path = f"{paths.gitmoor_bin()}:{os.environ['PATH']}"
+    done = subprocess.run([paths.control_plane("kubectl"), "gitmoor", "--version"], capture_output=True, text=True,
+                          env={**os.environ, "PATH": path}, check=False)
+    assert (done.returncode, done.stdout) == (0, run("--version").stdout)
+
+
+# ------------------------------------------------------------------------------- render
+
+def test_render_prints_objects_in_the_order_of_application(tmp_path):
+    write(tmp_path, {
+        "a.yaml": "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: apps/v1, kind: Deployment, metadata: {name: web, namespace: shop}}\n"
+                  "- {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: null}}\n",
+        "b.json": config_map("settings", namespace="shop"),
+        "notes.txt": "not YAML: [",
+    })
+    done = run("render", "--output", "json", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [item["kind"] for item in objects] == ["Namespace", "ConfigMap", "Deployment"]
+    assert objects[0]["metadata"] == {"labels": None, "name": "shop"}
+    as_yaml = run("render", tmp_path).stdout
+    assert as_yaml.count("\n---\n") == 2
+    again = write(tmp_path / "again", {"all.yaml": as_yaml})
+    assert run("render", "--output", "json", again).stdout == done.stdout
+
+
+def test_render_tells_all_errors_with_file_and_line_and_prints_nothing(tmp_path):
+    write(tmp_path, {
+        "d/a.yaml": config_map("a"),
+        "d/b.yaml": config_map("b") + "\n---\nreplicas: 1\n",
+        "d/c.yaml": "a: 1\nb: [\n",
+    })
+    done = run("render", "--output", "json", "d", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("d/b.yaml:3: ")
+    assert lines[1].startswith("d/c.yaml:") and len(lines) == 2
+
+
+def test_render_refuses_what_is_outside_of_the_root(tmp_path):
+    write(tmp_path, {"repo/app/a.yaml": config_map("a"), "repo/base/b.yaml": config_map("b"), "out/c.yaml": config_map("c")})
+    (tmp_path / "repo/app/base").symlink_to("../base")
+    done = run("render", "-o", "json", "app", cwd=tmp_path / "repo")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
+    done = run("render", "app", "--root", "app", cwd=tmp_path / "repo")
+    assert done.returncode == 1 and "app/base: " in done.stderr
+    (tmp_path / "repo/app/out.yaml").symlink_to("../../out/c.yaml")
+    done = run("render", "app", cwd=tmp_path / "repo")
+    assert done.returncode == 1 and "app/out.yaml: " in done.stderr
+    assert run("render", "app", "--root", "..", cwd=tmp_path / "repo").returncode == 0
+    (tmp_path / ".git").mkdir()
+    assert run("render", "repo/app", cwd=tmp_path).returncode == 0, "the Git work tree is the root"
+    assert run("render", tmp_path / "repo/app", cwd="/").returncode == 0
+
+
+def test_render_says_what_this_version_does_not_build(tmp_path):
+    write(tmp_path, {"kustomization.yaml": "resources: []\n"})
+    done = run("render", tmp_path)
+    assert done.returncode == 1 and "kustomization.yaml: " in done.stderr and "plain manifests only" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--output", "xml", "."], ["--none", "."], ["/nonexistent"],
+                                       ["/tmp", "--root", "/usr"]])
+def test_render_knows_a_usage_error(arguments):
+    done = run("render", *arguments)
+    assert (done.returncode, done.stdout) == (2, "") and done.stderr.startswith("gitmoor render: ")
+
+
+def test_ignore_patterns_mean_what_git_says_they_mean(tmp_path):
+    """Random patterns over random trees: what .sourceignore excludes is what Git excludes by the same .gitignore."""
+    draw = random.Random(int(os.environ.get("GITMOOR_SEED", 20261124)))
+    names = ["a", "b", "ab", "abc", "a.yaml", "b.yaml", "ab.yaml", "x[1]", "a b"]
+    pieces = ["a", "b", "*", "**", "?", "a*", "*b", "[ab]", "[!a]", "*.yaml", "ab", "a?c", "\\a", "[a-c]*", "x\\[1]"]
+    for number in range(25):
+        tree = tmp_path / str(number)
+        files = set()
+        while len(files) < 25:
+            depth = draw.randint(0, 3)
+            files.add("/".join([draw.choice(names[:4] + names[-2:]) + ".d" for _ in range(depth)] + [f"{draw.choice(names)}.f.yaml"]))
+        patterns = []
+        for _ in range(draw.randint(1, 6)):
+            parts = [draw.choice(pieces) + draw.choice(["", ".d", ".f.yaml", "*"]) for _ in range(draw.randint(1, 3))]
+            # Git takes "a**" for "a" and a "**" (its literal prefix is cut off first), against its own documentation.
+            parts = [part if set(part) == {"*"} else part.replace("**", "*").replace("**", "*") for part in parts]
+            patterns.append(draw.choice(["", "", "!"]) + draw.choice(["", "/"]) + "/".join(parts) + draw.choice(["", "", "/"]))
+        write(tree, {name: config_map("x") for name in files})
+        write(tree, {".sourceignore": "\n".join(patterns) + "\n", ".gitignore": "\n".join(patterns) + "\n"})
+        subprocess.run(["git", "init", "-q", tree], check=True)
+        listed = subprocess.run(["git", "-C", tree, "ls-files", "-z", "--others", "--exclude-standard"], check=True,
+                                capture_output=True, text=True, env={**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}).stdout
+        expected = sorted(name for name in listed.split("\0") if name.endswith(".f.yaml"))
+        write(tree, {name: "x: 1\n" for name in files})  # each an error now, which names its file
+        done = run("render", ".", cwd=tree)
+        seen = sorted(line.removeprefix("./").split(":")[0] for line in done.stderr.splitlines())
+        assert seen == expected, patterns
+
+
+# ------------------------------------------------------------------------------- health
+
+def test_health_judges_in_the_order_of_the_input(tmp_path):
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop", "generation": 1},
+                  "spec": {"replicas": 2}}
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": [deployment, json.loads(config_map("a", namespace="shop"))]})
+    namespace = '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}'
+    for stream in (f"{listed}\n---\n{namespace}\n", f"{listed}\n{namespace}\n"):
+        done = run("health", "-f", "-", "-o", "json", stdin=stream)
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [(line["kind"], line["namespace"], line["name"], line["status"]) for line in lines] == [
+            ("Deployment", "shop", "web", "InProgress"), ("ConfigMap", "shop", "a", "Current"), ("Namespace", "", "shop", "Current")]
+        assert all(line["message"] for line in lines)
+    path = tmp_path / "live.yaml"
+    path.write_text(stream)
+    assert run("health", "-f", path, "-o", "json").stdout == done.stdout
+    assert "InProgress" in run("health", "-f", path).stdout
+
+
+def test_health_says_when_it_cannot_judge():
+    assert run("health", "-f", "-", stdin="a: 1\n").returncode == 1
+    assert run("health", "-f", "-", stdin="a: [\n").returncode == 1
+    assert run("health", "-f", "/nonexistent").returncode == 2
+    assert run("health").returncode == 2
+    assert run("health", "-f", "-", "-o", "xml", stdin="").returncode == 2
+    assert run("health", "-f", "-", stdin="").returncode == 0
+
+
+# ------------------------------------------------------------------------------- the cluster
+
+@pytest.fixture(scope="module")
+def quiet(scratch):
+    """A control plane without our processes, so that the status of an object is what the test writes."""
+    with Cluster(scratch / "quiet", controller_manager=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def shop(quiet):
+    """A namespace with a repository and an application, and gitmoor run against it."""
+    namespace = quiet.new_namespace()
+    api = quiet.api()
+    body = {"apiVersion": "gitmoor.io/v1alpha1", "metadata": {"name": "shop", "namespace": namespace}}
+    api.apply({**body, "kind": "GitRepository", "spec": {"url": "https://git.example.org/shop.git"}})
+    api.apply({**body, "kind": "Application", "spec": {"source": {"repository": "shop", "path": "deploy"}}})
+
+    class Shop:
+        def run(self, *arguments):
+            return run(*arguments, "-n", namespace, "--kubeconfig", quiet.kubeconfig("admin"))
+
+        def start(self, *arguments):
+            return subprocess.Popen([GITMOOR, *arguments, "-n", namespace, "--kubeconfig", str(quiet.kubeconfig("admin"))],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+        def object(self, kind="Application"):
+            return api.get(kind, namespace, "shop")
+
+        def set_status(self, ready, message, kind="Application", handled=None, **status):
+            condition = {"type": "Ready", "status": ready, "reason": "Test", "message": message,
+                         "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            api.patch(kind, namespace, "shop", {"status": {
+                "observedGeneration": self.object(kind)["metadata"]["generation"], "conditions": [condition],
+                "lastHandledReconcileAt": handled, **status}}, subresource="status")
+
+        def requested(self):
+            return self.object()["metadata"].get("annotations", {}).get("gitmoor.io/reconcile-requested-at")
+
+    shop = Shop()
+    shop.namespace = namespace
+    return shop
+
+
+def test_get_lists_what_there_is(shop):
+    shop.set_status("True", "applied", lastAppliedRevision="main@sha1:abc", objects={"desired": 7})
+    done = shop.run("get")
+    assert done.returncode == 0
+    assert "https://git.example.org/shop.git" in done.stdout
+    row = next(line for line in done.stdout.splitlines() if "main@sha1:abc" in line).split()
+    assert row[:6] == ["shop", "True", "<none>", "<none>", "main@sha1:abc", "7"]
+    assert "REPOSITORY" not in shop.run("get", "applications").stdout
+    assert "applied" in shop.run("get", "app/shop", "-o", "wide").stdout
+    assert "NAMESPACE" in shop.run("get", "-A").stdout
+    items = json.loads(shop.run("get", "-o", "json").stdout)["items"]
+    assert [item["kind"] for item in items] == ["GitRepository", "Application"]
+    assert json.loads(shop.run("get", "repository", "shop", "-o", "json").stdout)["spec"]["url"].endswith("shop.git")
+    assert shop.run("get", "pods").returncode == 2
+    done = shop.run("get", "application", "none")
+    assert done.returncode == 1 and f"no application none in namespace {shop.namespace}" in done.stderr
+
+
+def test_status_tells_errors_with_file_and_line(shop):
+    assert shop.run("status", "shop").returncode == 1, "nobody has taken it up"
+    shop.set_status("False", "2 objects are invalid", lastAttemptedRevision="main@sha1:def",
+                    errors=[{"object": "ConfigMap a", "file": "deploy/a.yaml", "line": 3, "message": "no\nsuch \x1b[31mfield"}],
+                    history=[{"revision": "main@sha1:abc", "appliedAt": "2026-01-01T00:00:00Z", "changed": 3, "pruned": 1}])
+    done = shop.run("status", "shop")
+    assert done.returncode == 1
+    assert "deploy/a.yaml:3: ConfigMap a: no\n" in done.stdout and "\x1b" not in done.stdout
+    assert "main@sha1:abc, 3 changed, 1 pruned" in done.stdout and "2 objects are invalid" in done.stdout
+    shop.set_status("True", "applied")
+    assert shop.run("status", "shop").returncode == 0
+    assert json.loads(shop.run("status", "shop", "-o", "json").stdout)["kind"] == "Application"
+    assert shop.run("status", "repository/shop").returncode == 1
+    assert shop.run("status", "none").returncode == 1
+
+
+def test_reconcile_asks_and_waits_until_it_is_ready(shop):
+    shop.set_status("True", "applied before")
+    assert shop.run("reconcile", "shop").returncode == 0
+    first = shop.requested()
+    assert first
+    waiting = shop.start("reconcile", "shop", "--wait")
+    wait_for(lambda: shop.requested() != first, what="the request")
+    assert waiting.poll() is None, "what was ready before the request does not count"
+    shop.set_status("Unknown", "applying", handled=shop.requested())
+    shop.set_status("True", "applied again", handled=shop.requested())
+    _, said = waiting.communicate(timeout=20)
+    assert waiting.returncode == 0 and "applied again" in said
+
+
+def test_reconcile_fails_with_the_reason(shop):
+    waiting = shop.start("reconcile", "shop", "--wait")
+    wait_for(shop.requested, what="the request")
+    shop.set_status("False", "the namespace is missing", handled=shop.requested())
+    _, said = waiting.communicate(timeout=20)
+    assert waiting.returncode == 1 and "the namespace is missing" in said
+    done = shop.run("reconcile", "shop", "--wait", "--timeout", "200ms")
+    assert done.returncode == 1 and "not ready in time" in done.stderr
+    assert shop.run("reconcile", "none").returncode == 1
+    assert shop.run("reconcile", "shop", "--timeout", "soon").returncode == 2
+
+
+def test_suspend_and_resume(shop):
+    assert shop.run("suspend", "shop").returncode == 0
+    assert shop.object()["spec"]["suspend"] is True
+    done = shop.run("reconcile", "shop")
+    assert done.returncode == 1 and "suspended" in done.stderr
+    assert shop.run("resume", "shop").returncode == 0
+    assert shop.object()["spec"]["suspend"] is False
+    assert shop.run("suspend", "repository/shop").returncode == 0
+    assert shop.object("GitRepository")["spec"]["suspend"] is True
+    assert shop.run("suspend", "pod/shop").returncode == 2
+
+
+def test_a_cluster_that_cannot_be_asked_is_told_apart(shop, tmp_path):
+    assert run("get", "--kubeconfig", tmp_path / "none").returncode == 2
+    assert run("get", "--kubeconfig", tmp_path / "none").stderr.startswith("gitmoor get: ")
