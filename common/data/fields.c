@@ -94,7 +94,7 @@ bool fields_append_step(struct buf *out, const char *member)
     buf_append_char(out, '[');
     AUTO_JSON cJSON *value = NULL;
     bool parsed = strchr("kv", *member) && json_parse(rest, strlen(rest), NULL, &value, NULL);
-    if (*member == 'i') {
+    if (*member == 'i' && rest[strspn(rest, "0123456789")] == '\0') {
         buf_append_string(out, rest);
     } else if (parsed && *member == 'v') {
         append_value(out, value);

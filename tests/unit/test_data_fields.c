@@ -1,3 +1,5 @@
+/* fields_lost.jsonl holds what the API server's own library says of some hundred pairs of sets;
+ * tests/oracle/regenerate makes it anew. */
 #include "common/data/fields.h"
 
 #include "common/base/memory.h"
@@ -52,6 +54,7 @@ static void steps_are_printed_as_people_read_them(void **state)
         {"v:12", "[12]"},
         {"v:{\"b\": 1, \"a\": 2}", "[{\"a\":2,\"b\":1}]"},
         {"i:3", "[3]"},
+        {"i: 3", "[\"i:\\u00203\"]"},
         {".", ""},
         {"x:unknown", ""},
         {"", ""},
@@ -153,6 +156,64 @@ static void what_a_set_lost_is_named(void **state)
         fields_lost(before, after, collect, &out);
         assert_string_equal(out.data, cases[i].wanted);
     }
+}
+
+/* ---- Against structured-merge-diff ---- */
+
+static bool append_path(const char *path, void *context)
+{
+    json_append(context, json_new_string(path));
+    return true;
+}
+
+static int compare_strings(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* The strings of the array, sorted, one a line. */
+static char *sorted_lines(const cJSON *array)
+{
+    size_t count = json_size(array), i = 0;
+    AUTO_FREE const char **lines = mem_new(count, sizeof *lines);
+    for (const cJSON *item = json_first(array); item; item = item->next) {
+        lines[i++] = item->valuestring;
+    }
+    qsort(lines, count, sizeof *lines, compare_strings);
+    AUTO_BUF struct buf out;
+    buf_init(&out, 1 << 20);
+    for (i = 0; i < count; i++) {
+        buf_append_format(&out, "%s\n", lines[i]);
+    }
+    return buf_detach(&out);
+}
+
+static void losses_are_those_that_the_servers_library_finds(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf text;
+    buf_init(&text, 16 << 20);
+    struct error error = {0};
+    if (!buf_read_file(&text, TEST_DATA "/fields_lost.jsonl", &error)) {
+        fail_msg("%s", error.message);
+    }
+    unsigned pairs = 0, with_losses = 0;
+    char *rest = text.data;
+    for (char *line = strsep(&rest, "\n"); line && *line; line = strsep(&rest, "\n")) {
+        AUTO_JSON cJSON *expectation = parse(line);
+        AUTO_JSON cJSON *lost = json_new_array();
+        fields_lost(json_get(expectation, "before"), json_get(expectation, "after"), append_path,
+                    lost);
+        AUTO_FREE char *ours = sorted_lines(lost);
+        AUTO_FREE char *theirs = sorted_lines(json_get(expectation, "lost"));
+        if (strcmp(ours, theirs) != 0) {
+            print_error("%s\n", line);
+        }
+        assert_string_equal(ours, theirs);
+        pairs++;
+        with_losses += *theirs != '\0';
+    }
+    assert_true(pairs >= 300 && with_losses >= 100);
 }
 
 static bool count_two(const char *path, void *context)
@@ -309,6 +370,7 @@ int main(void)
         cmocka_unit_test(steps_are_printed_as_people_read_them),
         cmocka_unit_test(steps_are_resolved_in_objects),
         cmocka_unit_test(what_a_set_lost_is_named),
+        cmocka_unit_test(losses_are_those_that_the_servers_library_finds),
         cmocka_unit_test(visits_stop_when_told),
         cmocka_unit_test(what_changed_below_a_set_is_named),
         cmocka_unit_test(a_map_that_others_own_parts_of_counts_by_its_presence),
