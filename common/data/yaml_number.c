@@ -94,19 +94,13 @@ static void write_fixed(const struct shortest *shortest, char *out)
     *out = '\0';
 }
 
-static void write_exponent(const struct shortest *shortest, int exponent_digits, char *out)
+static void write_exponent(const struct shortest *shortest, int exponent_digits,
+                           char out[YAML_FLOAT_SIZE])
 {
-    if (shortest->negative) {
-        *out++ = '-';
-    }
-    *out++ = shortest->digits[0];
-    if (shortest->count > 1) {
-        *out++ = '.';
-        memcpy(out, shortest->digits + 1, (size_t)shortest->count - 1);
-        out += shortest->count - 1;
-    }
-    sprintf(out, "e%c%0*d", shortest->exponent < 0 ? '-' : '+', exponent_digits,
-            abs(shortest->exponent));
+    snprintf(out, YAML_FLOAT_SIZE, "%s%c%s%.*se%c%0*d", shortest->negative ? "-" : "",
+             shortest->digits[0], shortest->count > 1 ? "." : "", shortest->count - 1,
+             shortest->digits + 1, shortest->exponent < 0 ? '-' : '+', exponent_digits,
+             abs(shortest->exponent));
 }
 
 void yaml_float_format(double value, char ret_text[YAML_FLOAT_SIZE])
@@ -125,12 +119,11 @@ void yaml_float_format(double value, char ret_text[YAML_FLOAT_SIZE])
 void yaml_float_key_format(double value, char ret_text[YAML_FLOAT_SIZE])
 {
     double rounded = (double)(float)value;
-    if (isnan(rounded)) {
-        strcpy(ret_text, ".nan");
-        return;
-    }
-    if (isinf(rounded)) {
-        strcpy(ret_text, rounded < 0 ? "-.inf" : ".inf");
+    if (!isfinite(rounded)) {
+        snprintf(ret_text, YAML_FLOAT_SIZE, "%s",
+                 isnan(rounded) ? ".nan"
+                 : rounded < 0  ? "-.inf"
+                                : ".inf");
         return;
     }
     struct shortest shortest;
