@@ -26,12 +26,15 @@ void fields_lost(const cJSON *before, const cJSON *after,
                  bool (*visit)(const char *path, void *context), void *context);
 
 /* Calls `visit` for each owned leaf of `set` whose value differs between the two objects: absent in
- * one, or not json_equal. An owned empty map or list counts only as present or absent. */
+ * one, or not json_equal. A map or list that `set` owns as a leaf counts only as present or absent
+ * if it is empty in `before`, or if another entry of the objects' own managedFields owns something
+ * below it: the rest of it is then not ours. Without the schema nothing tells more. */
 void fields_changed(const cJSON *set, const cJSON *before, const cJSON *after,
                     bool (*visit)(const char *path, void *context), void *context);
 
 /* Adds the set's paths and the values that `object` holds there, in canonical order, to the
- * digest: object_fingerprint is made of it. */
+ * digest: object_fingerprint is made of it. Maps and lists that others own parts of count by their
+ * presence, as in fields_changed. */
 struct digest_state;
 void fields_digest(const cJSON *set, const cJSON *object, struct digest_state *digest);
 

@@ -66,22 +66,23 @@ const char *json_number_text(const cJSON *number);   /* NULL unless a number */
 /* for (cJSON *item = json_first(array); item; item = item->next). NULL for a non-container. */
 cJSON *json_first(const cJSON *container);
 
-/* ---- Building. Each add returns the new node, owned by the container. ---- */
+/* ---- Building. Each add returns the new node, owned by the container; or NULL, the value freed,
+ * if there is no container of that kind or no value. ---- */
 cJSON *json_new_object(void);
 cJSON *json_new_array(void);
 cJSON *json_new_string(const char *text);
 cJSON *json_new_int(int64_t value);
-cJSON *json_new_number(const char *text); /* the text must be a JSON number */
+cJSON *json_new_number(const char *text); /* NULL unless the text is a JSON number */
 cJSON *json_new_bool(bool value);
 cJSON *json_new_null(void);
 
-cJSON *json_add(cJSON *object, const char *name, cJSON *value);                /* takes value */
-cJSON *json_add_string(cJSON *object, const char *name, const char *text);     /* NULL: nothing */
+cJSON *json_add(cJSON *object, const char *name, cJSON *value);            /* takes value */
+cJSON *json_add_string(cJSON *object, const char *name, const char *text); /* NULL: nothing */
 cJSON *json_add_int(cJSON *object, const char *name, int64_t value);
 cJSON *json_add_bool(cJSON *object, const char *name, bool value);
 cJSON *json_add_object(cJSON *object, const char *name);
 cJSON *json_add_array(cJSON *object, const char *name);
-cJSON *json_append(cJSON *array, cJSON *value);                                /* takes value */
+cJSON *json_append(cJSON *array, cJSON *value); /* takes value */
 /* Replaces or adds; takes value. */
 void json_set(cJSON *object, const char *name, cJSON *value);
 void json_remove(cJSON *object, const char *name);

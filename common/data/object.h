@@ -18,7 +18,7 @@
 #define GITMOOR_APPLIER_EXTRA "gitmoor.io/applier"
 
 struct object_ref {
-    const char *group;      /* "" for the core group */
+    const char *group; /* "" for the core group */
     const char *version;
     const char *kind;
     const char *namespace_; /* "" for cluster-scoped objects, or where none is given */
@@ -42,8 +42,8 @@ char *object_ref_describe(const struct object_ref *ref, struct arena *arena);
 char *object_ref_api_version(const struct object_ref *ref, struct arena *arena);
 
 /* Splits "apps/v1" or "v1". Returns false for more than one slash or an empty part. */
-bool object_split_api_version(const char *api_version, struct arena *arena,
-                              const char **ret_group, const char **ret_version);
+bool object_split_api_version(const char *api_version, struct arena *arena, const char **ret_group,
+                              const char **ret_version);
 
 #define OBJECT_LABEL_VALUE_SIZE 64
 
@@ -62,7 +62,9 @@ const cJSON *object_managed_fields(const cJSON *object);
 /* The fingerprint of what Git declared, as it is live: a digest of the entry's field set and of the
  * values that the live object holds at those fields. Equal fingerprints: nothing that we own has
  * changed, been taken or been given, whatever else happened to the object. Zero if there is no
- * entry of ours. Cost: one walk of the set; no request, and nothing else need be remembered. */
+ * entry of ours. Time, apiVersion and order of the entries do not count; but the values are those
+ * of the version the object was read in, so compare fingerprints of the same version only. Cost:
+ * one walk of the set; no request, and nothing else need be remembered. */
 void object_fingerprint(const cJSON *live, struct digest *ret);
 
 #endif

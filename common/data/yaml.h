@@ -17,10 +17,12 @@ struct yaml_limits {
 extern const struct yaml_limits yaml_default_limits;
 
 /* Calls `document` for each document in the stream, with its tree (which it takes) and the line it
- * starts on (1-based, of its first content). Documents that hold only comments are skipped. JSON
- * is YAML here, as for kubectl. Refuses duplicate keys, self-referencing aliases, invalid UTF-8
- * and what exceeds the limits (NULL: yaml_default_limits). Errors read "<name>:<line>: <why>".
- * Stops and returns false if `document` returns false, which then has filled the error. */
+ * starts on (1-based, of its first content). Documents that hold only comments, or null, are
+ * skipped. JSON is YAML here, also several values one after the other, as for kubectl. Numbers come
+ * out as kubectl sends them: int64, or else float64 as Go prints it. Refuses duplicate keys,
+ * self-referencing aliases, invalid UTF-8 and what exceeds the limits (NULL: yaml_default_limits).
+ * Errors read "<name>:<line>: <why>". Stops and returns false if `document` returns false, which
+ * then has filled the error. */
 bool yaml_parse(const char *text, size_t size, const char *name, const struct yaml_limits *limits,
                 bool (*document)(cJSON *tree, unsigned line, void *context, struct error *error),
                 void *context, struct error *error);
