@@ -3,8 +3,10 @@
  * function that started the call. One client per identity and process.
  *
  * Retries: a call that may be repeated (everything but POST) and fails with a broken connection,
- * 429, 500 of a starting server, 502, 503 or 504 is sent again with backoff, or after Retry-After,
- * until its deadline. `kube_client_congestion` counts such answers, so that a sender can adapt. */
+ * 429, 502, 503 or 504 is sent again with backoff, or after Retry-After, until its deadline; after
+ * a 500 (a starting server, or a failing webhook) twice. A POST is repeated only if the server has
+ * not looked at it: no connection, or 429. A 401 makes the token file be read again.
+ * `kube_client_congestion` counts such answers, so that a sender can adapt. */
 #ifndef GITMOOR_KUBE_CLIENT_H
 #define GITMOOR_KUBE_CLIENT_H
 
@@ -25,10 +27,11 @@ struct kube_client_options {
     size_t response_maximum; /* bytes of one response; 0: 64 MiB */
 };
 
-/* Takes the config. */
+/* Takes the config, whether it succeeds or not. */
 struct kube_client *kube_client_new(struct event_base *base, struct kube_config *config,
                                     const struct kube_client_options *options, struct error *error);
-/* Cancels everything under way, without callbacks. */
+/* Cancels everything under way, without callbacks; allowed from within one. Watches, stores, event
+ * recorders, leases and peers of it are freed before. */
 void kube_client_free(struct kube_client *client);
 
 const struct kube_config *kube_client_config(const struct kube_client *client);
@@ -81,8 +84,9 @@ struct kube_call *kube_client_call(struct kube_client *client, const struct kube
 /* No callback will come. The call may still reach the server. */
 void kube_call_cancel(struct kube_call *call);
 
-/* For programs without a loop of their own (the CLI, start-up): runs the loop until the answer is
- * there. On success hands out the parsed body (NULL if it was empty). */
+/* For programs without a loop of their own (the CLI, start-up), never from within a callback: runs
+ * the loop until the answer is there. On success hands out the parsed body (NULL if it was empty).
+ */
 bool kube_client_call_wait(struct kube_client *client, const struct kube_request *request,
                            cJSON **ret, struct error *error);
 

@@ -210,31 +210,45 @@ void kube_discovery_load(struct kube_client *client, kube_discovery_fn done, voi
 
 struct wait {
     bool done;
+    bool left; /* nobody waits any more */
     struct kube_discovery *discovery;
-    struct error *error;
+    struct error error;
 };
 
 static void on_loaded(struct kube_discovery *discovery, const struct error *error, void *context)
 {
     struct wait *wait = context;
+    if (wait->left) {
+        kube_discovery_free(discovery);
+        free(wait);
+        return;
+    }
     wait->done = true;
     wait->discovery = discovery;
-    if (error && wait->error) {
-        *wait->error = *error;
+    if (error) {
+        wait->error = *error;
     }
 }
 
 bool kube_discovery_load_wait(struct kube_client *client, struct kube_discovery **ret,
                               struct error *error)
 {
-    struct wait wait = {.error = error};
-    kube_discovery_load(client, on_loaded, &wait);
-    while (!wait.done) {
-        event_base_loop(client->base, EVLOOP_ONCE);
+    struct wait *wait = NEW(struct wait);
+    kube_discovery_load(client, on_loaded, wait);
+    while (!wait->done) {
+        if (event_base_loop(client->base, EVLOOP_ONCE) != 0 && !wait->done) {
+            wait->left = true;
+            return error_set(error, ERROR_INTERNAL,
+                             "discovery: waiting for an answer from within the event loop");
+        }
     }
-    if (!wait.discovery) {
-        return false;
+    AUTO_FREE struct wait *finished = wait;
+    if (finished->discovery) {
+        *ret = finished->discovery;
+        return true;
     }
-    *ret = wait.discovery;
-    return true;
+    if (error) {
+        *error = finished->error;
+    }
+    return false;
 }

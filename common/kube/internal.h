@@ -55,6 +55,13 @@ struct kube_client {
     bool many;      /* the server speaks HTTP/1.1: more connections are allowed */
 };
 
+/* Ends all active calls without callbacks. */
+void kube_calls_abandon(struct kube_client *client);
+/* Frees the idle ones. */
+void kube_calls_forget(struct kube_client *client);
+/* Empties the buffer; one that has grown large gives its memory back. */
+void kube_buf_trim(struct buf *buf);
+
 /* So that kube_client_free may be called from within a callback. */
 void kube_client_hold(struct kube_client *client);
 void kube_client_release(struct kube_client *client);

@@ -142,12 +142,7 @@ const struct kube_resource *kube_discovery_find(const struct kube_discovery *dis
                                                 const char *group, const char *version,
                                                 const char *kind)
 {
-    char small[512];
-    const char *parts[] = {group, version ? version : "", kind};
-    size_t size = strlen(parts[0]) + strlen(parts[1]) + strlen(parts[2]) + 3;
-    AUTO_FREE char *large = NULL;
-    char *key = size <= sizeof(small) ? small : (large = mem_new(size, 1));
-    stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(key, parts[0]), "/"), parts[1]), "/"), parts[2]);
+    AUTO_FREE char *key = mem_format("%s/%s/%s", group, text_or_empty(version), kind);
     return map_get(&discovery->kinds, key);
 }
 

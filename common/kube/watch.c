@@ -181,10 +181,11 @@ static void start(struct kube_watch *watch)
 /* Remembers that everything up to here has been handed out. */
 static bool set_version(struct kube_watch *watch, const char *version)
 {
-    if (text_is_empty(version) || strlen(version) >= VERSION_SIZE) {
+    size_t size = strlen(text_or_empty(version));
+    if (size == 0 || size >= VERSION_SIZE) {
         return false;
     }
-    strcpy(watch->version, version);
+    memcpy(watch->version, version, size + 1);
     return true;
 }
 
@@ -423,7 +424,7 @@ static void read_stream(struct kube_watch *watch)
     if (watch->doomed || watch->stream_ended) {
         return;
     }
-    buf_clear(&watch->received);
+    kube_buf_trim(&watch->received);
     if (!good) {
         watch->stream_ended = true;
         error_prefix(&error, "watching %s", watch->options.path);

@@ -43,7 +43,8 @@ void kube_watch_free(struct kube_watch *watch); /* allowed from within its callb
 bool kube_watch_is_synced(const struct kube_watch *watch);
 
 /* The decoder of a watch stream alone, for tests and the fuzz target: feed bytes as they come;
- * `event` gets each {"type","object"} line. False: the stream is malformed or a line too long. */
+ * `event` takes the object of each {"type","object"} line, and returns whether it wants more.
+ * False: the stream is malformed or a line too long. */
 struct kube_stream;
 struct kube_stream *kube_stream_new(size_t line_maximum,
                                     bool (*event)(const char *type, cJSON *object, void *context),
@@ -66,7 +67,7 @@ struct kube_store_options {
 struct kube_store;
 struct kube_store *kube_store_new(struct kube_client *client,
                                   const struct kube_store_options *options);
-void kube_store_free(struct kube_store *store);
+void kube_store_free(struct kube_store *store); /* allowed from within its callbacks */
 bool kube_store_is_synced(const struct kube_store *store);
 /* The object, or NULL. Valid until the loop runs again. */
 const cJSON *kube_store_get(const struct kube_store *store, const char *namespace_,

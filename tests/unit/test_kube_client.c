@@ -1,5 +1,6 @@
 /* Unit tests of common/kube/client.c: what callbacks may do. What calls do on the wire is tested
  * against a real API server, in tests/e2e/test_kube.py. */
+#include "common/kube/resource.h"
 #include "kube_server.h"
 
 #define CALLS 8
@@ -185,6 +186,40 @@ static void test_the_waiting_call(void **state)
     server_stop(&server);
 }
 
+static void on_answer_wait(const struct kube_response *response, void *context)
+{
+    struct seen *seen = context;
+    struct kube_request request = {.path = "/b"};
+    struct kube_discovery *discovery = NULL;
+    struct error error;
+    on_answer(response, context);
+    assert_false(kube_client_call_wait(seen->server->client, &request, NULL, &error));
+    assert_non_null(strstr(error.message, "from within the event loop"));
+    assert_false(kube_discovery_load_wait(seen->server->client, &discovery, &error));
+}
+
+static void test_waiting_within_the_loop_is_refused(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {{"/a", 200, "{}", false},
+                                        {"/api", 404, "{}", false},
+                                        {"/apis", 404, "{}", false},
+                                        {"/last", 200, "{}", false},
+                                        {0}};
+    struct server server;
+    server_start(&server, steps);
+    struct seen seen = {.server = &server};
+    struct seen last = {.server = &server};
+    get(&seen, "/a", on_answer_wait);
+    server_run(&server, &seen.done);
+    while (kube_client_stats(server.client)->in_flight) {
+        event_base_loop(server.base, EVLOOP_ONCE);
+    }
+    get(&last, "/last", on_answer);
+    server_run(&server, &last.done);
+    server_stop(&server);
+}
+
 static void test_configs_that_cannot_work(void **state)
 {
     (void)state;
@@ -217,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_a_callback_may_start_a_call),
         cmocka_unit_test(test_a_call_may_be_cancelled_before_it_is_sent_and_while_it_waits),
         cmocka_unit_test(test_the_waiting_call),
+        cmocka_unit_test(test_waiting_within_the_loop_is_refused),
         cmocka_unit_test(test_configs_that_cannot_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
