@@ -109,7 +109,7 @@ def shaky(scratch, git_server, tmp_path_factory):
             write_kubeconfig(folder / f"{user}.kubeconfig", proxy.server_url, authority, user, cluster.tokens[user])
         with Moor(cluster, scratch / "shaky-moor", kubeconfig=lambda user: folder / f"{user}.kubeconfig") as moor:
             repository = Repository.create(git_server, tmp_path_factory.mktemp("shaky"), "shaky")
-            repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}", n="0") for n in range(5)})
+            repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}", step="0") for n in range(5)})
             shop = Mooring(cluster, cluster.new_namespace("shaky"), repository).make()
             shop.proxy, shop.moor, shop.number = proxy, moor, 0
             yield shop
@@ -121,11 +121,11 @@ def calm(shaky):
     """The application before and after a fault: next_commit(), and settled() waits until it is in the cluster."""
     def next_commit():
         shaky.number += 1
-        shaky.push({f"deploy/{n}.yaml": config_map(f"c{n}", n=str(shaky.number)) for n in range(5)})
+        shaky.push({f"deploy/{n}.yaml": config_map(f"c{n}", step=str(shaky.number)) for n in range(5)})
 
     def settled(timeout=60):
         shaky.wait_applied(timeout=timeout)
-        assert shaky.live() == {f"c{n}": {"n": str(shaky.number)} for n in range(5)}
+        assert shaky.live() == {f"c{n}": {"step": str(shaky.number)} for n in range(5)}
         assert all(process.alive() for process in shaky.moor.processes.values()), "recovered without a restart"
 
     shaky.next_commit, shaky.settled = next_commit, settled

@@ -15,16 +15,16 @@ from harness.waiting import wait_for
 def neighbour(make_repository, moored):
     """A good application of another repository; works() proves that it still goes on."""
     repository = make_repository()
-    repository.commit({"deploy/n.yaml": config_map("neighbour", n="0")})
+    repository.commit({"deploy/n.yaml": config_map("neighbour", step="0")})
     other = moored(repository, name="neighbour")
     other.wait_applied()
     count = iter(range(1, 100))
 
     def works():
         number = str(next(count))
-        other.push({"deploy/n.yaml": config_map("neighbour", n=number)})
+        other.push({"deploy/n.yaml": config_map("neighbour", step=number)})
         other.wait_applied()
-        assert other.config_map("neighbour") == {"n": number}
+        assert other.config_map("neighbour") == {"step": number}
 
     other.works = works
     return other
@@ -196,7 +196,7 @@ def test_a_repository_of_200_mb(shop, repository, gitmoor):
 
 # ------------------------------------------------------------------------------- the manifests
 
-GOOD = config_map("good", n="{n}")
+GOOD = config_map("good", step="{n}")
 
 
 def deep(levels):
@@ -241,7 +241,7 @@ BAD_FILES = {
 def manifests(cluster, gitmoor, git_server, tmp_path_factory):
     """One repository for all bad files: the application bad in bad/, the application good in good/."""
     repository = Repository.create(git_server, tmp_path_factory.mktemp("manifests"), "manifests")
-    repository.commit({"bad/good.yaml": GOOD.format(n=0), "good/other.yaml": config_map("other", n="0")})
+    repository.commit({"bad/good.yaml": GOOD.format(n=0), "good/other.yaml": config_map("other", step="0")})
     bad = Mooring(cluster, cluster.new_namespace("bad"), repository, "bad", "bad").make()
     bad.neighbour = bad.beside("good", "good")
     bad.wait_applied()
@@ -258,7 +258,7 @@ def test_a_manifest_with(what, manifests):
     bad.number += 1
     file = f"bad/{bad.number:02}-bad.yaml"
     before = bad.config_map("good")
-    bad.push({file: text, "bad/good.yaml": GOOD.format(n=bad.number), "good/other.yaml": config_map("other", n=str(bad.number))})
+    bad.push({file: text, "bad/good.yaml": GOOD.format(n=bad.number), "good/other.yaml": config_map("other", step=str(bad.number))})
     place = f"{file}:{line}" if line else file
     bad.neighbour.wait_applied()
     told = bad.wait_not_ready(place)
@@ -267,10 +267,10 @@ def test_a_manifest_with(what, manifests):
     error = bad.status()["errors"][0]
     assert error["file"] == file and (line is None or error["line"] == line) and error["message"]
     assert len(told["message"]) < 2000, "a message that people can read"
-    assert bad.neighbour.config_map("other") == {"n": str(bad.number)}
+    assert bad.neighbour.config_map("other") == {"step": str(bad.number)}
     bad.push({file: None})
     bad.wait_applied()
-    assert bad.config_map("good") == {"n": str(bad.number)}
+    assert bad.config_map("good") == {"step": str(bad.number)}
 
 
 def test_all_errors_are_told_at_once(manifests):
@@ -378,16 +378,16 @@ def test_an_api_server_that_drops_connections(calm):
 
 def test_an_edit_during_a_lost_watch_is_still_repaired(calm):
     calm.set(protection="Off")
-    wait_for(lambda: calm.api.patch("ConfigMap", calm.namespace, "c0", {"data": {"n": "edited"}}), what="an edit let through")
-    wait_for(lambda: calm.config_map("c0") == {"n": str(calm.number)}, what="repaired")
+    wait_for(lambda: calm.api.patch("ConfigMap", calm.namespace, "c0", {"data": {"step": "edited"}}), what="an edit let through")
+    wait_for(lambda: calm.config_map("c0") == {"step": str(calm.number)}, what="repaired")
     refuse = Fault(status=503, method="GET")
     calm.proxy.faults.append(refuse)
     calm.proxy.drop_connections()
-    calm.api.patch("ConfigMap", calm.namespace, "c0", {"data": {"n": "edited"}})
+    calm.api.patch("ConfigMap", calm.namespace, "c0", {"data": {"step": "edited"}})
     calm.api.delete("ConfigMap", calm.namespace, "c1")
     wait_for(lambda: refuse.hits > 3, what="watches are tried again")
     calm.proxy.faults.clear()
-    wait_for(lambda: calm.config_map("c0") == {"n": str(calm.number)} and calm.config_map("c1") == {"n": str(calm.number)},
+    wait_for(lambda: calm.config_map("c0") == {"step": str(calm.number)} and calm.config_map("c1") == {"step": str(calm.number)},
              timeout=60, what="what happened meanwhile is repaired")
     calm.set(protection="Enforce")
     calm.settled()

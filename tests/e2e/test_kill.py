@@ -26,8 +26,8 @@ class Content:
                 del self.state[name]
                 files[f"deploy/{name}.yaml"] = None
             else:
-                self.state[name] = {"n": str(self.count)}
-                files[f"deploy/{name}.yaml"] = config_map(name, n=str(self.count))
+                self.state[name] = {"step": str(self.count)}
+                files[f"deploy/{name}.yaml"] = config_map(name, step=str(self.count))
         return files
 
     @property

@@ -94,25 +94,25 @@ def test_a_reverted_commit_brings_back_what_was(repository, moored):
 
 
 def test_a_change_is_found_by_polling_too(repository, moored, cluster):
-    repository.commit({"deploy/a.yaml": config_map("a", n="1")})
+    repository.commit({"deploy/a.yaml": config_map("a", step="1")})
     shop = moored(repository)
     shop.wait_applied()
     shop.repository_spec["interval"] = "1s"
     shop.make_repository()
-    repository.commit({"deploy/a.yaml": config_map("a", n="2")})
+    repository.commit({"deploy/a.yaml": config_map("a", step="2")})
     shop.wait_applied()
-    assert shop.config_map("a") == {"n": "2"}
+    assert shop.config_map("a") == {"step": "2"}
 
 
 def test_a_forced_push_is_followed_and_reported(repository, moored):
-    repository.commit({"deploy/a.yaml": config_map("a", n="1")})
-    repository.commit({"deploy/a.yaml": config_map("a", n="2"), "deploy/b.yaml": config_map("b")})
+    repository.commit({"deploy/a.yaml": config_map("a", step="1")})
+    repository.commit({"deploy/a.yaml": config_map("a", step="2"), "deploy/b.yaml": config_map("b")})
     shop = moored(repository)
     shop.wait_applied()
-    repository.rewrite({"deploy/a.yaml": config_map("a", n="3")})
+    repository.rewrite({"deploy/a.yaml": config_map("a", step="3")})
     shop.nudge()
     shop.wait_applied()
-    wait_for(lambda: shop.live() == {"a": {"n": "3"}}, what="the rewritten state")
+    wait_for(lambda: shop.live() == {"a": {"step": "3"}}, what="the rewritten state")
     wait_for(lambda: any("forced" in message.lower() or "rewritten" in message.lower()
                          for _, _, message in shop.source_events()), what=f"an Event about it; {shop.source_events()}")
 
@@ -120,15 +120,15 @@ def test_a_forced_push_is_followed_and_reported(repository, moored):
 @pytest.mark.parametrize("kind", ["tag", "commit", "branch"])
 def test_a_tag_a_commit_and_a_branch_can_be_followed(kind, repository, moored, cluster, namespace, gitmoor):
     from harness.mooring import Mooring
-    first = repository.commit({"deploy/a.yaml": config_map("a", n="1")})
+    first = repository.commit({"deploy/a.yaml": config_map("a", step="1")})
     repository.git("tag", "v1")
     repository.git("push", "-q", "origin", "v1", f"{first}:refs/heads/stable")
-    repository.commit({"deploy/a.yaml": config_map("a", n="2")})
+    repository.commit({"deploy/a.yaml": config_map("a", step="2")})
     shop = Mooring(cluster, namespace, repository)
     shop.repository_spec["ref"] = {"tag": {"tag": "v1"}, "commit": {"branch": "main", "commit": first},
                                    "branch": {"branch": "stable"}}[kind]
     shop.make()
-    wait_for(lambda: shop.config_map("a") == {"n": "1"}, what="the state of the first commit")
+    wait_for(lambda: shop.config_map("a") == {"step": "1"}, what="the state of the first commit")
     assert first in wait_for(lambda: shop.status().get("lastAppliedRevision"), what="its revision")
     shop.remove()
 
@@ -136,22 +136,22 @@ def test_a_tag_a_commit_and_a_branch_can_be_followed(kind, repository, moored, c
 # ------------------------------------------------------------------------------- several applications, stages, accounts
 
 def test_a_bad_commit_does_not_hinder_a_good_application(repository, moored, namespace):
-    repository.commit({"deploy/a.yaml": config_map("a", n="1"), "other/o.yaml": config_map("o", n="1")})
+    repository.commit({"deploy/a.yaml": config_map("a", step="1"), "other/o.yaml": config_map("o", step="1")})
     shop = moored(repository)
     other = shop.beside("other", "other")
     shop.wait_applied()
     other.wait_applied()
     bad = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bad\nimmutable: maybe\n"
-    shop.push({"deploy/a.yaml": config_map("a", n="2"), "deploy/bad.yaml": bad, "other/o.yaml": config_map("o", n="2")})
+    shop.push({"deploy/a.yaml": config_map("a", step="2"), "deploy/bad.yaml": bad, "other/o.yaml": config_map("o", step="2")})
     other.wait_applied()
-    assert other.config_map("o") == {"n": "2"}
+    assert other.config_map("o") == {"step": "2"}
     shop.wait_not_ready("deploy/bad.yaml", "immutable")
-    assert shop.config_map("a") == {"n": "1"}, "the dry-run comes before the first write"
+    assert shop.config_map("a") == {"step": "1"}, "the dry-run comes before the first write"
     assert shop.status()["errors"][0]["file"] == "deploy/bad.yaml"
     shop.wait_event("Warning", "deploy/bad.yaml")
     shop.push({"deploy/bad.yaml": None})
     shop.wait_applied()
-    assert shop.config_map("a") == {"n": "2"}
+    assert shop.config_map("a") == {"step": "2"}
 
 
 def test_without_preflight_the_good_objects_are_written(repository, moored):
@@ -334,15 +334,15 @@ def test_drift_is_only_reported_when_self_heal_is_off(repository, moored, api, n
 
 
 def test_a_suspended_application_stays_as_it_is(repository, moored, api, namespace):
-    repository.commit({"deploy/a.yaml": config_map("a", n="1")})
+    repository.commit({"deploy/a.yaml": config_map("a", step="1")})
     shop = moored(repository)
     neighbour = shop.beside("other", "other")
     shop.wait_applied()
     shop.set(suspend=True)
     wait_for(lambda: shop.status().get("observedGeneration") == shop.application()["metadata"]["generation"], what="seen")
-    shop.push({"deploy/a.yaml": config_map("a", n="2"), "other/o.yaml": config_map("o")})
+    shop.push({"deploy/a.yaml": config_map("a", step="2"), "other/o.yaml": config_map("o")})
     neighbour.wait_applied()
-    assert shop.config_map("a") == {"n": "1"}
+    assert shop.config_map("a") == {"step": "1"}
     shop.set(suspend=False)
     shop.wait_applied()
-    assert shop.config_map("a") == {"n": "2"}
+    assert shop.config_map("a") == {"step": "2"}
