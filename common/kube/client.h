@@ -6,7 +6,7 @@
  * 429, 502, 503 or 504 is sent again with backoff, or after Retry-After, until its deadline; after
  * a 500 (a starting server, or a failing webhook) twice. A POST is repeated only if the server has
  * not looked at it: no connection, or 429. A 401 makes the token file be read again.
- * `kube_client_congestion` counts such answers, so that a sender can adapt. */
+ * `kube_client_stats` counts the answers of a busy server, so that a sender can adapt. */
 #ifndef GITMOOR_KUBE_CLIENT_H
 #define GITMOOR_KUBE_CLIENT_H
 
