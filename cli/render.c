@@ -153,12 +153,12 @@ static bool render_find_root(const char *asked, const char *directory, char ret_
                    : error_set(error, ERROR_INVALID, "%s is not inside of --root %s", directory,
                                ret_root);
     }
-    strcpy(ret_root, directory);
+    snprintf(ret_root, PATH_MAX, "%s", directory);
     if (render_find_work_tree(ret_root)) {
         return true;
     }
     if (!getcwd(ret_root, PATH_MAX) || !render_below(ret_root, directory)) {
-        strcpy(ret_root, directory);
+        snprintf(ret_root, PATH_MAX, "%s", directory);
     }
     return true;
 }

@@ -49,7 +49,8 @@ static int source_dir_open_parent(struct source *source, const char *path,
         path = slash + 1;
     }
     if (fd >= 0 && *ret_name == '\0') {
-        strcpy(ret_name, ".");
+        ret_name[0] = '.';
+        ret_name[1] = '\0';
     }
     return fd;
 }
