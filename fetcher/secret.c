@@ -2,9 +2,11 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "fetcher/base64.h"
 
-#include <openssl/evp.h>
 #include <string.h>
+
+#define VALUE_MAXIMUM ((size_t)1 << 20) /* of a whole Secret, as the API server has it */
 
 struct key {
     const char *name;  /* in the Secret */
@@ -20,17 +22,11 @@ static const struct key keys[] = {{"username", "username", true},
 /* NUL-terminated text, to be freed; NULL if it is not base64, holds a NUL, or is not UTF-8. */
 static char *decode(const char *text)
 {
-    size_t size = strlen(text);
-    char *decoded = mem_new(size / 4 * 3 + 4, 1);
-    int length = EVP_DecodeBlock((unsigned char *)decoded, (const unsigned char *)text, (int)size);
-    for (size_t i = size; i > 0 && text[i - 1] == '=' && length > 0; i--) {
-        length--; /* EVP_DecodeBlock counts the padding */
-    }
-    if (length < 0 || strlen(decoded) != (size_t)length || !text_is_utf8(decoded, (size_t)length)) {
-        free(decoded);
-        return NULL;
-    }
-    return decoded;
+    struct buf decoded AUTO_BUF;
+    buf_init(&decoded, VALUE_MAXIMUM);
+    bool is_text = base64_decode(text, strlen(text), &decoded) &&
+                   strlen(decoded.data) == decoded.size && text_is_utf8(decoded.data, decoded.size);
+    return is_text ? buf_detach(&decoded) : NULL;
 }
 
 static void wipe(char **text)
