@@ -11,6 +11,7 @@ const struct cli_verb cli_verbs[] = {
     {"resume", "Go on reconciling it.", cli_resume},
     {"render", "Print the objects of a directory, as they would be applied.", cli_render},
     {"health", "Judge the health of objects.", cli_health},
+    {"verify", "Verify the signature of a commit or tag.", cli_verify},
     {"review", "Judge an AdmissionReview as the webhook would.", cli_review},
     {NULL, NULL, NULL},
 };

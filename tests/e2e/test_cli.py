@@ -40,7 +40,7 @@ def test_help_and_version_are_answered_on_standard_output():
     assert run("--version").stdout.startswith("gitmoor ")
 
 
-@pytest.mark.parametrize("verb", ["get", "status", "reconcile", "suspend", "resume", "render", "health", "review"])
+@pytest.mark.parametrize("verb", ["get", "status", "reconcile", "suspend", "resume", "render", "health", "verify", "review"])
 def test_every_verb_explains_itself(verb):
     done = run(verb, "--help")
     assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout
@@ -299,3 +299,40 @@ def test_suspend_and_resume(shop):
 def test_a_cluster_that_cannot_be_asked_is_told_apart(shop, tmp_path):
     assert run("get", "--kubeconfig", tmp_path / "none").returncode == 2
     assert run("get", "--kubeconfig", tmp_path / "none").stderr.startswith("gitmoor get: ")
+
+
+# ------------------------------------------------------------------------------- verify
+
+@pytest.fixture
+def signed(tmp_path):
+    """A repository whose first commit is unsigned and whose second is signed with an SSH key."""
+    repo = tmp_path / "repo"
+    for name in ("mine", "other"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", tmp_path / name], check=True)
+    git = ["git", "-C", repo, "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "gpg.format=ssh",
+           "-c", f"user.signingkey={tmp_path / 'mine'}"]
+    subprocess.run(["git", "init", "-q", "-b", "main", repo], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "unsigned"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-S", "-m", "signed"], check=True)
+    return tmp_path
+
+
+def test_verify_tells_signed_unsigned_and_unknown_apart(signed):
+    mine, other, repo = signed / "mine.pub", signed / "other.pub", signed / "repo"
+    done = run("verify", "--keys", mine, "--repo", repo, "HEAD")
+    assert done.returncode == 0 and "mine" in done.stdout
+    assert run("verify", "--keys", other, "--repo", repo, "HEAD").returncode == 1
+    assert run("verify", "--keys", mine, "--repo", repo, "HEAD~1").returncode == 1
+    assert run("verify", "--keys", mine, "--repo", repo, "nowhere").returncode == 2
+    assert run("verify", "--keys", signed / "none", "--repo", repo, "HEAD").returncode == 2
+    assert run("verify", "--keys", mine, "--repo", signed / "none", "HEAD").returncode == 2
+
+
+def test_verify_takes_several_keys_in_every_way(signed):
+    mine, other, repo = signed / "mine.pub", signed / "other.pub", signed / "repo"
+    for arguments in (["--keys", other, mine, "--repo", repo, "main"], ["--keys", other, "--keys", mine, "--repo", repo, "main"],
+                      ["--repo", repo, "--keys", other, mine, "main"], ["main", "--repo", repo, "--keys", other, mine]):
+        assert run("verify", *arguments).returncode == 0, arguments
+    assert run("verify", "--keys", mine, cwd=repo).returncode == 2
+    assert run("verify", "main", cwd=repo).returncode == 2
+    assert run("verify", "--keys", mine, "--", "main", cwd=repo).returncode == 0
