@@ -1,6 +1,6 @@
 #include "admission/serving_secret.h"
 
-#include "admission/base64.h"
+#include "common/base/base64.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -17,7 +17,7 @@
 
 char *serving_value(const cJSON *secret, const char *key)
 {
-    return base64_decode(json_string(json_object(secret, "data"), key));
+    return base64_decode_text(json_string(json_object(secret, "data"), key));
 }
 
 static const char *annotation(const cJSON *secret, const char *name)
@@ -126,7 +126,7 @@ enum serving_step serving_decide(const cJSON *secret, const struct serving_optio
 
 static void set_value(cJSON *secret, const char *key, const char *text)
 {
-    AUTO_FREE char *encoded = base64_encode(text);
+    AUTO_FREE char *encoded = base64_encode(text, strlen(text));
     json_set(json_ensure_object(secret, "data"), key, json_new_string(encoded));
 }
 

@@ -10,18 +10,21 @@
  * break-glass  what the others exempt by break-glass, only to be reported: failurePolicy Ignore. In
  *              both configurations, as /scale is in the mutating one.
  *
- * The applier and break-glass are exempt by matchConditions, so that both work with every replica
- * down. Their expressions cannot fail: a failing one would refuse the request under Fail. */
+ * Exempt by matchConditions, so that it goes on with every replica down: the applier; break-glass;
+ * what is terminating; the control plane's own controllers, which roll out, bind, collect and copy
+ * labels to EndpointSlices, though not the autoscaler, and none of them at /scale. The expressions
+ * cannot fail: a failing one would refuse the request under Fail. */
 #include "admission/webhooks.h"
 
-#include "admission/base64.h"
+#include "common/base/base64.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
 
 #include <string.h>
 
-#define EXPRESSION_MAXIMUM ((size_t)8192)
+#define EXPRESSION_MAXIMUM ((size_t)16384)
+#define CONDITIONS_MAXIMUM 6
 
 /* The object whose annotation tells the reason. */
 #define SUBJECT "(request.operation == 'DELETE' ? oldObject : object)"
@@ -49,6 +52,9 @@
     "(has(" object ".metadata.managedFields) && " object ".metadata.managedFields.exists(e, "      \
     "has(e.manager) && e.manager == '" GITMOOR_FIELD_MANAGER "' && has(e.operation) && "           \
     "e.operation == 'Apply'))"
+/* Our field manager is never exempt. */
+#define NOT_TERMINATING                                                                            \
+    "!(oldObject != null && has(oldObject.metadata.deletionTimestamp)) || " MANAGER
 #define STATUS_TOUCHES_METADATA                                                                    \
     CHANGED("labels", "{}")                                                                        \
     " || " CHANGED("annotations", "{}") " || " CHANGED("ownerReferences", "[]") " || " CHANGED(    \
@@ -63,7 +69,8 @@ struct rule {
 
 struct condition {
     const char *name;
-    const char *expression; /* NULL: the applier's, which is made of its name */
+    const char *expression;
+    void (*append)(struct buf *out, const struct webhooks_options *options); /* or made by this */
 };
 
 struct entry {
@@ -72,8 +79,103 @@ struct entry {
     bool labelled; /* select by our label */
     bool observer; /* let pass what nobody answers, whatever the setting */
     struct rule rules[2];
-    struct condition conditions[4];
+    struct condition conditions[CONDITIONS_MAXIMUM];
 };
+
+/* A string literal of CEL; its escapes are C's. */
+static void append_quoted(struct buf *out, const char *text)
+{
+    buf_append_char(out, '\'');
+    for (const char *c = text; *c; c++) {
+        if (*c == '\'' || *c == '\\') {
+            buf_append_char(out, '\\');
+        }
+        buf_append_char(out, *c);
+    }
+    buf_append_char(out, '\'');
+}
+
+static void append_not_applier(struct buf *out, const struct webhooks_options *options)
+{
+    buf_append_string(out, "!((has(request.userInfo.username) && request.userInfo.username == ");
+    append_quoted(out, options->applier);
+    buf_append_string(out, ") || (has(request.userInfo.extra) && '" GITMOOR_APPLIER_EXTRA
+                           "' in request.userInfo.extra && ");
+    append_quoted(out, options->applier);
+    buf_append_string(out, " in request.userInfo.extra['" GITMOOR_APPLIER_EXTRA "']))");
+}
+
+/* The controllers that write managed objects, or copies of them, as their duty. Source: the roles
+ * system:controller:* that Kubernetes 1.35 makes at start. */
+static const char *const duties[] = {
+    "attachdetach-controller",
+    "certificate-controller",
+    "clusterrole-aggregation-controller",
+    "cronjob-controller",
+    "daemon-set-controller",
+    "deployment-controller",
+    "disruption-controller",
+    "endpoint-controller",
+    "endpointslice-controller",
+    "endpointslicemirroring-controller",
+    "ephemeral-volume-controller",
+    "expand-controller",
+    "generic-garbage-collector",
+    "job-controller",
+    "legacy-service-account-token-cleaner",
+    "namespace-controller",
+    "node-controller",
+    "persistent-volume-binder",
+    "pod-garbage-collector",
+    "pv-protection-controller",
+    "pvc-protection-controller",
+    "replicaset-controller",
+    "replication-controller",
+    "resource-claim-controller",
+    "resourcequota-controller",
+    "root-ca-cert-publisher",
+    "service-account-controller",
+    "service-cidrs-controller",
+    "service-controller",
+    "statefulset-controller",
+    "taint-eviction-controller",
+    "token-cleaner",
+    "ttl-after-finished-controller",
+    "validatingadmissionpolicy-status-controller",
+};
+
+static void append_user(struct buf *out, const char *pattern)
+{
+    size_t size = strlen(pattern);
+    if (size > 0 && pattern[size - 1] == '*') {
+        AUTO_FREE char *prefix = mem_string_n(pattern, size - 1);
+        buf_append_string(out, "request.userInfo.username.startsWith(");
+        append_quoted(out, prefix);
+        buf_append_char(out, ')');
+        return;
+    }
+    buf_append_string(out, "request.userInfo.username == ");
+    append_quoted(out, pattern);
+}
+
+/* !(has a user && !our manager && (a controller by duty || one of the setting, with a copy)) */
+static void append_not_control_plane(struct buf *out, const struct webhooks_options *options)
+{
+    buf_append_string(out, "!(has(request.userInfo.username) && !" MANAGER
+                           " && (request.userInfo.username in ['system:kube-controller-manager', "
+                           "'system:kube-scheduler'");
+    for (size_t i = 0; i < sizeof duties / sizeof *duties; i++) {
+        buf_append_format(out, ", 'system:serviceaccount:kube-system:%s'", duties[i]);
+    }
+    buf_append_string(out, "] || ((false");
+    for (const char *const *each = options->controllers; each && *each; each++) {
+        buf_append_string(out, " || ");
+        append_user(out, *each);
+    }
+    buf_append_string(out, ") && !(object != null && " OURS(
+                               "object") ") && "
+                                         "!(oldObject != null && " OURS("oldObject") "))))");
+}
 
 static const struct entry validating[] = {
     {"objects.admission.gitmoor.io",
@@ -81,29 +183,35 @@ static const struct entry validating[] = {
      true,
      false,
      {{"*", {"*", "pods/resize"}, {"CREATE", "UPDATE", "DELETE"}, "*"}},
-     {{"not-the-applier", NULL},
-      {"guarded", ELSEWHERE " && !" NAMESPACE_DELETION},
-      {"not-break-glass", "!" BREAK_GLASS}}},
+     {{"not-the-applier", NULL, append_not_applier},
+      {"guarded", ELSEWHERE " && !" NAMESPACE_DELETION, NULL},
+      {"not-terminating", NOT_TERMINATING, NULL},
+      {"not-the-control-plane", NULL, append_not_control_plane},
+      {"not-break-glass", "!" BREAK_GLASS, NULL}}},
     {"status.admission.gitmoor.io",
      WEBHOOKS_REVIEW_PATH,
      true,
      false,
      {{"*", {"*/status"}, {"UPDATE"}, "*"}},
-     {{"not-the-applier", NULL},
-      {"touches-metadata", STATUS_TOUCHES_METADATA},
-      {"not-break-glass", "!" BREAK_GLASS}}},
+     {{"not-the-applier", NULL, append_not_applier},
+      {"touches-metadata", STATUS_TOUCHES_METADATA, NULL},
+      {"not-terminating", NOT_TERMINATING, NULL},
+      {"not-the-control-plane", NULL, append_not_control_plane},
+      {"not-break-glass", "!" BREAK_GLASS, NULL}}},
     {"namespaces.admission.gitmoor.io",
      WEBHOOKS_REVIEW_PATH,
      false,
      false,
      {{"", {"namespaces"}, {"DELETE"}, "Cluster"}},
-     {{"not-the-applier", NULL}, {"not-break-glass", "!" BREAK_GLASS}}},
+     {{"not-the-applier", NULL, append_not_applier}, {"not-break-glass", "!" BREAK_GLASS, NULL}}},
     {"break-glass.admission.gitmoor.io",
      WEBHOOKS_REVIEW_PATH,
      true,
      true,
      {{"*", {"*", "pods/resize"}, {"CREATE", "UPDATE", "DELETE"}, "*"}},
-     {{"not-the-applier", NULL}, {"guarded", ELSEWHERE}, {"break-glass", BREAK_GLASS}}},
+     {{"not-the-applier", NULL, append_not_applier},
+      {"guarded", ELSEWHERE, NULL},
+      {"break-glass", BREAK_GLASS, NULL}}},
 };
 
 static const struct entry mutating[] = {
@@ -112,15 +220,17 @@ static const struct entry mutating[] = {
      false,
      false,
      {{"*", {"*/scale"}, {"UPDATE"}, "*"}},
-     {{"not-the-applier", NULL},
-      {"declared", OURS("oldObject") " || " MANAGER},
-      {"not-break-glass", "!" BREAK_GLASS}}},
+     {{"not-the-applier", NULL, append_not_applier},
+      {"declared", OURS("oldObject") " || " MANAGER, NULL},
+      {"not-break-glass", "!" BREAK_GLASS, NULL}}},
     {"break-glass.admission.gitmoor.io",
      WEBHOOKS_SCALE_PATH,
      false,
      true,
      {{"*", {"*/scale"}, {"UPDATE"}, "*"}},
-     {{"not-the-applier", NULL}, {"declared", OURS("oldObject")}, {"break-glass", BREAK_GLASS}}},
+     {{"not-the-applier", NULL, append_not_applier},
+      {"declared", OURS("oldObject"), NULL},
+      {"break-glass", BREAK_GLASS, NULL}}},
 };
 
 static const struct {
@@ -148,29 +258,6 @@ const char *webhooks_collection_path(enum webhooks_kind kind)
     return kinds[kind].path;
 }
 
-/* A string literal of CEL; its escapes are C's. */
-static void append_quoted(struct buf *out, const char *text)
-{
-    buf_append_char(out, '\'');
-    for (const char *c = text; *c; c++) {
-        if (*c == '\'' || *c == '\\') {
-            buf_append_char(out, '\\');
-        }
-        buf_append_char(out, *c);
-    }
-    buf_append_char(out, '\'');
-}
-
-static void append_not_applier(struct buf *out, const char *applier)
-{
-    buf_append_string(out, "!((has(request.userInfo.username) && request.userInfo.username == ");
-    append_quoted(out, applier);
-    buf_append_string(out, ") || (has(request.userInfo.extra) && '" GITMOOR_APPLIER_EXTRA
-                           "' in request.userInfo.extra && ");
-    append_quoted(out, applier);
-    buf_append_string(out, " in request.userInfo.extra['" GITMOOR_APPLIER_EXTRA "']))");
-}
-
 static void add_strings(cJSON *object, const char *name, const char *const *items, size_t maximum)
 {
     cJSON *array = json_add_array(object, name);
@@ -188,7 +275,7 @@ static void add_client_config(cJSON *webhook, const struct entry *entry,
                               const struct webhooks_options *options)
 {
     cJSON *client = json_add_object(webhook, "clientConfig");
-    AUTO_FREE char *bundle = base64_encode(options->ca_bundle);
+    AUTO_FREE char *bundle = base64_encode(options->ca_bundle, strlen(options->ca_bundle));
     json_add_string(client, "caBundle", bundle);
     if (options->url) {
         AUTO_FREE char *url = mem_format("%s%s", options->url, entry->path);
@@ -202,10 +289,11 @@ static void add_client_config(cJSON *webhook, const struct entry *entry,
     json_add_int(service, "port", options->service_port);
 }
 
-static void add_conditions(cJSON *webhook, const struct entry *entry, const char *applier)
+static void add_conditions(cJSON *webhook, const struct entry *entry,
+                           const struct webhooks_options *options)
 {
     cJSON *conditions = json_add_array(webhook, "matchConditions");
-    for (size_t i = 0; i < sizeof entry->conditions / sizeof *entry->conditions; i++) {
+    for (size_t i = 0; i < CONDITIONS_MAXIMUM; i++) {
         const struct condition *condition = &entry->conditions[i];
         if (!condition->name) {
             break;
@@ -215,7 +303,7 @@ static void add_conditions(cJSON *webhook, const struct entry *entry, const char
         if (condition->expression) {
             buf_append_string(&expression, condition->expression);
         } else {
-            append_not_applier(&expression, applier);
+            condition->append(&expression, options);
         }
         cJSON *node = json_append(conditions, json_new_object());
         json_add_string(node, "name", condition->name);
@@ -266,7 +354,7 @@ static cJSON *new_webhook(enum webhooks_kind kind, const struct entry *entry,
     json_add_string(webhook, "matchPolicy", "Equivalent");
     add_selectors(webhook, entry, options->namespace_);
     add_rules(webhook, entry);
-    add_conditions(webhook, entry, options->applier);
+    add_conditions(webhook, entry, options);
     json_add_string(webhook, "sideEffects", "None");
     json_add_int(webhook, "timeoutSeconds", entry->observer ? 1 : options->timeout_seconds);
     if (kind == WEBHOOKS_MUTATING) {

@@ -1,6 +1,7 @@
 #include "differ/differ.h"
 
 #include "common/base/clock.h"
+#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/bus/address.h"
@@ -12,11 +13,9 @@
 #include "differ/drift.h"
 #include "differ/repository.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <malloc.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define DISCOVERY_INTERVAL_MS 2000
 #define START_PATIENCE_MS 10000 /* for repositories whose content does not come */
@@ -497,9 +496,8 @@ bool differ_open(struct differ *differ, struct process *process,
     map_init(&differ->applications);
     map_init(&differ->by_label);
     map_init(&differ->claims);
-    if (mkdir(settings->data_dir, 0700) != 0 && errno != EEXIST) {
-        return error_set_errno(error, errno, "cannot make the data directory %s",
-                               settings->data_dir);
+    if (!directory_make(settings->data_dir, error)) {
+        return error_prefix(error, "the data directory");
     }
     process_set_ready(process, "discovery", false);
     process_set_ready(process, "applications", false);

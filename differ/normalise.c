@@ -1,10 +1,10 @@
 #include "differ/normalise.h"
 
+#include "common/base/base64.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
 static void remove_server_metadata(cJSON *object)
@@ -38,10 +38,7 @@ static void fold_string_data(cJSON *secret)
             if (!cJSON_IsString(item)) {
                 continue; /* the server's validation names it better than we could */
             }
-            size_t size = strlen(item->valuestring);
-            AUTO_FREE char *encoded = mem_new(4 * ((size + 2) / 3) + 1, 1);
-            EVP_EncodeBlock((unsigned char *)encoded, (const unsigned char *)item->valuestring,
-                            (int)size);
+            AUTO_FREE char *encoded = base64_encode(item->valuestring, strlen(item->valuestring));
             json_set(data, item->string, json_new_string(encoded));
         }
     }

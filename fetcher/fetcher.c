@@ -8,7 +8,7 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "fetcher/announce.h"
-#include "fetcher/directory.h"
+#include "common/base/directory.h"
 #include "fetcher/repository.h"
 
 #define DRAIN_MS 2000

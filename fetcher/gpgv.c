@@ -3,7 +3,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/child.h"
-#include "fetcher/directory.h"
+#include "common/base/directory.h"
 #include "fetcher/openpgp.h"
 
 #include <errno.h>

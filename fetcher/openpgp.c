@@ -2,7 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "fetcher/base64.h"
+#include "common/base/base64.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "fetcher/announce.h"
-#include "fetcher/directory.h"
+#include "common/base/directory.h"
 #include "fetcher/secret.h"
 #include "fetcher/status.h"
 

@@ -53,7 +53,6 @@ static void split_headers(const char *raw, size_t size, bool take_signature,
         } else if (begins(line, length, "gpgsig ")) {
             kind = take_signature ? OURS : DROPPED;
             skipped = strlen("gpgsig ");
-            ret->signatures += take_signature;
         } else {
             kind = begins(line, length, "gpgsig") ? DROPPED : KEPT;
         }
@@ -107,13 +106,11 @@ void signed_object_split(const char *raw, size_t size, bool is_tag, struct signe
         size_t at = find_tag_signature(raw, size);
         split_headers(raw, at, false, ret);
         buf_append(&ret->signature, raw + at, size - at);
-        ret->signatures = at < size;
     } else {
         split_headers(raw, size, true, ret);
     }
-    ret->format =
-        ret->signatures == 0 ? SIGNATURE_NONE : format_of(ret->signature.data, ret->signature.size);
-    if (ret->signatures > 0 && ret->format == SIGNATURE_NONE) {
+    ret->format = format_of(ret->signature.data, ret->signature.size);
+    if (ret->signature.size > 0 && ret->format == SIGNATURE_NONE) {
         ret->format = SIGNATURE_OTHER;
     }
     ret->date = read_date(ret->payload.data, ret->payload.size, is_tag ? "tagger " : "committer ");

@@ -12,12 +12,11 @@ struct signed_object {
     struct buf payload;   /* the object without its signature */
     struct buf signature; /* in armour; empty for SIGNATURE_NONE */
     enum signature_format format;
-    unsigned signatures; /* how many; only one is what somebody meant */
     int64_t date; /* of the committer or tagger, seconds since 1970; INT64_MIN if not there */
 };
 
-/* Splits as git does: a commit has its signature in the header gpgsig, a tag at its end. Headers
- * gpgsig-sha256 are no part of the payload. */
+/* Splits as git does: a commit has its signature in the header gpgsig (several such headers make
+ * one text), a tag at its end. Headers gpgsig-sha256 are no part of the payload. */
 void signed_object_split(const char *raw, size_t size, bool is_tag, struct signed_object *ret);
 void signed_object_release(struct signed_object *object);
 

@@ -1,6 +1,6 @@
 #include "fetcher/sshsig.h"
 
-#include "fetcher/base64.h"
+#include "common/base/base64.h"
 
 #include <openssl/evp.h>
 #include <string.h>

@@ -148,10 +148,6 @@ static enum verify_verdict verify_openpgp(const struct signed_object *object,
 static enum verify_verdict judge(const struct signed_object *object, const struct keys *keys,
                                  char ret_signer[VERIFY_SIGNER_SIZE], struct error *error)
 {
-    if (object->signatures > 1) {
-        error_set(error, ERROR_DENIED, "it has more than one signature, which is ambiguous");
-        return VERIFY_NOT_SIGNED;
-    }
     switch (object->format) {
     case SIGNATURE_SSH:
         return verify_ssh(object, keys, ret_signer, error);

@@ -1,11 +1,11 @@
 /* Kubeconfig files, and the credentials of a Pod. See config.h. Format:
  * k8s.io/client-go/tools/clientcmd/api/v1; merging: clientcmd.ClientConfigLoadingRules. */
 #include "common/kube/config.h"
+#include "common/base/base64.h"
 #include "common/base/buf.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/yaml.h"
-#include "common/kube/base64.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -174,7 +174,7 @@ static bool take_pem(const cJSON *entry, const char *what, const char *name, cha
     if (!encoded) {
         return true;
     }
-    *ret = kube_base64_decode(encoded);
+    *ret = base64_decode_text(encoded);
     return *ret ||
            error_set(error, ERROR_INVALID, "%s: %s is not base64 of a PEM text", what, name);
 }

@@ -1,4 +1,4 @@
-#include "fetcher/directory.h"
+#include "common/base/directory.h"
 
 #include "common/base/memory.h"
 #include "common/base/text.h"

@@ -1,7 +1,6 @@
-/* The directories of the mirrors, seen from the process: it makes and removes them, and never looks
- * into them. */
-#ifndef GITMOOR_FETCHER_DIRECTORY_H
-#define GITMOOR_FETCHER_DIRECTORY_H
+/* Directories of our own: made, removed with everything in them, listed. */
+#ifndef GITMOOR_BASE_DIRECTORY_H
+#define GITMOOR_BASE_DIRECTORY_H
 
 #include "common/base/error.h"
 
