@@ -187,7 +187,8 @@ static void open_registration(struct admission *admission)
                                        .service_port = settings->service_port,
                                        .failure_policy = settings->failure_policy,
                                        .timeout_seconds = settings->webhook_timeout / 1000,
-                                       .applier = settings->applier};
+                                       .applier = settings->applier,
+                                       .controllers = admission->controllers};
     struct registration_handlers handlers = {.standing = on_standing, .context = admission};
     admission->registration =
         registration_new(process_loop(admission->process), admission->client, &options, &handlers);
@@ -221,8 +222,12 @@ static void collect(void *context)
                                 .help = "Connections that the server ended, since it started.",
                                 .type = METRIC_GAUGE,
                                 .label = "reason"};
+    static struct metric requests = {.name = "gitmoor_kube_requests_total",
+                                     .help = "Requests sent to the API server.",
+                                     .type = METRIC_COUNTER};
     const struct admission *admission = context;
     const struct server_stats *stats = server_stats(admission->server);
+    metric_set(&requests, NULL, (double)kube_client_stats(admission->client)->requests);
     metric_set(&connections, NULL, stats->connections);
     metric_set(&cut, "timeout", (double)stats->timeouts);
     metric_set(&cut, "evicted", (double)stats->evicted);

@@ -19,7 +19,8 @@ struct webhooks_options {
     const char *ca_bundle;      /* PEM */
     const char *failure_policy; /* "Fail" or "Ignore" */
     int64_t timeout_seconds;
-    const char *applier; /* its user name */
+    const char *applier;            /* its user name */
+    const char *const *controllers; /* as struct verdict_settings has them */
 };
 
 enum webhooks_kind { WEBHOOKS_VALIDATING, WEBHOOKS_MUTATING, WEBHOOKS_KINDS };
