@@ -193,6 +193,7 @@ static void inherit(const struct desired_set *before, struct desired_object *obj
     }
     if (digest_equal(&known->digest, &object->digest)) {
         object->synced = known->synced;
+        object->adopt_version = known->adopt_version;
     }
     object->heal_window_start = known->heal_window_start;
     object->heals = known->heals;

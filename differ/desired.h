@@ -26,6 +26,9 @@ struct desired_object {
     /* What the server made of exactly this text: the fingerprint of the live object after it was
      * applied, or found to be so. Zero: not known yet. Live fingerprint equal: in sync. */
     struct digest synced;
+    /* Set instead where the kind is watched in another version than it is declared in: the
+     * resourceVersion whose live fingerprint is to become `synced` (drift_adopt). 0: none. */
+    uint64_t adopt_version;
 
     /* Repairs of drift, to notice a fight (drift.c). */
     int64_t heal_window_start; /* monotonic ms */

@@ -11,6 +11,19 @@
 #define FIGHT_BACKOFF_MS 5000
 #define FIGHT_BACKOFF_MAXIMUM_MS 300000
 
+bool drift_adopt(struct desired_object *desired, const struct live_object *live)
+{
+    if (desired->adopt_version == 0) {
+        return false;
+    }
+    if (!live || live->version < desired->adopt_version) {
+        return true;
+    }
+    desired->synced = live->fingerprint;
+    desired->adopt_version = 0;
+    return false;
+}
+
 enum drift_verdict drift_judge(const struct desired_object *desired, const struct live_object *live)
 {
     bool known = !digest_is_zero(&desired->synced);

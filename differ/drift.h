@@ -11,6 +11,11 @@ enum drift_verdict {
     DRIFT_CHANGED, /* it was in sync, and somebody changed it or took it away */
 };
 
+/* Values differ from version to version of a kind, so an answer to an apply in one version gives no
+ * fingerprint for a watch in another. Takes that of the live object as soon as it is as new as the
+ * answer. Returns whether it is still being waited for. */
+bool drift_adopt(struct desired_object *desired, const struct live_object *live);
+
 /* Cost: one comparison of 32 bytes. `live` may be NULL. */
 enum drift_verdict drift_judge(const struct desired_object *desired,
                                const struct live_object *live);

@@ -244,7 +244,12 @@ static void select_applies(struct application *application, bool repairs_only,
     selection->heals = mem_new(desired->count, sizeof(bool));
     for (size_t i = 0; i < desired->count; i++) {
         struct desired_object *object = &desired->objects[i];
-        switch (drift_judge(object, live_get(live, object->key))) {
+        const struct live_object *found = live_get(live, object->key);
+        if (drift_adopt(object, found)) {
+            application->counts.in_sync++; /* as the applier was told */
+            continue;
+        }
+        switch (drift_judge(object, found)) {
         case DRIFT_NONE:
             application->counts.in_sync++;
             break;
@@ -600,21 +605,26 @@ static void record_success(struct application *application, struct plan_item *it
         application->pruned++;
         return;
     }
-    struct desired_object *object = desired_find(application->desired, item->key);
-    if (object && digest_equal(&object->digest, &item->digest)) {
-        object->synced = outcome->fingerprint;
-    }
     int64_t version = 0;
     text_parse_int(outcome->resource_version, &version);
+    AUTO_FREE char *name = live_kind_name(item->ref.group, item->ref.kind);
+    struct live_kind *kind = live_kind_get(differ->live, name);
+    bool comparable = !kind || text_equal(kind->resource.version, item->ref.version);
+    struct desired_object *object = desired_find(application->desired, item->key);
+    if (object && digest_equal(&object->digest, &item->digest)) {
+        if (comparable) {
+            object->synced = outcome->fingerprint;
+        } else {
+            object->adopt_version = (uint64_t)version;
+        }
+    }
     if (item->version != (uint64_t)version) {
         application->changed++;
         if (item->heals) {
             metric_add(&repairs, NULL, 1);
         }
     }
-    AUTO_FREE char *name = live_kind_name(item->ref.group, item->ref.kind);
-    struct live_kind *kind = live_kind_get(differ->live, name);
-    if (kind) {
+    if (kind && comparable) {
         live_record(differ->live, kind, &item->ref, application->label, outcome->uid,
                     outcome->resource_version, &outcome->fingerprint);
     }
