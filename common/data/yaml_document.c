@@ -20,6 +20,9 @@
 /* On a member's type while its mapping is read: it came by "<<", and may be overridden. */
 #define MERGED (1 << 16)
 
+/* Text of so many bytes costs as much memory as a node. */
+#define NODE_BYTES 64
+
 struct anchor {
     cJSON *tree; /* NULL while the node is still being read */
     struct anchor *next;
@@ -63,9 +66,12 @@ static bool charge(struct builder *builder, size_t nodes)
     return true;
 }
 
+/* What a copy of the tree costs, in nodes: long texts count by their bytes, or one of 4 MB aliased
+ * a few thousand times would fill the memory within the limits. */
 static size_t count_nodes(const cJSON *tree)
 {
-    size_t count = 1;
+    size_t count = 1 + (tree->valuestring ? strlen(tree->valuestring) / NODE_BYTES : 0) +
+                   (tree->string ? strlen(tree->string) / NODE_BYTES : 0);
     for (const cJSON *child = json_first(tree); child; child = child->next) {
         count += count_nodes(child);
     }

@@ -549,6 +549,35 @@ static void numbers_and_words_are_read_back_as_themselves(void **state)
     assert_round_trip(tree);
 }
 
+static bool drop_document(cJSON *tree, unsigned line, void *context, struct error *error)
+{
+    (void)line;
+    (void)context;
+    (void)error;
+    json_free(tree);
+    return true;
+}
+
+static void a_long_text_aliased_often_is_charged_by_its_bytes(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf text;
+    buf_init(&text, 16 << 20);
+    buf_append_string(&text, "a: &x \"");
+    for (int i = 0; i < 4 << 20; i++) {
+        buf_append_char(&text, 'x');
+    }
+    buf_append_string(&text, "\"\nb: [");
+    for (int i = 0; i < 2000; i++) {
+        buf_append_string(&text, "*x,");
+    }
+    buf_append_string(&text, "]\n");
+    struct error error;
+    assert_false(yaml_parse(text.data, text.size, "f.yaml", NULL, drop_document, NULL, &error));
+    assert_string_equal(error.message,
+                        "f.yaml:2: too many values (aliases count as often as used)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +589,7 @@ int main(void)
         cmocka_unit_test(limits_hold_and_are_named),
         cmocka_unit_test(deep_nesting_fails_fast),
         cmocka_unit_test(aliases_are_charged_as_often_as_they_are_expanded),
+        cmocka_unit_test(a_long_text_aliased_often_is_charged_by_its_bytes),
         cmocka_unit_test(what_an_anchor_names_survives_all_that_happens_to_the_tree),
         cmocka_unit_test(a_stream_may_be_json_with_a_byte_order_mark),
         cmocka_unit_test(what_is_written_is_pleasant_to_read),
