@@ -26,6 +26,7 @@ struct answers {
     struct map by_id;
     TAILQ_HEAD(, kept) by_age;
     size_t bytes;
+    bool used; /* since the timer ran last */
     struct event *timer;
 };
 
@@ -44,15 +45,11 @@ static void drop(struct answers *answers, struct kept *kept)
 
 void answers_expire(struct answers *answers, int64_t now_ms)
 {
-    bool dropped = false;
     struct kept *oldest;
     while ((oldest = TAILQ_FIRST(&answers->by_age)) &&
            now_ms - oldest->since_ms > ANSWERS_AGE_MAXIMUM_MS) {
         drop(answers, oldest);
-        dropped = true;
-    }
-    if (dropped) {
-        malloc_trim(0); /* what a large install took goes back to the system */
+        answers->used = true;
     }
 }
 
@@ -60,7 +57,12 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
-    answers_expire(context, clock_monotonic_ms());
+    struct answers *answers = context;
+    answers_expire(answers, clock_monotonic_ms());
+    if (answers->used) {
+        answers->used = false;
+        malloc_trim(0); /* what a large install took goes back to the system */
+    }
 }
 
 struct answers *answers_new(struct event_base *base, struct bus *bus)
@@ -105,6 +107,7 @@ void answers_put(struct answers *answers, const char *id, const char *body, size
     map_set(&answers->by_id, id, kept);
     TAILQ_INSERT_TAIL(&answers->by_age, kept, age);
     answers->bytes += kept->bytes;
+    answers->used = true;
     while (TAILQ_FIRST(&answers->by_age) != kept && (answers->by_id.count > ANSWERS_COUNT_MAXIMUM ||
                                                      answers->bytes > ANSWERS_BYTES_MAXIMUM)) {
         drop(answers, TAILQ_FIRST(&answers->by_age));

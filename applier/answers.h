@@ -6,7 +6,7 @@
 #include "common/bus/bus.h"
 
 #define ANSWERS_COUNT_MAXIMUM 4096
-#define ANSWERS_BYTES_MAXIMUM ((size_t)32 << 20) /* the newest is kept even if it is larger */
+#define ANSWERS_BYTES_MAXIMUM ((size_t)8 << 20) /* the newest is kept even if it is larger */
 #define ANSWERS_AGE_MAXIMUM_MS (5 * 60 * 1000)
 
 struct event_base;
