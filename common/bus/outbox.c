@@ -5,9 +5,10 @@
 
 #include <string.h>
 
-/* The first is well above the time of a busy peer's turn of the loop; the last is the heartbeat's
- * period, so that resending never costs more than being there. */
-static const int64_t delays_ms[OUTBOX_ATTEMPTS] = {200, 400, 800, 1600, 3200, 5000};
+/* The first is well above the time of a busy peer's turn of the loop; the last is what a declined
+ * hint waits for the peer's better mood. A peer that is not there costs nothing meanwhile: its
+ * socket takes no message. */
+static const int64_t delays_ms[OUTBOX_ATTEMPTS] = {200, 400, 800, 1600, 2000};
 
 #define FIRST_BUCKETS ((size_t)64)
 

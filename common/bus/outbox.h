@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define OUTBOX_ATTEMPTS 6 /* delays: see outbox.c */
+#define OUTBOX_ATTEMPTS 5 /* delays: see outbox.c */
 #define OUTBOX_WIRE_COUNT ((size_t)1024)
 #define OUTBOX_WIRE_BYTES ((size_t)4 << 20)
 

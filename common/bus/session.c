@@ -266,27 +266,53 @@ void session_take_hello(struct bus *bus, const struct frame_header *header, cons
     }
 }
 
-struct bus_peer *session_admit(struct bus *bus, const struct frame_header *header)
+/* Who does not know of a session asks for one. */
+static void want_session(struct bus_peer *peer)
 {
-    struct bus_peer *peer = find_session(bus, header);
-    if (header->recipient_epoch != bus->epoch) {
-        bus_drop(bus, BUS_DROP_RECIPIENT);
-    } else if (!peer) {
-        bus_drop(bus, BUS_DROP_UNKNOWN_PEER);
-    } else if (peer->epoch != header->sender_epoch) {
-        bus_drop(bus, BUS_DROP_SESSION);
-        if (!peer->wanting) {
-            peer->wanting = true;
-            peer->hello_ms = 0;
-            peer->dirty = true;
+    bus_drop(peer->bus, BUS_DROP_SESSION);
+    if (!peer->wanting) {
+        peer->wanting = true;
+        peer->hello_ms = 0;
+        peer->dirty = true;
+    }
+}
+
+/* A peer of the link that has not greeted yet: it may be the sender, whose hello was lost. */
+static struct bus_peer *find_ungreeted(struct bus *bus, enum bus_link link)
+{
+    struct bus_peer *peer;
+    TAILQ_FOREACH(peer, &bus->peers, entry)
+    {
+        if (peer->link == link && peer->epoch == 0) {
+            return peer;
         }
-    } else if (header->type == FRAME_BLOB_REQUEST || is_new(peer, header)) {
-        /* nanomsg itself repeats requests when a connection breaks; answering twice is harmless,
-         * since the answer names the request and only who asked can open it. */
-        peer->heard_ms = clock_monotonic_ms();
-        return peer;
     }
     return NULL;
+}
+
+struct bus_peer *session_admit(struct bus *bus, const struct frame_header *header)
+{
+    if (header->recipient_epoch != bus->epoch) {
+        bus_drop(bus, BUS_DROP_RECIPIENT);
+        return NULL;
+    }
+    struct bus_peer *peer = find_session(bus, header);
+    if (!peer || peer->epoch != header->sender_epoch) {
+        peer = peer ? peer : find_ungreeted(bus, header->link);
+        if (peer) {
+            want_session(peer);
+        } else {
+            bus_drop(bus, BUS_DROP_UNKNOWN_PEER);
+        }
+        return NULL;
+    }
+    /* nanomsg itself repeats requests when a connection breaks; answering twice is harmless, since
+     * the answer names the request and only who asked can open it. */
+    if (header->type != FRAME_BLOB_REQUEST && !is_new(peer, header)) {
+        return NULL;
+    }
+    peer->heard_ms = clock_monotonic_ms();
+    return peer;
 }
 
 bool session_is_up(const struct bus_peer *peer, int64_t now_ms)
