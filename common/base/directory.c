@@ -10,26 +10,37 @@
 #include <string.h>
 #include <sys/stat.h>
 
-bool directory_make(const char *path, struct error *error)
-{
-    AUTO_FREE char *part = mem_string(path);
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
-            return error_set_errno(error, errno, "cannot make directory %s", part);
-        }
-        *slash = '/';
-    }
-    if (mkdir(part, 0700) != 0 && errno != EEXIST) {
-        return error_set_errno(error, errno, "cannot make directory %s", part);
-    }
-    return true;
-}
-
 bool directory_exists(const char *path)
 {
     struct stat status;
     return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* One level; that it exists already is no failure, but that something else has its name is. */
+static bool make_one(const char *path, struct error *error)
+{
+    if (mkdir(path, 0700) == 0) {
+        return true;
+    }
+    int sys = errno;
+    if (sys == EEXIST && directory_exists(path)) {
+        return true;
+    }
+    return error_set_errno(error, sys, "cannot make directory %s", path);
+}
+
+bool directory_make(const char *path, struct error *error)
+{
+    AUTO_FREE char *part = mem_string(path);
+    for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        char *end = part + (slash - path);
+        *end = '\0';
+        if (end > part && !make_one(part, error)) {
+            return false;
+        }
+        *end = '/';
+    }
+    return make_one(part, error);
 }
 
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
