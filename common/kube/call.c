@@ -20,7 +20,7 @@
 #define BACKOFF_FIRST_MS 50
 #define BACKOFF_LAST_MS 5000
 #define SERVER_ERROR_TRIES 2       /* a 500 may be for good, unlike a 503 */
-#define IDLE_MAXIMUM 64            /* calls kept */
+#define IDLE_MAXIMUM 32            /* calls kept */
 #define KEPT_CAPACITY (256U << 10) /* bytes that an empty buffer may keep */
 #define MANY_CONNECTIONS 16        /* to a server without HTTP/2 */
 

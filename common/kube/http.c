@@ -11,6 +11,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* libcurl keeps this much for each handle that has ever sent a body; 64 KiB by default. */
+#define UPLOAD_BUFFER 16384L
+
 TAILQ_HEAD(kube_transfer_list, kube_transfer);
 
 struct kube_http {
@@ -269,6 +272,7 @@ CURL *kube_http_easy(const struct kube_client *client)
         curl_easy_setopt(easy, CURLOPT_CONNECT_TO, client->connect_to);
     }
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https,http");
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
