@@ -1,5 +1,6 @@
 #include "fetcher/fetcher.h"
 
+#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/bus/address.h"
@@ -8,7 +9,6 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "fetcher/announce.h"
-#include "common/base/directory.h"
 #include "fetcher/repository.h"
 
 #define DRAIN_MS 2000
@@ -81,6 +81,12 @@ static void on_trouble(const struct error *error, void *context)
     }
 }
 
+static void on_bus_problem(const struct error *error, void *context)
+{
+    (void)context;
+    log_warn("bus", "error", error->message);
+}
+
 /* ---- Start-up ---- */
 
 static bool open_sandbox(const struct fetcher_settings *settings, const struct kube_config *config,
@@ -135,7 +141,10 @@ static bool open_bus(struct fetcher *fetcher, struct error *error)
         .key_directory = settings->common.bus_keys,
         /* Room for the largest pack beside those that are kept. */
         .blob_store_maximum = (size_t)settings->max_repository_size + ((size_t)128 << 20),
-        .handlers = {.hint = announcer_take_hint, .peer_up = announcer_peer_up, .context = fetcher},
+        .handlers = {.hint = announcer_take_hint,
+                     .peer_up = announcer_peer_up,
+                     .problem = on_bus_problem,
+                     .context = fetcher},
     };
     fetcher->bus = bus_new(fetcher->base, &options, error);
     return fetcher->bus &&

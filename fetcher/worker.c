@@ -27,6 +27,12 @@
         "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/lib/ssl",          \
         "/run/systemd/resolve", "/etc/ld.so.cache", "/lib", "/lib64", "/usr/lib", "/dev/urandom"
 
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZER_FILES "/proc" /* the leak check at the end reads its own threads and mappings */
+#else
+#define SANITIZER_FILES "/dev/null"
+#endif
+
 static bool write_all(const void *data, size_t size, struct error *error)
 {
     const char *bytes = data;
@@ -78,12 +84,13 @@ static bool lock_down(const char *directory, bool is_fetch, const char *url, str
     setrlimit(RLIMIT_CORE, &none); /* a core would hold the credentials */
     bool is_file = is_fetch && text_has_prefix(url, "file://");
     const char *source = is_file ? url + strlen("file://") : "/dev/null";
-    const char *const readable[] = {NETWORK_FILES, source, NULL};
-    const char *const *nothing = readable + sizeof readable / sizeof readable[0] - 1;
-    const char *const writable[] = {directory, NULL};
+    const char *const fetch_reads[] = {NETWORK_FILES, SANITIZER_FILES, source, NULL};
+    const char *const pack_reads[] = {SANITIZER_FILES, directory, NULL};
+    const char *const fetch_writes[] = {directory, NULL};
+    const char *const nothing[] = {NULL};
     struct sandbox_options options = {
-        .read_only = is_fetch ? readable : writable,
-        .read_write = is_fetch ? writable : nothing,
+        .read_only = is_fetch ? fetch_reads : pack_reads,
+        .read_write = is_fetch ? fetch_writes : nothing,
         .execute = nothing,
         .network = is_fetch && !is_file,
     };
