@@ -143,6 +143,9 @@ static bool check_options(const struct bus_options *options, struct error *error
                          "blanks",
                          text_or_empty(options->instance), FRAME_INSTANCE_SIZE - 1);
     }
+    if (!options->handlers.hint) {
+        return error_set(error, ERROR_INTERNAL, "a bus was opened without a handler of hints");
+    }
     if (options->advertise && strlen(options->advertise) >= FRAME_ADDRESS_SIZE) {
         return error_set(error, ERROR_INVALID, "the advertised bus address \"%s\" is too long",
                          options->advertise);
