@@ -148,7 +148,7 @@ size_t application_set_holders(const struct application_set *set, const char *na
     for (struct map_slot *slot = map_first(&set->by_label); slot;
          slot = map_next(&set->by_label, slot)) {
         const struct application *application = slot->value;
-        if (!application_holds(application, namespace_)) {
+        if (namespace_ && !application_holds(application, namespace_)) {
             continue;
         }
         /* Insert in order; what falls off the end is only counted. */

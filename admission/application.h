@@ -47,9 +47,9 @@ void application_set_sweep(struct application_set *set, uint64_t epoch);
 const struct application *application_set_find(const struct application_set *set,
                                                const char *label);
 
-/* The applications that hold objects in a namespace, strictest first, then by name: at most
- * `maximum` are written to `ret`; returns how many there are. Cost: one pass over the set, paid
- * only for deletions of namespaces and for /scale. */
+/* The applications that hold objects in a namespace (NULL: all), strictest first, then by name: at
+ * most `maximum` are written to `ret`; returns how many there are. Cost: one pass over the set,
+ * paid only for deletions of namespaces and for /scale. */
 size_t application_set_holders(const struct application_set *set, const char *namespace_,
                                const struct application **ret, size_t maximum);
 

@@ -124,6 +124,7 @@ static bool open_bus(struct admission *admission, struct error *error)
     }
     admission->webhook.differ =
         bus_peer_add(admission->bus, BUS_ADMISSION_DIFFER, settings->differ, error);
+    admission->webhook.bus = admission->bus;
     return admission->webhook.differ != NULL;
 }
 
@@ -131,8 +132,11 @@ static bool open_server(struct admission *admission, struct error *error)
 {
     const struct admission_settings *settings = &admission->settings;
     admission->controllers = admission_split(settings->controllers);
+    admission->webhook.reasons = reasons_new();
     admission->webhook.rules = (struct verdict_settings){.applier = settings->applier,
-                                                         .controllers = admission->controllers};
+                                                         .controllers = admission->controllers,
+                                                         .noted_reason = webhook_noted_reason,
+                                                         .context = &admission->webhook};
     admission->webhook.applications = applications_set(admission->applications);
     struct server_options options = {.listen = settings->webhook_listen,
                                      .connections = (unsigned)settings->connections,
@@ -256,6 +260,7 @@ static void close_parts(struct admission *admission)
     if (admission->client) {
         kube_client_free(admission->client);
     }
+    reasons_free(admission->webhook.reasons);
     free(admission->controllers);
     free(admission->host);
     free(admission->bundle);

@@ -138,7 +138,7 @@ static void append_scale(struct buf *out, const struct verdict *verdict)
 {
     buf_append_format(out, "%s is managed by Git: .spec.replicas is declared by ", verdict->object);
     if (verdict->owner_count > 1) { /* a Scale does not say whose it is */
-        buf_append_string(out, "one of the applications of this namespace: ");
+        buf_append_string(out, "one of these: ");
     }
     append_owners(out, verdict);
 }
@@ -247,13 +247,18 @@ static void append_break_glass(struct buf *out, const struct verdict *verdict)
                  " of the object, and there is none.");
         return;
     }
-    bool beforehand = verdict->rule == RULE_DELETE || verdict->rule == RULE_NAMESPACE;
+    const char *where = "";
+    if (verdict->rule == RULE_DELETE || verdict->rule == RULE_NAMESPACE) {
+        where = ", set beforehand";
+    } else if (verdict->rule == RULE_SCALE) {
+        where = ", set beforehand, or of the Scale that is sent";
+    }
     buf_append_format(
         out,
         " In an emergency use break-glass: impersonate the group " GITMOOR_BREAK_GLASS_GROUP
         " (--as-group), with the reason in the annotation " GITMOOR_BREAK_GLASS_ANNOTATION
         " of the object%s.",
-        beforehand ? ", set beforehand" : "");
+        where);
 }
 
 const char *message_compose(const struct request *request, const struct verdict *verdict,

@@ -30,7 +30,7 @@ cJSON *report_body(const struct review *review)
     return body;
 }
 
-bool report_send(struct bus_peer *differ, const struct review *review)
+bool report_send(const struct bus *bus, struct bus_peer *differ, const struct review *review)
 {
     const char *kind;
     switch (review->verdict.outcome) {
@@ -45,8 +45,9 @@ bool report_send(struct bus_peer *differ, const struct review *review)
     default:
         return true;
     }
-    if (!differ) {
-        return true;
+    const struct bus_stats *stats = bus_stats(bus);
+    if (stats->sent - stats->acknowledged >= REPORTS_WAITING_MAXIMUM) {
+        return false;
     }
     AUTO_JSON cJSON *body = report_body(review);
     AUTO_BUF struct buf text;

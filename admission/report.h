@@ -9,7 +9,11 @@
 /* The hint's body (ARCHITECTURE.md, Links), for the caller to free. */
 cJSON *report_body(const struct review *review);
 
-/* Sends what is worth a report; `differ` may be NULL. Returns whether something was lost. */
-bool report_send(struct bus_peer *differ, const struct review *review);
+/* Reports that wait for a differ that does not answer; further ones are dropped, so that nobody can
+ * fill our memory by being refused. */
+#define REPORTS_WAITING_MAXIMUM 1000
+
+/* Sends what is worth a report. False: it was lost. */
+bool report_send(const struct bus *bus, struct bus_peer *differ, const struct review *review);
 
 #endif

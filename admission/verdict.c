@@ -276,6 +276,20 @@ static void add_owner(struct verdict *verdict, const struct application *owner)
     verdict->owner_count++;
 }
 
+/* A Scale has no label: its application is one of those that hold objects in its namespace; or, as
+ * long as none is known to, any. */
+static void find_scale_owners(const struct request *request,
+                              const struct application_set *applications, struct verdict *ret)
+{
+    const char *namespace_ = request->namespace_;
+    ret->owner_count =
+        application_set_holders(applications, namespace_, ret->owners, VERDICT_OWNERS_NAMED);
+    if (ret->owner_count == 0) {
+        ret->owner_count =
+            application_set_holders(applications, NULL, ret->owners, VERDICT_OWNERS_NAMED);
+    }
+}
+
 /* Finds the applications concerned, and returns the strictest protection among them. One that is
  * not known is enforced. */
 static enum protection find_owners(const struct request *request,
@@ -289,8 +303,7 @@ static enum protection find_owners(const struct request *request,
         label = NULL; /* only its guests count */
     }
     if (strcmp(request->subresource, "scale") == 0) {
-        ret->owner_count = application_set_holders(applications, request->namespace_, ret->owners,
-                                                   VERDICT_OWNERS_NAMED);
+        find_scale_owners(request, applications, ret);
     }
     const struct application *owner = application_set_find(applications, label);
     if (owner) {
@@ -308,8 +321,7 @@ static bool is_blank(const char *text)
     return !text || text[strspn(text, " \t\r\n")] == '\0';
 }
 
-/* The reason stands on the object as the request leaves it; for a deletion, as it is. */
-static const char *break_glass_reason(const struct request *request)
+const char *verdict_reason(const struct request *request)
 {
     const cJSON *object = request->operation == OPERATION_DELETE ? request->old : request->object;
     const char *reason =
@@ -317,8 +329,20 @@ static const char *break_glass_reason(const struct request *request)
     return is_blank(reason) ? NULL : reason;
 }
 
-static enum verdict_outcome weigh(const struct request *request, enum protection protection,
-                                  struct verdict *ret)
+static const char *find_reason(const struct request *request,
+                               const struct verdict_settings *settings)
+{
+    const char *reason = verdict_reason(request);
+    if (!reason && settings->noted_reason && strcmp(request->subresource, "scale") == 0) {
+        reason = settings->noted_reason(json_string_path(request->old, "metadata.uid"),
+                                        settings->context);
+    }
+    return reason;
+}
+
+static enum verdict_outcome weigh(const struct request *request,
+                                  const struct verdict_settings *settings,
+                                  enum protection protection, struct verdict *ret)
 {
     ret->break_glass = request_user_in_group(request, GITMOOR_BREAK_GLASS_GROUP);
     if (protection == PROTECTION_OFF) {
@@ -326,7 +350,7 @@ static enum verdict_outcome weigh(const struct request *request, enum protection
     }
     /* Nobody needs our field manager to help in an emergency, and it would hide what was done. */
     if (ret->break_glass && ret->rule != RULE_FIELD_MANAGER) {
-        ret->reason = break_glass_reason(request);
+        ret->reason = find_reason(request, settings);
         if (ret->reason) {
             return VERDICT_BREAK_GLASS;
         }
@@ -347,7 +371,7 @@ void verdict_decide(const struct request *request, const struct verdict_settings
         return;
     }
     enum protection protection = find_owners(request, applications, ret);
-    ret->outcome = weigh(request, protection, ret);
+    ret->outcome = weigh(request, settings, protection, ret);
     message_describe(request, arena, ret);
     if (ret->outcome != VERDICT_ALLOW) {
         ret->message = message_compose(request, ret, arena);

@@ -14,8 +14,12 @@
 
 struct verdict_settings {
     const char *applier; /* its user name; NULL or "": nobody is the applier */
-    const char *const
-        *controllers; /* the control plane's; '*' at the end: prefix. Ends with NULL */
+    /* The control plane's; '*' at the end: prefix. Ends with NULL. */
+    const char *const *controllers;
+    /* The reason that was written on the object of this uid beforehand, or NULL; for /scale, whose
+     * reviews do not show it. May be NULL. */
+    const char *(*noted_reason)(const char *uid, void *context);
+    void *context;
 };
 
 /* What the API server's own controllers are called, with and without
@@ -53,6 +57,10 @@ struct verdict {
     const struct application *owners[VERDICT_OWNERS_NAMED]; /* known ones, strictest first */
     size_t owner_count; /* may exceed VERDICT_OWNERS_NAMED; 0: not known */
 };
+
+/* The break-glass reason that stands on the object that the request is about: as it leaves it, or
+ * for a deletion as it is. NULL if there is none but blanks. */
+const char *verdict_reason(const struct request *request);
 
 /* All strings are the arena's, the review's or the set's. */
 void verdict_decide(const struct request *request, const struct verdict_settings *settings,

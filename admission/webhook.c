@@ -44,8 +44,26 @@ static void note(const struct webhook *webhook, const struct review *review)
              operation_name(review->request.operation), "user", review->request.user, "rule",
              verdict_rule_name(verdict->rule), "application", verdict->label, "reason",
              verdict->reason, "dryRun", review->request.dry_run ? "true" : NULL);
-    if (!report_send(webhook->differ, review)) {
+    if (webhook->bus && !report_send(webhook->bus, webhook->differ, review)) {
         metric_add(&unreported, NULL, 1);
+    }
+}
+
+const char *webhook_noted_reason(const char *uid, void *context)
+{
+    const struct webhook *webhook = context;
+    return reasons_find(webhook->reasons, uid, clock_monotonic_ms());
+}
+
+/* A reason that is written on an object by break-glass may be meant for its /scale. */
+static void remember_reason(const struct webhook *webhook, const struct request *request)
+{
+    const char *uid = json_string_path(request->old, "metadata.uid");
+    const char *reason = verdict_reason(request);
+    if (request->operation == OPERATION_UPDATE && *request->subresource == '\0' &&
+        !request->dry_run && uid && reason &&
+        request_user_in_group(request, GITMOOR_BREAK_GLASS_GROUP)) {
+        reasons_note(webhook->reasons, uid, reason, clock_monotonic_ms());
     }
 }
 
@@ -67,6 +85,7 @@ int webhook_handle(const char *path, const char *body, size_t size, struct buf *
     AUTO_JSON cJSON *answer = review_answer(&review);
     json_write(answer, ret_body);
     note(webhook, &review);
+    remember_reason(webhook, &review.request);
     review_release(&review);
     metric_observe(&duration, NULL, (double)(clock_monotonic_us() - start) / 1e6);
     return 200;

@@ -2,14 +2,19 @@
 #ifndef GITMOOR_ADMISSION_WEBHOOK_H
 #define GITMOOR_ADMISSION_WEBHOOK_H
 
+#include "admission/reasons.h"
 #include "admission/verdict.h"
 #include "common/bus/bus.h"
 
 struct webhook {
-    struct verdict_settings rules;
+    struct verdict_settings rules; /* noted_reason is webhook_noted_reason, with this as context */
+    struct reasons *reasons;
     const struct application_set *applications;
-    struct bus_peer *differ; /* or NULL */
+    struct bus *bus; /* NULL: nothing is reported */
+    struct bus_peer *differ;
 };
+
+const char *webhook_noted_reason(const char *uid, void *context);
 
 /* A server's `handle`, with a struct webhook as its context. */
 int webhook_handle(const char *path, const char *body, size_t size, struct buf *ret_body,

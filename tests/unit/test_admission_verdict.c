@@ -109,6 +109,13 @@ struct row {
     "'namespace':'prod'," LABEL "}}"
 #define SUBRESOURCE(name) "'subResource':'" name "',"
 
+#define SCALE_REQUEST_ELSEWHERE                                                                    \
+    "'kind':{'group':'autoscaling','version':'v1','kind':'Scale'},"                                \
+    "'resource':{'group':'apps','version':'v1','resource':'deployments'},'subResource':'scale',"   \
+    "'namespace':'new'," OBJECTS("{'metadata':{'namespace':'new'" SCALE_ENTRY                      \
+                                 "},'spec':{'replicas':1}}",                                       \
+                                 "{'metadata':{'namespace':'new'},'spec':{'replicas':2}}")
+
 static const struct row rows[] = {
     /* ---- updates that take nothing away ---- */
     {"annotating a new key is allowed", ADMIN,
@@ -327,6 +334,8 @@ static const struct row rows[] = {
     {"scaling under Warn passes with a warning", ADMIN,
      U SCALE_REQUEST OBJECTS(SCALE(SCALE_ENTRY, "2"), SCALE(SCALE_ENTRY, "5")), "Warn",
      VERDICT_WARN, RULE_SCALE, ".spec.replicas", NULL},
+    {"scaling where no application is known to hold anything takes the only one", ADMIN,
+     U SCALE_REQUEST_ELSEWHERE, "Warn", VERDICT_WARN, RULE_SCALE, ".spec.replicas", NULL},
     {"scaling an unknown application's object is refused", ADMIN,
      U SCALE_REQUEST OBJECTS(SCALE(SCALE_ENTRY, "2"), SCALE(SCALE_ENTRY, "5")), "", VERDICT_REFUSE,
      RULE_SCALE, ".spec.replicas", NULL},
