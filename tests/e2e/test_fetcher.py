@@ -1,6 +1,8 @@
 """gitmoor-fetcher as a process: what it writes into status, when it fetches, how it recovers."""
 import base64
 import json
+import os
+import subprocess
 import time
 
 import pytest
@@ -245,8 +247,9 @@ def test_a_server_that_hangs_holds_nobody_else_up(repo, repository, make_reposit
         each.wait_failed("Timeout", timeout=15)
 
 
-def test_a_repository_over_the_limit_is_refused(repo, repository):
-    import os
+def test_a_repository_over_the_limit_is_refused(repo, repository, git_server):
+    for folder in (repository.folder, git_server.create(repository.folder.name)):
+        subprocess.run(["git", "-C", folder, "config", "core.bigFileThreshold", "1m"], check=True)
     repository.commit({f"big-{i}": os.urandom(8 << 20) for i in range(9)})
     repo.apply(spec(repository))
     ready = repo.wait_failed("TooLarge", timeout=60)
