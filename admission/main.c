@@ -8,9 +8,10 @@
 #include "admission/webhook.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/bus/address.h"
+#include "common/run/confine.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
-#include "common/run/sandbox.h"
 
 #include <string.h>
 
@@ -84,11 +85,28 @@ static void on_standing(const char *ca_bundle, void *context)
 
 /* ---- Opening ---- */
 
+/* Before anything is heard from others. The directory of the inbox must be there by then. */
+static bool confine(const struct admission *admission, const struct kube_config *config,
+                    struct error *error)
+{
+    const struct process_settings *common = &admission->settings.common;
+    struct address inbox;
+    if (text_has_prefix(common->bus, "ipc://") && (!bus_address_parse(common->bus, &inbox, error) ||
+                                                   !bus_address_make_directory(&inbox, error))) {
+        return false;
+    }
+    return process_confine(common, config, NULL, NULL, error);
+}
+
 static bool open_client(struct admission *admission, struct error *error)
 {
     const struct process_settings *common = &admission->settings.common;
     struct kube_config *config = NULL;
     if (!kube_config_find(common->kubeconfig, common->context, &config, error)) {
+        return false;
+    }
+    if (!confine(admission, config, error)) {
+        kube_config_free(config);
         return false;
     }
     struct kube_client_options options = {.user_agent = "gitmoor-admission/" GITMOOR_VERSION};

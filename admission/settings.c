@@ -92,8 +92,9 @@ const char **admission_split(const char *list)
         count += *c == ',';
     }
     size_t array = (count + 1) * sizeof(char *);
-    const char **items = mem_new(1, array + strlen(list) + 1);
-    char *copy = strcpy((char *)items + array, list);
+    size_t size = strlen(list) + 1;
+    const char **items = mem_new(1, array + size);
+    char *copy = memcpy((char *)items + array, list, size);
     size_t used = 0;
     for (char *rest = copy, *item; (item = strsep(&rest, ","));) {
         if (*item) {
