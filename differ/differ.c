@@ -228,12 +228,14 @@ static void on_live(struct live_object *live, const char *label, const cJSON *ob
 {
     struct differ *differ = context;
     struct application *owner = map_get(&differ->claims, live->key);
-    struct desired_object *desired = owner ? desired_find(owner->desired, live->key) : NULL;
-    if (desired && object && digest_is_zero(&desired->synced) && text_equal(label, owner->label) &&
+    struct application *labelled = map_get(&differ->by_label, label);
+    /* Not the claims: after a restart they are made only when the listing is complete, and this is
+     * the listing. */
+    struct desired_object *desired = labelled ? desired_find(labelled->desired, live->key) : NULL;
+    if (desired && object && digest_is_zero(&desired->synced) &&
         drift_matches_text(desired, object)) {
         desired->synced = live->fingerprint;
     }
-    struct application *labelled = map_get(&differ->by_label, label);
     if (owner) {
         application_wake(owner);
     }
