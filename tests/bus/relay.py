@@ -65,7 +65,7 @@ class Relay:
     def __init__(self, here, there, faults, answers=None):
         self.there, self.faults, self.answers = there, faults, answers
         self.prefix = b"\x01" if here.startswith("ipc") else b""
-        self.sockets = []
+        self.sockets, self.stalled = [], []
         self.server = self._socket(here)
         self.server.bind(self._target(here))
         self.server.listen()
@@ -104,6 +104,10 @@ class Relay:
                 threading.Thread(target=self._pump, args=(source, sink, faults),
                                  daemon=True).start()
 
+    def stall(self):
+        """The connections of now stay open and deliver nothing, as when a machine has vanished."""
+        self.stalled = list(self.sockets)
+
     @staticmethod
     def _read(source, size):
         data = b""
@@ -121,6 +125,8 @@ class Relay:
                 head = self._read(source, len(self.prefix) + 8)
                 message = self._read(source, struct.unpack(">Q", head[-8:])[0])
                 out = faults.apply(message) if faults else [message]
+                if source in self.stalled:
+                    out = []
                 if out is None:
                     raise OSError("cut")
                 for each in out:

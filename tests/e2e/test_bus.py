@@ -354,6 +354,18 @@ def test_what_was_captured_before_a_restart_is_refused_after_it(world):
     assert two.stats()["received"] == before["received"]
 
 
+@tcp
+def test_a_connection_that_delivers_nothing_is_replaced(world):
+    one, two, _, _ = behind_relays(world, {}, {})
+    wait_for(lambda: one.stats()["up"] == [True] == two.stats()["up"])
+    for relay in world.relays:
+        relay.stall()
+    one.ask("send 0 number 1 10")
+    wait_for(lambda: numbers(two, "one") == set(range(1, 11)))
+    wait_for(lambda: one.stats()["acknowledged"] == 10)
+    assert one.stats()["greeted"] == 1  # it was not restarted, and so nobody says so
+
+
 # ---- keys ----
 
 @both
