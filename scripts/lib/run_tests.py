@@ -140,18 +140,27 @@ def part_format():
     return told("format", status, Count(passed=0 if status else 1))
 
 
-def part_e2e():
-    junit = RESULTS / "e2e.xml"
-    status = run("e2e", [VENV / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=300", "--durations=5",
-                         f"--junitxml={junit}", "tests"], 3000, echo=True)
+def pytest(name, folder, *options, timeout=3000):
+    """Runs the tests of a folder and counts them."""
+    junit = RESULTS / f"{name}.xml"
+    status = run(name, [VENV / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5",
+                        f"--junitxml={junit}", *options, folder], timeout, echo=True)
     count = Count()
     if junit.exists():
         for suite in xml.etree.ElementTree.parse(junit).getroot().iter("testsuite"):
             failed = int(suite.get("failures")) + int(suite.get("errors"))
             count.add(Count(int(suite.get("tests")) - failed - int(suite.get("skipped")), failed))
     if status == 5:
-        print("    no end-to-end test was found")
-    return told("e2e", status, count)
+        print(f"    no test was found in {folder}")
+    return told(name, status, count)
+
+
+def part_e2e():
+    return pytest("e2e", "tests", "--timeout=300", "--ignore=tests/cluster")
+
+
+def part_cluster():
+    return pytest("cluster", "tests/cluster", "--timeout=900")
 
 
 def part_fuzz():
@@ -171,14 +180,14 @@ def part_fuzz():
 
 
 PARTS = {"build": part_build, "unit": part_unit, "asan": part_asan, "layers": part_layers, "format": part_format, "e2e": part_e2e,
-         "fuzz": part_fuzz}
+         "cluster": part_cluster, "fuzz": part_fuzz}
 
 
 def main(wanted):
     unknown = [word for word in wanted if word not in PARTS]
     if unknown:
         raise SystemExit(f"scripts/test: unknown part {unknown[0]}; there are: {' '.join(PARTS)}")
-    wanted = wanted or [name for name in PARTS if name != "fuzz"]
+    wanted = wanted or [name for name in PARTS if name not in ("cluster", "fuzz")]
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir(parents=True)
     total = Count()

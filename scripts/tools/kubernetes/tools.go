@@ -1,10 +1,13 @@
 //go:build tools
 
-// Package tools pins the control plane that tests, demo and benchmarks run against.
+// Package tools pins the control plane and the node that tests, demo and benchmarks run against.
 package tools
 
 import (
 	_ "k8s.io/kubernetes/cmd/kube-apiserver"
 	_ "k8s.io/kubernetes/cmd/kube-controller-manager"
+	_ "k8s.io/kubernetes/cmd/kube-proxy"
+	_ "k8s.io/kubernetes/cmd/kube-scheduler"
 	_ "k8s.io/kubernetes/cmd/kubectl"
+	_ "k8s.io/kubernetes/cmd/kubelet"
 )
