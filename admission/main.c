@@ -8,9 +8,9 @@
 #include "admission/webhook.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "common/bus/address.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
+#include "common/run/members.h"
 #include "common/run/metrics.h"
 
 #include <string.h>
@@ -85,19 +85,6 @@ static void on_standing(const char *ca_bundle, void *context)
 
 /* ---- Opening ---- */
 
-/* Before anything is heard from others. The directory of the inbox must be there by then. */
-static bool confine(const struct admission *admission, const struct kube_config *config,
-                    struct error *error)
-{
-    const struct process_settings *common = &admission->settings.common;
-    struct address inbox;
-    if (text_has_prefix(common->bus, "ipc://") && (!bus_address_parse(common->bus, &inbox, error) ||
-                                                   !bus_address_make_directory(&inbox, error))) {
-        return false;
-    }
-    return process_confine(common, config, NULL, NULL, error);
-}
-
 static bool open_client(struct admission *admission, struct error *error)
 {
     const struct process_settings *common = &admission->settings.common;
@@ -105,7 +92,7 @@ static bool open_client(struct admission *admission, struct error *error)
     if (!kube_config_find(common->kubeconfig, common->context, &config, error)) {
         return false;
     }
-    if (!confine(admission, config, error)) {
+    if (!process_confine(common, config, NULL, NULL, error)) {
         kube_config_free(config);
         return false;
     }
@@ -124,15 +111,17 @@ static bool ignore_hint(struct bus_peer *peer, const char *kind, const char *bod
 static bool open_bus(struct admission *admission, struct error *error)
 {
     const struct admission_settings *settings = &admission->settings;
-    if (text_is_empty(settings->differ)) {
+    if (text_is_empty(settings->differ) && text_is_empty(settings->common.lease_namespace)) {
         return true;
     }
     if (text_is_empty(settings->common.bus)) {
         return error_set(error, ERROR_INVALID,
-                         "--differ needs --bus: the differ acknowledges to this process's inbox");
+                         "--differ and --lease-namespace need --bus: the differ acknowledges to "
+                         "this process's inbox");
     }
     struct bus_options options = {.instance = process_instance(admission->process),
                                   .inbox = settings->common.bus,
+                                  .advertise = settings->common.bus_advertise,
                                   .key_directory = settings->common.bus_keys,
                                   .blob_store_maximum = (size_t)1 << 20,
                                   .handlers = {.hint = ignore_hint}};
@@ -140,10 +129,17 @@ static bool open_bus(struct admission *admission, struct error *error)
     if (!admission->bus) {
         return false;
     }
-    admission->webhook.differ =
-        bus_peer_add(admission->bus, BUS_ADMISSION_DIFFER, settings->differ, error);
+    const struct members_options members = {
+        .process = admission->process,
+        .settings = &settings->common,
+        .client = admission->client,
+        .bus = admission->bus,
+        .role = "admission",
+        .links = {{"differ", BUS_ADMISSION_DIFFER, settings->differ}},
+        .count = 1};
+    admission->webhook.members = members_new(&members, error);
     admission->webhook.bus = admission->bus;
-    return admission->webhook.differ != NULL;
+    return admission->webhook.members != NULL;
 }
 
 static bool open_server(struct admission *admission, struct error *error)
@@ -272,6 +268,7 @@ static void close_parts(struct admission *admission)
     serving_free(admission->serving);
     server_free(admission->server);
     applications_free(admission->applications);
+    members_free(admission->webhook.members);
     if (admission->bus) {
         bus_free(admission->bus);
     }

@@ -44,7 +44,11 @@ static void note(const struct webhook *webhook, const struct review *review)
              operation_name(review->request.operation), "user", review->request.user, "rule",
              verdict_rule_name(verdict->rule), "application", verdict->label, "reason",
              verdict->reason, "dryRun", review->request.dry_run ? "true" : NULL);
-    if (webhook->bus && !report_send(webhook->bus, webhook->differ, review)) {
+    if (!webhook->bus) {
+        return;
+    }
+    struct bus_peer *differ = members_owner(webhook->members, "differ", verdict->label);
+    if (!differ || !report_send(webhook->bus, differ, review)) {
         metric_add(&unreported, NULL, 1);
     }
 }

@@ -4,14 +4,14 @@
 
 #include "admission/reasons.h"
 #include "admission/verdict.h"
-#include "common/bus/bus.h"
+#include "common/run/members.h"
 
 struct webhook {
     struct verdict_settings rules; /* noted_reason is webhook_noted_reason, with this as context */
     struct reasons *reasons;
     const struct application_set *applications;
-    struct bus *bus; /* NULL: nothing is reported */
-    struct bus_peer *differ;
+    struct bus *bus; /* NULL: nothing is reported, as the next */
+    struct members *members;
 };
 
 const char *webhook_noted_reason(const char *uid, void *context);

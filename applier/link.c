@@ -307,3 +307,15 @@ bool link_take_hint(struct bus_peer *peer, const char *kind, const char *body, s
     }
     return true;
 }
+
+void link_forget_peer(struct bus_peer *peer, void *context)
+{
+    struct link *link = context;
+    const char **ids = map_sorted_keys(&link->peers);
+    for (size_t i = 0, count = link->peers.count; i < count; i++) {
+        if (map_get(&link->peers, ids[i]) == peer) {
+            map_remove(&link->peers, ids[i]);
+        }
+    }
+    free(ids);
+}

@@ -7,9 +7,9 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "common/bus/address.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
+#include "common/run/members.h"
 #include "common/run/metrics.h"
 
 #include <event2/event.h>
@@ -33,6 +33,7 @@ struct applier {
     struct schedule *schedule;
     struct link *link;
     struct bus *bus;
+    struct members *members;
 };
 
 static struct metric in_flight = {.name = "gitmoor_applier_requests_in_flight",
@@ -119,14 +120,6 @@ static bool open_kube(struct applier *applier, struct error *error)
     if (!kube_config_find(common->kubeconfig, common->context, &config, error)) {
         return false;
     }
-    if (text_has_prefix(common->bus, "ipc://")) {
-        struct address address; /* the sandbox needs its directory to be there */
-        if (!bus_address_parse(common->bus, &address, error) ||
-            !bus_address_make_directory(&address, error)) {
-            kube_config_free(config);
-            return false;
-        }
-    }
     if (!process_confine(common, config, NULL, NULL, error)) {
         kube_config_free(config);
         return false;
@@ -174,6 +167,7 @@ static bool open_bus(struct applier *applier, struct error *error)
     const struct bus_options options = {
         .instance = process_instance(applier->process),
         .inbox = common->bus,
+        .advertise = common->bus_advertise,
         .key_directory = common->bus_keys,
         .handlers = {.hint = link_take_hint, .context = applier->link}};
     if (text_is_empty(common->bus)) {
@@ -184,8 +178,18 @@ static bool open_bus(struct applier *applier, struct error *error)
         return false;
     }
     link_attach(applier->link, applier->bus, applier->schedule);
-    return text_is_empty(applier->settings.differ) ||
-           bus_peer_add(applier->bus, BUS_DIFFER_APPLIER, applier->settings.differ, error);
+    const struct members_options members = {
+        .process = applier->process,
+        .settings = common,
+        .client = applier->client,
+        .bus = applier->bus,
+        .role = "applier",
+        .links = {{"differ", BUS_DIFFER_APPLIER, applier->settings.differ}},
+        .count = 1,
+        .gone = link_forget_peer,
+        .context = applier->link};
+    applier->members = members_new(&members, error);
+    return applier->members != NULL;
 }
 
 static bool check(const struct applier_settings *settings, struct error *error)
@@ -220,6 +224,7 @@ static bool applier_open(struct applier *applier, struct error *error)
 static void applier_close(struct applier *applier)
 {
     self_free(applier->self);
+    members_free(applier->members);
     link_free(applier->link);
     schedule_free(applier->schedule);
     identities_free(applier->identities);

@@ -46,6 +46,13 @@ struct announcer {
     size_t kept_bytes;
 };
 
+static void pack_wanted_free(struct pack_wanted *wanted)
+{
+    json_free(wanted->have);
+    free(wanted->want);
+    free(wanted);
+}
+
 /* ---- revision ---- */
 
 static uint64_t tell(struct bus_peer *peer, const char *kind, const cJSON *body)
@@ -54,28 +61,37 @@ static uint64_t tell(struct bus_peer *peer, const char *kind, const cJSON *body)
     buf_init(&text, BUS_HINT_MAXIMUM);
     json_write(body, &text);
     struct error error;
-    uint64_t id = bus_send(peer, kind, text.data, text.size, &error);
-    if (id == 0) {
+    uint64_t id = peer ? bus_send(peer, kind, text.data, text.size, &error) : 0;
+    if (peer && id == 0) {
         log_warn("cannot tell the differ", "kind", kind, "error", error.message);
     }
     return id;
 }
 
-void announce_revision(struct repository *repository)
+static void tell_revision(struct bus_peer *peer, void *context)
 {
-    struct bus_peer *peer = bus_peer_of_link(repository->fetcher->bus, BUS_FETCHER_DIFFER);
-    if (!peer || !repository->commit[0]) {
-        return;
-    }
-    if (repository->hint) {
-        bus_unsend(peer, repository->hint); /* what it says is old, if it is not there yet */
+    struct repository *repository = context;
+    const char *inbox = bus_peer_inbox(peer);
+    uint64_t *before = map_get(&repository->told, inbox);
+    if (before) {
+        bus_unsend(peer, *before); /* what it says is old, if it is not there yet */
+    } else {
+        before = NEW(uint64_t);
+        map_set(&repository->told, inbox, before);
     }
     cJSON *body AUTO_JSON = json_new_object();
     json_add_string(body, "repository", repository->key);
     json_add_string(body, "uid", repository->uid);
     json_add_string(body, "revision", repository->revision);
     json_add_string(body, "commit", repository->commit);
-    repository->hint = tell(peer, "revision", body);
+    *before = tell(peer, "revision", body);
+}
+
+void announce_revision(struct repository *repository)
+{
+    if (repository->commit[0]) {
+        members_each(repository->fetcher->members, "differ", tell_revision, repository);
+    }
 }
 
 static void announce_all(struct fetcher *fetcher)
@@ -97,6 +113,33 @@ void announcer_peer_up(struct bus_peer *peer, void *fetcher)
 {
     log_info("peer is up", "instance", bus_peer_instance(peer));
     announce_all(fetcher);
+}
+
+static void forget_peer(struct repository *repository, const struct bus_peer *peer)
+{
+    struct pack_wanted *wanted = TAILQ_FIRST(&repository->packs);
+    bool under_way = repository->job && !repository->job_is_fetch;
+    free(map_remove(&repository->told, bus_peer_inbox(peer)));
+    while (wanted) {
+        struct pack_wanted *next = TAILQ_NEXT(wanted, link);
+        if (wanted->peer == peer && under_way && wanted == TAILQ_FIRST(&repository->packs)) {
+            wanted->peer = NULL; /* its child runs on: nobody is answered */
+        } else if (wanted->peer == peer) {
+            TAILQ_REMOVE(&repository->packs, wanted, link);
+            repository->packs_count--;
+            pack_wanted_free(wanted);
+        }
+        wanted = next;
+    }
+}
+
+void announcer_peer_gone(struct bus_peer *peer, void *context)
+{
+    struct fetcher *fetcher = context;
+    for (struct map_slot *slot = map_first(&fetcher->repositories); slot;
+         slot = map_next(&fetcher->repositories, slot)) {
+        forget_peer(slot->value, peer);
+    }
 }
 
 /* ---- Packs that are kept ---- */
@@ -175,13 +218,6 @@ static bool keep(struct announcer *announcer, char *key, const char *pack, size_
 }
 
 /* ---- pack-wanted and pack ---- */
-
-static void pack_wanted_free(struct pack_wanted *wanted)
-{
-    json_free(wanted->have);
-    free(wanted->want);
-    free(wanted);
-}
 
 static cJSON *new_answer(const char *repository_key, const char *want)
 {

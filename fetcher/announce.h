@@ -13,8 +13,10 @@ void announcer_free(struct announcer *announcer);
 bool announcer_take_hint(struct bus_peer *peer, const char *kind, const char *body, size_t size,
                          void *fetcher);
 void announcer_peer_up(struct bus_peer *peer, void *fetcher);
+/* A replica of the differ is gone: what it asked for is forgotten. */
+void announcer_peer_gone(struct bus_peer *peer, void *fetcher);
 
-/* Tells the differ where the repository is. */
+/* Tells every replica of the differ where the repository is. */
 void announce_revision(struct repository *repository);
 
 /* Starts the first of repository->packs; the repository's job must be free. */

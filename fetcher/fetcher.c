@@ -3,7 +3,6 @@
 #include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "common/bus/address.h"
 #include "common/data/object.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
@@ -37,12 +36,28 @@ static void on_changed(const char *namespace_, const char *name, const cJSON *no
 {
     (void)before;
     struct fetcher *fetcher = context;
-    if (now) {
-        repository_observe(fetcher, now);
-        return;
-    }
     AUTO_FREE char *key = mem_format("%s/%s", namespace_, name);
-    repository_remove(fetcher, key);
+    if (now && members_is_mine(fetcher->members, key)) {
+        repository_observe(fetcher, now);
+    } else {
+        repository_remove(fetcher, key);
+    }
+}
+
+static void look_again(const cJSON *object, void *context)
+{
+    const cJSON *metadata = json_object(object, "metadata");
+    on_changed(text_or_empty(json_string(metadata, "namespace")),
+               text_or_empty(json_string(metadata, "name")), object, NULL, context);
+}
+
+/* Replicas came or went: repositories change hands. */
+static void on_members_changed(void *context)
+{
+    struct fetcher *fetcher = context;
+    if (fetcher->store) {
+        kube_store_each(fetcher->store, look_again, fetcher);
+    }
 }
 
 /* A mirror whose GitRepository was deleted while we were not there. */
@@ -92,13 +107,6 @@ static void on_bus_problem(const struct error *error, void *context)
 static bool open_sandbox(const struct fetcher_settings *settings, const struct kube_config *config,
                          struct error *error)
 {
-    if (text_has_prefix(settings->common.bus, "ipc://")) {
-        struct address address; /* the sandbox needs its directory to be there */
-        if (!bus_address_parse(settings->common.bus, &address, error) ||
-            !bus_address_make_directory(&address, error)) {
-            return false;
-        }
-    }
     const char *const writable[] = {settings->data_dir, NULL};
     /* The workers inherit it: ourselves again, and the loader with its libraries. File URLs may
      * name anything. */
@@ -138,6 +146,7 @@ static bool open_bus(struct fetcher *fetcher, struct error *error)
     const struct bus_options options = {
         .instance = process_instance(fetcher->process),
         .inbox = settings->common.bus,
+        .advertise = settings->common.bus_advertise,
         .key_directory = settings->common.bus_keys,
         /* Room for the largest pack beside those that are kept. */
         .blob_store_maximum = (size_t)settings->max_repository_size + ((size_t)128 << 20),
@@ -147,9 +156,25 @@ static bool open_bus(struct fetcher *fetcher, struct error *error)
                      .context = fetcher},
     };
     fetcher->bus = bus_new(fetcher->base, &options, error);
-    return fetcher->bus &&
-           (text_is_empty(settings->differ) ||
-            bus_peer_add(fetcher->bus, BUS_FETCHER_DIFFER, settings->differ, error));
+    return fetcher->bus != NULL;
+}
+
+static bool open_members(struct fetcher *fetcher, struct error *error)
+{
+    const struct members_options options = {
+        .process = fetcher->process,
+        .settings = &fetcher->settings->common,
+        .client = fetcher->client,
+        .bus = fetcher->bus,
+        .role = "fetcher",
+        .links = {{"differ", BUS_FETCHER_DIFFER, fetcher->settings->differ}},
+        .count = 1,
+        .changed = on_members_changed,
+        .gone = announcer_peer_gone,
+        .context = fetcher,
+    };
+    fetcher->members = members_new(&options, error);
+    return fetcher->members != NULL;
 }
 
 static void open_pool(struct fetcher *fetcher)
@@ -184,7 +209,7 @@ bool fetcher_open(struct fetcher *fetcher, struct process *process,
         (struct fetcher){.settings = settings, .process = process, .base = process_loop(process)};
     map_init(&fetcher->repositories);
     if (!fetcher_settings_check(settings, error) || !open_kube(fetcher, error) ||
-        !open_bus(fetcher, error)) {
+        !open_bus(fetcher, error) || !open_members(fetcher, error)) {
         return false;
     }
     fetcher->announcer = announcer_new(fetcher);
@@ -208,6 +233,7 @@ void fetcher_close(struct fetcher *fetcher)
     pool_free(fetcher->pool);
     fetcher->pool = NULL;
     announcer_free(fetcher->announcer);
+    members_free(fetcher->members);
     if (fetcher->bus) {
         bus_free(fetcher->bus);
     }

@@ -6,6 +6,7 @@
 #include "common/bus/bus.h"
 #include "common/kube/status.h"
 #include "common/kube/watch.h"
+#include "common/run/members.h"
 #include "common/run/process.h"
 #include "fetcher/pool.h"
 #include "fetcher/settings.h"
@@ -20,9 +21,10 @@ struct fetcher {
     struct kube_store *store; /* of GitRepository objects */
     struct kube_event_recorder *events;
     struct bus *bus;
+    struct members *members;
     struct pool *pool;
     struct announcer *announcer;
-    struct map repositories; /* "namespace/name" to struct repository */
+    struct map repositories; /* "namespace/name" to struct repository; this replica's share */
 };
 
 /* Opens everything and starts to watch. Call fetcher_close also when this fails. */

@@ -1,13 +1,13 @@
 #include "fetcher/repository.h"
 
 #include "common/base/clock.h"
+#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "fetcher/announce.h"
-#include "common/base/directory.h"
 #include "fetcher/secret.h"
 #include "fetcher/status.h"
 
@@ -333,6 +333,7 @@ static struct repository *new_repository(struct fetcher *fetcher, const cJSON *o
     repository->object = new_reference(object);
     repository->timer = event_new(fetcher->base, -1, 0, on_timer, repository);
     TAILQ_INIT(&repository->packs);
+    map_init(&repository->told);
     map_set(&fetcher->repositories, repository->key, repository);
     return repository;
 }
@@ -434,6 +435,7 @@ void repository_free(void *value)
     repository_spec_release(&repository->spec);
     json_free(repository->object);
     json_free(repository->status);
+    map_release(&repository->told, free);
     free(repository->namespace_);
     free(repository->name);
     free(repository->uid);

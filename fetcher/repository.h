@@ -55,7 +55,7 @@ struct repository {
 
     TAILQ_HEAD(, pack_wanted) packs; /* the first is under way if job is set and no fetch */
     unsigned packs_count;
-    uint64_t hint; /* the last `revision` hint that was sent */
+    struct map told; /* differ's inbox to the last `revision` hint that it was sent */
 };
 
 /* The object as it is now in the API: makes or updates its repository. */

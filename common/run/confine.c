@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/bus/address.h"
 #include "common/run/log.h"
 #include "common/run/sandbox.h"
 
@@ -77,9 +78,20 @@ static bool collect(const struct process_settings *settings, const struct kube_c
     return ok;
 }
 
+/* Landlock knows only what is there: the directory of an ipc:// inbox is made before. */
+static bool make_inbox_directory(const char *inbox, struct error *error)
+{
+    struct address address;
+    return !text_has_prefix(inbox, "ipc://") || (bus_address_parse(inbox, &address, error) &&
+                                                 bus_address_make_directory(&address, error));
+}
+
 bool process_confine(const struct process_settings *settings, const struct kube_config *kube,
                      const char *const *read_write, const char *const *execute, struct error *error)
 {
+    if (!make_inbox_directory(settings->bus, error)) {
+        return false;
+    }
     __attribute__((cleanup(paths_release))) struct paths readable = {0}, writable = {0};
     if (!collect(settings, kube, &readable, &writable, error) ||
         !add_all(&writable, read_write, error)) {
