@@ -20,6 +20,9 @@
 #define KEPT_MAXIMUM 256
 #define KEPT_BYTES_MAXIMUM ((size_t)64 << 20)
 #define KEPT_PACK_MAXIMUM ((size_t)8 << 20)
+/* Larger ones are dropped when for so long nothing has been fetched from this process: the differ
+ * has them, or asks again. */
+#define LARGE_IDLE_SECONDS 10
 /* A mirror that lacks what the differ wants is fetched again, but not over and over. */
 #define REFETCH_PAUSE_MS 10000
 
@@ -44,6 +47,9 @@ struct announcer {
     TAILQ_HEAD(kept_list, kept) kept; /* the one used last is first */
     unsigned kept_count;
     size_t kept_bytes;
+    struct kept_list large; /* in the blob store, not pinned, until nobody fetches any more */
+    struct event *idle;
+    uint64_t chunks_served; /* when `idle` was set */
 };
 
 static void pack_wanted_free(struct pack_wanted *wanted)
@@ -189,6 +195,48 @@ static bool holds_digest(const struct announcer *announcer, const struct digest 
     return false;
 }
 
+static void forget_large(struct announcer *announcer)
+{
+    struct kept *kept;
+    while ((kept = TAILQ_FIRST(&announcer->large))) {
+        TAILQ_REMOVE(&announcer->large, kept, link);
+        bus_blob_drop(announcer->fetcher->bus, &kept->digest);
+        free(kept);
+    }
+}
+
+static void watch_idle(struct announcer *announcer)
+{
+    const struct timeval period = {.tv_sec = LARGE_IDLE_SECONDS};
+    announcer->chunks_served = bus_stats(announcer->fetcher->bus)->blob_chunks_served;
+    event_add(announcer->idle, &period);
+}
+
+static void on_idle(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct announcer *announcer = context;
+    if (bus_stats(announcer->fetcher->bus)->blob_chunks_served == announcer->chunks_served) {
+        forget_large(announcer);
+    } else {
+        watch_idle(announcer);
+    }
+}
+
+static bool lend(struct announcer *announcer, const char *pack, size_t size, struct digest *ret,
+                 struct error *error)
+{
+    if (!bus_blob_put(announcer->fetcher->bus, pack, size, false, ret, error)) {
+        return false;
+    }
+    struct kept *kept = NEW(struct kept);
+    kept->digest = *ret;
+    TAILQ_INSERT_TAIL(&announcer->large, kept, link);
+    watch_idle(announcer);
+    return true;
+}
+
 /* Puts the pack into the blob store; small ones are pinned there, as long as they are kept. */
 static bool keep(struct announcer *announcer, char *key, const char *pack, size_t size,
                  struct digest *ret, struct error *error)
@@ -196,7 +244,10 @@ static bool keep(struct announcer *announcer, char *key, const char *pack, size_
     AUTO_FREE char *owned = key;
     digest_of(pack, size, ret);
     struct bus *bus = announcer->fetcher->bus;
-    if (size > KEPT_PACK_MAXIMUM || holds_digest(announcer, ret)) {
+    if (size > KEPT_PACK_MAXIMUM) {
+        return lend(announcer, pack, size, ret, error);
+    }
+    if (holds_digest(announcer, ret)) {
         return bus_blob_put(bus, pack, size, false, ret, error);
     }
     while (announcer->kept_count > 0 && (announcer->kept_count >= KEPT_MAXIMUM ||
@@ -420,6 +471,8 @@ struct announcer *announcer_new(struct fetcher *fetcher)
     struct announcer *announcer = NEW(struct announcer);
     announcer->fetcher = fetcher;
     TAILQ_INIT(&announcer->kept);
+    TAILQ_INIT(&announcer->large);
+    announcer->idle = evtimer_new(fetcher->base, on_idle, announcer);
     announcer->repeat = event_new(fetcher->base, -1, EV_PERSIST, on_repeat, fetcher);
     const struct timeval period = {.tv_sec = REPEAT_SECONDS};
     event_add(announcer->repeat, &period);
@@ -434,6 +487,8 @@ void announcer_free(struct announcer *announcer)
     while (!TAILQ_EMPTY(&announcer->kept)) {
         forget(announcer, TAILQ_FIRST(&announcer->kept));
     }
+    forget_large(announcer);
+    event_free(announcer->idle);
     event_free(announcer->repeat);
     free(announcer);
 }

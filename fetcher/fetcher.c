@@ -221,7 +221,10 @@ bool fetcher_open(struct fetcher *fetcher, struct process *process,
 
 void fetcher_drain(struct fetcher *fetcher)
 {
-    bus_drain(fetcher->bus, DRAIN_MS);
+    const struct bus_peer *differ = bus_peer_of_link(fetcher->bus, BUS_FETCHER_DIFFER);
+    if (differ && bus_peer_is_up(differ)) {
+        bus_drain(fetcher->bus, DRAIN_MS);
+    }
 }
 
 void fetcher_close(struct fetcher *fetcher)

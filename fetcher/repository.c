@@ -222,7 +222,10 @@ static cJSON *new_request(const struct repository *repository)
     json_add_string(request, "branch", spec->branch);
     json_add_string(request, "tag", spec->tag);
     json_add_string(request, "commit", spec->commit);
-    json_add_string(request, "previous", json_string(repository->status, "revision"));
+    /* Another spec may mean another repository, whose history says nothing of a forced push. */
+    if (json_int(repository->status, "observedGeneration", 0) == repository->generation) {
+        json_add_string(request, "previous", json_string(repository->status, "revision"));
+    }
     json_add_int(request, "sizeMaximum", settings->max_repository_size);
     json_add_int(request, "timeoutMs", spec->timeout_ms);
     json_add_bool(request, "allowFileUrls", settings->allow_file_urls);

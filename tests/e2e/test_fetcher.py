@@ -136,6 +136,18 @@ def test_a_forced_push_is_followed_and_told(repo, repository):
     assert "rewritten" in wait_for(lambda: repo.events("ForcedPush"), what="an Event")[0][2]
 
 
+def test_another_url_is_no_forced_push(repo, repository, make_repository):
+    repository.commit({"a": "1"})
+    repo.apply(spec(repository))
+    repo.wait_revision(repository.revision())
+    other = make_repository()
+    other.commit({"b": "1"})
+    repo.apply(spec(other))
+    repo.wait_revision(other.revision())
+    wait_for(lambda: len(repo.events("NewRevision")) == 2, what="two Events")
+    assert not repo.events("ForcedPush")
+
+
 def test_failures_are_told_once_clearly_and_recover_without_a_restart(repo, repository):
     repo.apply(spec(repository, interval="2s"))
     ready = repo.wait_failed("EmptyRepository")

@@ -1,7 +1,7 @@
 """A control plane on loopback: etcd, kube-apiserver and kube-controller-manager, with one token user per process.
 
 Everything it writes is in one folder, and nothing is left when stop() has run and the folder is gone. Instead of a node there is
-node.py: Pods become Ready, though nothing runs in them.
+node.py: Pods become Ready, though nothing runs in them. (realnode.py has a cluster with a node that runs them.)
 """
 import base64
 import http.client
@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import paths, ports
@@ -21,7 +22,7 @@ from .waiting import TimedOut, wait_for
 
 PROCESSES = ("fetcher", "differ", "applier", "admission")
 NAMESPACE = "gitmoor-system"
-CRDS = paths.ROOT / "charts" / "gitmoor" / "crds"
+CRDS = paths.ROOT / "charts" / "gitmoor" / "files" / "crds"
 RBAC = paths.ROOT / "charts" / "gitmoor" / "files" / "rbac.yaml"
 DEVELOPMENT = paths.ROOT / "scripts" / "lib" / "development.yaml"
 
@@ -50,11 +51,22 @@ class Kubectl:
         return self.run(*arguments, stdin=stdin, check=True).stdout
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where a control plane is and what it starts with. The default: on loopback, with node.py and Gitmoor's CRDs and roles."""
+    address: str = "127.0.0.1"        # of kube-apiserver
+    services: str = "10.96.0.0/16"    # addresses of Services
+    kubernetes: str = "10.96.0.1"     # the Service `kubernetes`, the first of them
+    real_node: bool = False           # a kubelet will join: no stand-in, no installation of Gitmoor
+    users: tuple = ()                 # more token users: (name of the kubeconfig, user name, groups)
+
+
 class Cluster:
     """A control plane of our own. Use start() and stop(), or as a context manager."""
 
-    def __init__(self, folder: Path, daemon=False, controller_manager=True, server_flags=()):
+    def __init__(self, folder: Path, daemon=False, controller_manager=True, server_flags=(), layout=Layout()):
         self.folder = Path(folder)
+        self.layout = layout
         self.daemon = daemon
         self.with_controller_manager = controller_manager
         self.server_flags = list(server_flags)
@@ -78,6 +90,8 @@ class Cluster:
                 self.stop()
                 if attempt == 3:
                     raise
+        if self.layout.real_node:
+            return self
         self._install()
         if self.with_controller_manager:
             self._spawn("node", ["--kubeconfig", self.kubeconfig("admin")], sys.executable, paths.HARNESS / "node.py")
@@ -109,13 +123,17 @@ class Cluster:
     def _write_identities(self):
         pki = self.folder / "pki"
         subprocess.run(["openssl", "genrsa", "-out", str(pki / "sa.key"), "2048"], check=True, capture_output=True)
-        self.authority.issue("apiserver", ("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1"))
+        self.authority.issue("apiserver", ("127.0.0.1", "localhost", "kubernetes.default.svc", self.layout.kubernetes,
+                                           self.layout.address))
         self.tokens = {"admin": secrets.token_hex(16)}
         lines = [f"{self.tokens['admin']},admin,admin,\"system:masters\""]
         groups = f"system:serviceaccounts,system:serviceaccounts:{NAMESPACE}"
         for process in PROCESSES:
             self.tokens[process] = secrets.token_hex(16)
             lines.append(f"{self.tokens[process]},{user_of(process)},{process},\"{groups}\"")
+        for name, user, group in self.layout.users:
+            self.tokens[name] = secrets.token_hex(16)
+            lines.append(f"{self.tokens[name]},{user},{name},\"{group}\"")
         tokens = self.folder / "tokens.csv"
         tokens.touch(mode=0o600)
         tokens.write_text("\n".join(lines) + "\n")
@@ -123,34 +141,37 @@ class Cluster:
     def _start_servers(self):
         pki = self.folder / "pki"
         etcd_port, peer_port, server_port, manager_port = ports.free(4)
-        self.server = f"https://127.0.0.1:{server_port}"
+        self.server = f"https://{self.layout.address}:{server_port}"
         etcd_url, peer_url = f"http://127.0.0.1:{etcd_port}", f"http://127.0.0.1:{peer_port}"
         self._spawn("etcd", [
             "--data-dir", self.folder / f"etcd-{etcd_port}", "--unsafe-no-fsync", "--log-level=warn",
             f"--listen-client-urls={etcd_url}", f"--advertise-client-urls={etcd_url}",
             f"--listen-peer-urls={peer_url}", f"--initial-advertise-peer-urls={peer_url}",
             f"--initial-cluster=default={peer_url}"])
+        reconciler = "lease" if self.layout.real_node else "none"  # makes the endpoints of the Service kubernetes
         admission = "DefaultIngressClass" if self.with_controller_manager else "ServiceAccount"
         server = self._spawn("kube-apiserver", [
-            f"--etcd-servers={etcd_url}", f"--secure-port={server_port}", "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+            f"--etcd-servers={etcd_url}", f"--secure-port={server_port}", f"--bind-address={self.layout.address}",
+            f"--advertise-address={self.layout.address}", f"--endpoint-reconciler-type={reconciler}",
             f"--cert-dir={pki}", f"--tls-cert-file={pki / 'apiserver.crt'}",
             f"--tls-private-key-file={pki / 'apiserver.key'}",
             f"--service-account-key-file={pki / 'sa.key'}",
             f"--service-account-signing-key-file={pki / 'sa.key'}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--token-auth-file={self.folder / 'tokens.csv'}", "--authorization-mode=RBAC",
-            "--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged=true",
+            f"--service-cluster-ip-range={self.layout.services}", "--allow-privileged=true",
             f"--disable-admission-plugins={admission}", *self.server_flags])
         self._write_kubeconfigs()
         self._wait_ready(server)
         if self.with_controller_manager:
+            # With a real node its controllers are who they are in a cluster; otherwise all are the administrator.
+            user = "controller-manager" if self.layout.real_node else "admin"
             self._spawn("kube-controller-manager", [
-                f"--kubeconfig={self.kubeconfig('admin')}", f"--secure-port={manager_port}",
+                f"--kubeconfig={self.kubeconfig(user)}", f"--secure-port={manager_port}",
                 "--bind-address=127.0.0.1", "--leader-elect=false", f"--cert-dir={pki}",
-                "--controllers=*,-node-lifecycle-controller",
+                f"--controllers=*{'' if self.layout.real_node else ',-node-lifecycle-controller'}",
                 f"--service-account-private-key-file={pki / 'sa.key'}",
-                f"--root-ca-file={self.authority.certificate}", "--use-service-account-credentials=false"])
+                f"--root-ca-file={self.authority.certificate}", f"--use-service-account-credentials={str(self.layout.real_node).lower()}"])
 
     def _spawn(self, name, flags, *program):
         program = program or [paths.control_plane(name)]
@@ -165,7 +186,7 @@ class Cluster:
         def ready():
             if not server.alive():
                 return True  # told apart below
-            connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=5)
+            connection = http.client.HTTPSConnection(self.layout.address, port, context=context, timeout=5)
             try:
                 connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {self.tokens['admin']}"})
                 return connection.getresponse().status == 200
