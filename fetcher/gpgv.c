@@ -1,9 +1,9 @@
 /* openpgp_verify: gpgv in a directory of its own, which holds the keyring, the signature and what
  * it signs, and is removed afterwards. */
+#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/child.h"
-#include "common/base/directory.h"
 #include "fetcher/openpgp.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 #include "fetcher/openpgp.h"
 
+#include "common/base/base64.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "common/base/base64.h"
 
 #include <stdio.h>
 #include <string.h>

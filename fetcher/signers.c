@@ -1,8 +1,8 @@
 #include "fetcher/signers.h"
 
+#include "common/base/base64.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "common/base/base64.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -15,31 +15,33 @@ struct process;
 /* The settings every process has; embed as the first member `common` of the process's own struct
  * and begin its table with PROCESS_SETTINGS(struct of it). */
 struct process_settings {
-    const char *kubeconfig;   /* NULL: in-cluster, then the default kubeconfig */
+    const char *kubeconfig; /* NULL: in-cluster, then the default kubeconfig */
     const char *context;
     const char *log_level;
-    const char *listen;       /* "127.0.0.1:9401": of /metrics, /healthz, /readyz; "" for none */
-    const char *bus;          /* own inbox: ipc:// or tcp:// */
-    const char *bus_keys;     /* directory of link keys */
-    const char *instance;     /* NULL: the host name */
+    const char *listen;   /* "127.0.0.1:9401": of /metrics, /healthz, /readyz; "" for none */
+    const char *bus;      /* own inbox: ipc:// or tcp:// */
+    const char *bus_keys; /* directory of link keys */
+    const char *instance; /* NULL: the host name */
 };
 
 #define PROCESS_SETTING(owner, field, flag, otherwise, argument, help)                             \
-    {flag, SETTING_STRING, offsetof(owner, common.field), otherwise, argument, help, false}
+    {                                                                                              \
+        flag, SETTING_STRING, offsetof(owner, common.field), otherwise, argument, help, false      \
+    }
 #define PROCESS_SETTINGS(owner, default_listen)                                                    \
     PROCESS_SETTING(owner, kubeconfig, "kubeconfig", NULL, "FILE",                                 \
                     "Kubeconfig; without it the Pod's service account, then ~/.kube/config."),     \
-    PROCESS_SETTING(owner, context, "context", NULL, "NAME", "Context of the kubeconfig."),        \
-    PROCESS_SETTING(owner, log_level, "log-level", "info", "LEVEL",                                \
-                    "debug, info, warn or error."),                                                \
-    PROCESS_SETTING(owner, listen, "listen", default_listen, "HOST:PORT",                          \
-                    "Where /metrics, /healthz and /readyz are served; empty: nowhere."),           \
-    PROCESS_SETTING(owner, bus, "bus", NULL, "ADDRESS",                                            \
-                    "Inbox of this process on the bus: ipc:///PATH or tcp://IP:PORT."),            \
-    PROCESS_SETTING(owner, bus_keys, "bus-keys", NULL, "DIR",                                      \
-                    "Directory with the keys of this process's links; needed for tcp://."),        \
-    PROCESS_SETTING(owner, instance, "instance", NULL, "NAME",                                     \
-                    "Name of this process among its peers; default: the host name.")
+        PROCESS_SETTING(owner, context, "context", NULL, "NAME", "Context of the kubeconfig."),    \
+        PROCESS_SETTING(owner, log_level, "log-level", "info", "LEVEL",                            \
+                        "debug, info, warn or error."),                                            \
+        PROCESS_SETTING(owner, listen, "listen", default_listen, "HOST:PORT",                      \
+                        "Where /metrics, /healthz and /readyz are served; empty: nowhere."),       \
+        PROCESS_SETTING(owner, bus, "bus", NULL, "ADDRESS",                                        \
+                        "Inbox of this process on the bus: ipc:///PATH or tcp://IP:PORT."),        \
+        PROCESS_SETTING(owner, bus_keys, "bus-keys", NULL, "DIR",                                  \
+                        "Directory with the keys of this process's links; needed for tcp://."),    \
+        PROCESS_SETTING(owner, instance, "instance", NULL, "NAME",                                 \
+                        "Name of this process among its peers; default: the host name.")
 
 /* Opens the log, ignores SIGPIPE, makes the loop, and serves the HTTP endpoint. `name` is a literal
  * such as "fetcher". */
