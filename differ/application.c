@@ -4,6 +4,8 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/log.h"
+#include "differ/claims.h"
+#include "differ/dispatch.h"
 #include "differ/repository.h"
 
 #include <event2/event.h>
@@ -146,17 +148,6 @@ static bool same_rendering(const struct application_spec *left,
 
 /* ---- Life ---- */
 
-static void release_claims(struct application *application, const struct desired_set *kept)
-{
-    struct map *claims = &application->differ->claims;
-    for (size_t i = 0; application->desired && i < application->desired->count; i++) {
-        const char *key = application->desired->objects[i].key;
-        if (map_get(claims, key) == application && !desired_find(kept, key)) {
-            map_remove(claims, key);
-        }
-    }
-}
-
 static struct application *application_new(struct differ *differ, const char *key,
                                            const char *namespace_, const char *name)
 {
@@ -170,6 +161,7 @@ static struct application *application_new(struct differ *differ, const char *ke
     problems_init(&application->render_problems);
     application->status = json_new_object();
     application->timer = evtimer_new(differ->loop, on_timer, application);
+    map_init(&application->unknown_kinds);
     application->needs_render = true;
     map_set(&differ->applications, key, application);
     map_set(&differ->by_label, application->label, application);
@@ -179,12 +171,13 @@ static struct application *application_new(struct differ *differ, const char *ke
 void application_free(struct application *application)
 {
     struct differ *differ = application->differ;
-    reconcile_abandon(application);
+    dispatch_forget(application);
     kube_call_cancel(application->status_call);
+    application->conflicted = false;
+    claims_release(application, NULL);
     if (application->queued) {
         leave_queue(application);
     }
-    release_claims(application, NULL);
     map_remove(&differ->applications, application->key);
     if (map_get(&differ->by_label, application->label) == application) {
         map_remove(&differ->by_label, application->label);
@@ -193,6 +186,7 @@ void application_free(struct application *application)
     desired_free(application->desired);
     problems_release(&application->problems);
     problems_release(&application->render_problems);
+    map_release(&application->unknown_kinds, NULL);
     spec_release(&application->spec);
     json_free(application->status);
     free(application->key);
@@ -202,6 +196,7 @@ void application_free(struct application *application)
     free(application->reconcile_requested);
     free(application->approved_revision);
     free(application->render_key);
+    free(application->attempted);
     free(application->revision);
     free(application->outcome_message);
     free(application->health_message);
@@ -215,7 +210,16 @@ static void replace_string(char **field, const char *value)
     *field = mem_string(value);
 }
 
-/* A request by annotation: whatever held it back is tried again at once. */
+/* Whatever held it back is tried again at once. */
+static void try_at_once(struct application *application)
+{
+    application->settled = false;
+    application->retry_at = application->discovery_at = application->status_retry_at = 0;
+    for (size_t i = 0; application->desired && i < application->desired->count; i++) {
+        application->desired->objects[i].heal_not_before = 0;
+    }
+}
+
 static void take_annotations(struct application *application, const cJSON *object)
 {
     const cJSON *annotations = json_get_path(object, "metadata.annotations");
@@ -223,14 +227,13 @@ static void take_annotations(struct application *application, const cJSON *objec
     const char *approved = json_string(annotations, APPROVED_REVISION_ANNOTATION);
     if (!text_equal(application->reconcile_requested, requested)) {
         replace_string(&application->reconcile_requested, requested);
-        application->settled = false;
-        application->retry_at = 0;
+        try_at_once(application);
         application->needs_render |= application->render_problems.total > 0;
+        repository_try_at_once(application_repository(application));
     }
     if (!text_equal(application->approved_revision, approved)) {
         replace_string(&application->approved_revision, approved);
-        application->settled = false;
-        application->retry_at = 0;
+        try_at_once(application);
     }
 }
 
@@ -242,10 +245,10 @@ static void take_spec(struct application *application, const cJSON *object)
     if (!same_rendering(&application->spec, &spec)) {
         application->needs_render = true;
         application->rendered = false;
+        application->rendering = false; /* what that run answers is of the spec before */
     }
     if (generation != application->generation) {
-        application->settled = false;
-        application->retry_at = 0;
+        try_at_once(application);
         application->failures = 0;
     }
     application->generation = generation;
@@ -272,9 +275,9 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
     struct application *application = map_get(&differ->applications, key);
     if (application && (!now || !text_equal(application->uid, uid))) {
         log_info("application is gone", "application", key);
+        dispatch_cancel(application);
         application_free(application);
         application = NULL;
-        application_wake_all(differ); /* what it claimed is free */
     }
     if (!now) {
         return;
@@ -293,44 +296,35 @@ void application_set_desired(struct application *application, struct desired_set
                              const char *render_key, const char *revision)
 {
     if (desired) {
-        release_claims(application, desired);
+        claims_release(application, desired);
         desired_free(application->desired);
         application->desired = desired;
         replace_string(&application->revision, revision);
         application->fresh = true;
         application->changed = application->pruned = 0;
+        outcome_set(application, OUTCOME_NONE, NULL);
     }
     replace_string(&application->render_key, render_key);
+    replace_string(&application->attempted, revision);
     application->settled = false;
     application->health_timed_out = false;
     application->failures = 0;
     application->retry_at = 0;
-    json_set(application->status, "lastAttemptedRevision", json_new_string(revision));
     application_wake(application);
 }
 
 /* ---- Work ---- */
 
-static struct repository *repository_of(const struct application *application)
+struct repository *application_repository(const struct application *application)
 {
     AUTO_FREE char *key =
         mem_format("%s/%s", application->namespace_, application->spec.repository);
     return repository_get(application->differ, key);
 }
 
-const char *application_render_trouble(const struct application *application)
-{
-    return application->needs_render ? repository_of(application)->trouble : NULL;
-}
-
 void application_work(struct application *application)
 {
-    struct repository *repository = repository_of(application);
-    bool retry_unknown = application->unknown_kind && clock_monotonic_ms() >= application->retry_at;
-    if (retry_unknown) {
-        application->needs_render = true;
-        application->unknown_kind = false;
-    }
+    struct repository *repository = application_repository(application);
     if (application->needs_render && !repository_is_backing_off(repository)) {
         repository_step(repository);
     }

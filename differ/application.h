@@ -6,6 +6,8 @@
 #include "differ/differ.h"
 #include "differ/plan.h"
 
+struct repository;
+
 struct application_spec {
     char *repository;       /* name, in the Application's namespace */
     char *path;             /* "." for the whole repository */
@@ -19,13 +21,13 @@ struct application_spec {
 struct plan_item {
     struct object_ref ref;
     const char *key;
-    struct kube_resource resource;
     struct digest digest; /* of the text that was sent; zero for a deletion */
     const char *uid;      /* of what is deleted; NULL for an apply */
     const char *file;
     unsigned line;
-    bool heals;       /* it repairs drift */
-    uint64_t version; /* resourceVersion before, 0 if it did not exist */
+    bool heals;        /* it repairs drift */
+    uint64_t version;  /* resourceVersion before, 0 if it did not exist */
+    bool done, failed; /* as the result says; neither: it was not tried */
 };
 
 /* A plan at the applier, or on its way there. */
@@ -36,22 +38,22 @@ struct plan_under_way {
     size_t count;
     struct digest blob; /* pinned in the bus's store; zero if the text fits a hint */
     size_t blob_size;
-    char *text;    /* of a small plan; NULL otherwise */
-    uint64_t hint; /* to unsend */
-    bool heal;
-    bool cancelled;
+    char *text;           /* of a small plan; NULL otherwise */
+    uint64_t hint;        /* to unsend */
+    bool heal;            /* it repairs drift and does nothing else */
+    bool cancelled;       /* it was told to stop */
+    bool result_fetching; /* its result is a blob on its way */
     char *revision;
     int64_t started, resend_at; /* monotonic ms */
 };
 
-/* What a result adds to the Application's history. */
 struct application_counts {
     size_t desired, in_sync, drifted, unhealthy;
 };
 
 enum application_outcome {
-    OUTCOME_NONE,    /* nothing has been tried yet */
-    OUTCOME_WAITING, /* for its repository, or a watch */
+    OUTCOME_NONE,    /* nothing has come of the newest set yet */
+    OUTCOME_WAITING, /* for the watch of a kind */
     OUTCOME_INVALID, /* it does not render, or the preflight refused it */
     OUTCOME_FAILED,  /* a write failed */
     OUTCOME_HELD,    /* it would delete everything, and nobody has confirmed that */
@@ -69,26 +71,34 @@ struct application {
     char *approved_revision;   /* value of the annotation, or NULL */
 
     bool needs_render; /* the next worker run renders it even if its files did not change */
-    bool rendered;     /* once since start, or known that it cannot be */
-    char *render_key;  /* of `desired`; NULL if there is none */
+    bool rendering;    /* a worker run is to answer for it, as it was when that began */
+    bool forced;       /* that run was to render it in any case */
+    bool rendered;     /* as its spec is now; or it is known that it cannot be */
+    char *render_key;  /* of the newest revision; NULL if there is none */
+    char *attempted;   /* the newest revision; NULL before the first */
     char *revision;    /* of `desired` */
     struct desired_set *desired;
     struct problems
-        render_problems; /* of the newest revision; then `desired` must not be applied */
-    bool unknown_kind;   /* among them: worth another try with newer discovery */
+        render_problems;      /* of the newest revision; then `desired` must not be applied */
+    struct map unknown_kinds; /* among them: "group/version/Kind" that was not served */
 
     struct plan_under_way *plan; /* or NULL */
     bool saving;                 /* kinds and namespaces are being written before the plan */
-    struct problems problems;    /* of the last plan */
+    struct problems problems;    /* of the last plan, or of what others declare too */
     enum application_outcome outcome;
     char *outcome_message;  /* or NULL */
+    bool judged;            /* there has been an outcome since start */
     bool settled;           /* nothing was left to do for `desired` */
+    bool conflicted;        /* another application holds what it declares */
     bool fresh;             /* a revision was applied whose history entry is not written yet */
     size_t changed, pruned; /* by the plans of that revision */
     unsigned failures;      /* in a row, for the backoff */
     int64_t retry_at;       /* monotonic ms; 0: at once */
 
-    int64_t health_deadline; /* monotonic ms; 0: not waiting */
+    int64_t discovery_at;     /* monotonic ms: not asked for newer discovery before */
+    unsigned discovery_tries; /* in a row, for the backoff */
+
+    int64_t unhealthy_since; /* monotonic ms; 0: it is healthy, or not looked at */
     bool health_timed_out;
     enum health_status health;
     char *health_message;
@@ -97,8 +107,9 @@ struct application {
 
     cJSON *status; /* as we wrote or read it last; never NULL */
     struct kube_call *status_call;
-    bool status_dirty;
-    int64_t busy_since; /* monotonic ms; 0: idle. Told only when it lasts */
+    bool status_dirty;       /* the last write failed */
+    int64_t status_retry_at; /* monotonic ms: not written before */
+    int64_t busy_since;      /* monotonic ms; 0: idle. Told only when it lasts */
 
     struct event *timer; /* wakes it for retry, deadline, or to tell that it is busy */
     struct application *queue_next;
@@ -116,8 +127,8 @@ void application_wake_all(struct differ *differ);
 /* At the latest after so many milliseconds. */
 void application_wake_after(struct application *application, int64_t milliseconds);
 
-/* Why its repository's content cannot be rendered now, or NULL. */
-const char *application_render_trouble(const struct application *application);
+/* The repository that its spec names. */
+struct repository *application_repository(const struct application *application);
 
 /* Looks at everything and does what is due. */
 void application_work(struct application *application);
@@ -128,11 +139,14 @@ void application_set_desired(struct application *application, struct desired_set
 
 /* ---- reconcile.c ---- */
 void reconcile_step(struct application *application);
-/* A result of the applier. False: it is of a plan that we do not know. */
-bool reconcile_result(struct application *application, const char *text, size_t size);
-/* The applier has restarted: sends the plan under way again. */
-void reconcile_resend(struct application *application);
-void reconcile_abandon(struct application *application);
+
+/* ---- outcome.c ---- */
+void outcome_set(struct application *application, enum application_outcome outcome,
+                 const char *message);
+void outcome_set_from_problems(struct application *application, enum application_outcome outcome,
+                               const struct problems *problems);
+/* The next try is a matter of time, and the longer the more often it has failed. */
+void outcome_back_off(struct application *application);
 
 /* ---- health.c ---- */
 void health_step(struct application *application);

@@ -11,7 +11,7 @@ struct build {
     struct desired_set *set;
     struct problems *problems;
     struct map defined; /* "group/Kind" → struct kube_resource * in the arena */
-    bool unknown_kind;
+    struct map *unknown_kinds;
 };
 
 struct desired_object *desired_find(const struct desired_set *set, const char *key)
@@ -123,7 +123,10 @@ static bool complete_object(struct build *build, const struct desired_input *inp
         return false;
     }
     if (!find_resource(build, &object->ref, &object->resource)) {
-        build->unknown_kind = true;
+        map_set(build->unknown_kinds,
+                arena_format(arena, "%s/%s/%s", object->ref.group, object->ref.version,
+                             object->ref.kind),
+                (void *)"");
         problems_add(build->problems, described, input->file, input->line,
                      "the cluster serves no kind %s in %s: install its CustomResourceDefinition, "
                      "or correct apiVersion and kind",
@@ -197,6 +200,7 @@ static void inherit(const struct desired_set *before, struct desired_object *obj
     }
     object->heal_window_start = known->heal_window_start;
     object->heals = known->heals;
+    object->heal_failures = known->heal_failures;
     object->heal_not_before = known->heal_not_before;
 }
 
@@ -221,9 +225,12 @@ static void index_set(struct build *build)
 
 struct desired_set *desired_build(const struct desired_options *options,
                                   const struct desired_input *inputs, size_t count,
-                                  struct problems *problems, bool *ret_unknown_kind)
+                                  struct problems *problems, struct map *unknown_kinds)
 {
-    struct build build = {.options = options, .set = NEW(struct desired_set), .problems = problems};
+    struct build build = {.options = options,
+                          .set = NEW(struct desired_set),
+                          .problems = problems,
+                          .unknown_kinds = unknown_kinds};
     arena_init(&build.set->arena);
     map_init(&build.set->by_key);
     map_init(&build.defined);
@@ -254,6 +261,5 @@ struct desired_set *desired_build(const struct desired_options *options,
     }
     index_set(&build);
     map_release(&build.defined, NULL);
-    *ret_unknown_kind = build.unknown_kind;
     return build.set;
 }

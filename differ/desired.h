@@ -33,6 +33,7 @@ struct desired_object {
     /* Repairs of drift, to notice a fight (drift.c). */
     int64_t heal_window_start; /* monotonic ms */
     unsigned heals;            /* since then */
+    unsigned heal_failures;    /* in a row */
     int64_t heal_not_before;   /* monotonic ms; backing off until then */
 };
 
@@ -61,11 +62,11 @@ struct desired_input {
 };
 
 /* Builds the set of the inputs. What is wrong goes to `problems`, object by object; the set is then
- * not complete and must not be applied. `ret_unknown_kind` tells whether a kind was not served: it
- * may be after discovery is read anew. The caller frees the set. */
+ * not complete and must not be applied. `unknown_kinds` gets a key "group/version/Kind" for each
+ * kind that is not served: it may be after discovery is read anew. The caller frees the set. */
 struct desired_set *desired_build(const struct desired_options *options,
                                   const struct desired_input *inputs, size_t count,
-                                  struct problems *problems, bool *ret_unknown_kind);
+                                  struct problems *problems, struct map *unknown_kinds);
 void desired_free(struct desired_set *set); /* NULL is fine */
 
 struct desired_object *desired_find(const struct desired_set *set, const char *key);

@@ -10,6 +10,7 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "differ/application.h"
+#include "differ/dispatch.h"
 #include "differ/drift.h"
 #include "differ/repository.h"
 
@@ -50,15 +51,27 @@ static struct metric refusals = {
 
 /* ---- Discovery ---- */
 
-static void visit_unknown(struct differ *differ)
+/* Whether one of the kinds ("group/version/Kind") is served by now. */
+static bool is_any_served(const struct kube_discovery *discovery, const struct map *kinds)
+{
+    for (struct map_slot *slot = map_first(kinds); slot; slot = map_next(kinds, slot)) {
+        AUTO_FREE char *group = mem_string(slot->key);
+        char *version = strchr(group, '/');
+        char *kind = strrchr(group, '/');
+        *version++ = *kind++ = '\0';
+        if (kube_discovery_find(discovery, group, version, kind)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void render_what_is_served_now(struct differ *differ)
 {
     for (struct map_slot *slot = map_first(&differ->applications); slot;
          slot = map_next(&differ->applications, slot)) {
         struct application *application = slot->value;
-        if (application->unknown_kind) {
-            application->unknown_kind = false;
-            application->needs_render = true;
-        }
+        application->needs_render |= is_any_served(differ->discovery, &application->unknown_kinds);
     }
 }
 
@@ -75,10 +88,13 @@ static void on_discovery(struct kube_discovery *discovery, const struct error *e
     kube_discovery_free(differ->discovery);
     differ->discovery = discovery;
     process_set_ready(differ->process, "discovery", true);
-    visit_unknown(differ);
+    render_what_is_served_now(differ);
     for (struct map_slot *slot = map_first(&differ->repositories); slot;
          slot = map_next(&differ->repositories, slot)) {
-        repository_step(slot->value);
+        struct repository *repository = slot->value;
+        if (!repository_is_backing_off(repository)) {
+            repository_step(repository);
+        }
     }
     application_wake_all(differ);
 }
@@ -120,12 +136,53 @@ static bool is_waited_for(const struct differ *differ, const struct application 
            json_string_path(object, "status.revision");
 }
 
+static void note_uid(const cJSON *object, void *context)
+{
+    const char *uid = json_string_path(object, "metadata.uid");
+    if (uid) {
+        map_set(context, uid, (void *)"");
+    }
+}
+
+struct cleaning {
+    const char *directory;
+    struct map uids; /* of the repositories that exist, or that the fetcher knows */
+};
+
+static void remove_database(const char *uid, void *context)
+{
+    const struct cleaning *cleaning = context;
+    struct error error;
+    AUTO_FREE char *path = mem_format("%s/%s.git", cleaning->directory, uid);
+    if (!map_has(&cleaning->uids, uid) && !directory_remove(path, &error)) {
+        log_warn("cannot remove the objects of a repository that is gone", "error", error.message);
+    }
+}
+
+/* Repositories that were deleted have left their objects. */
+static void remove_what_is_not_used(struct differ *differ)
+{
+    struct cleaning cleaning = {.directory = differ->settings->data_dir};
+    map_init(&cleaning.uids);
+    kube_store_each(differ->repository_objects, note_uid, &cleaning.uids);
+    for (struct map_slot *slot = map_first(&differ->repositories); slot;
+         slot = map_next(&differ->repositories, slot)) {
+        const struct repository *announced = slot->value;
+        if (announced->uid) {
+            map_set(&cleaning.uids, announced->uid, (void *)"");
+        }
+    }
+    directory_each_mirror(cleaning.directory, remove_database, &cleaning);
+    map_release(&cleaning.uids, NULL);
+}
+
 static void start(struct differ *differ)
 {
     differ->started = true;
     event_del(differ->start_timer);
     process_set_ready(differ->process, "applications", true);
     application_wake_all(differ);
+    remove_what_is_not_used(differ);
     malloc_trim(0); /* rendering everything once has left holes */
 }
 
@@ -194,19 +251,20 @@ static void on_application(const char *namespace_, const char *name, const cJSON
     application_changed(context, namespace_, name, now);
 }
 
+/* The status of an application names the repository's state while there is nothing to apply, and
+ * tells of one that does not exist in any case. */
 static void on_repository(const char *namespace_, const char *name, const cJSON *now,
                           const cJSON *before, void *context)
 {
-    (void)now;
-    (void)before;
     struct differ *differ = context;
+    bool came_or_went = !now || !before;
     for (struct map_slot *slot = map_first(&differ->applications); slot;
          slot = map_next(&differ->applications, slot)) {
         struct application *application = slot->value;
-        if (application->outcome == OUTCOME_NONE &&
+        if ((came_or_went || !application->rendered) &&
             text_equal(application->namespace_, namespace_) &&
             text_equal(application->spec.repository, name)) {
-            application_wake(application); /* its message names the repository's state */
+            application_wake(application);
         }
     }
 }
@@ -228,6 +286,10 @@ static void on_live(struct live_object *live, const char *label, const cJSON *ob
 {
     struct differ *differ = context;
     struct application *owner = map_get(&differ->claims, live->key);
+    struct desired_object *declared = owner ? desired_find(owner->desired, live->key) : NULL;
+    if (declared && object) {
+        drift_adopt(declared, live);
+    }
     struct application *labelled = map_get(&differ->by_label, label);
     /* Not the claims: after a restart they are made only when the listing is complete, and this is
      * the listing. */
@@ -279,64 +341,6 @@ static void take_report(struct differ *differ, const char *kind, const cJSON *bo
                  note);
 }
 
-/* A result stands in the hint or is a blob of the applier. */
-struct result_fetch {
-    struct differ *differ;
-    char *id;
-};
-
-static struct application *application_of_plan(struct differ *differ, const char *id)
-{
-    for (struct map_slot *slot = map_first(&differ->applications); slot;
-         slot = map_next(&differ->applications, slot)) {
-        struct application *application = slot->value;
-        if (application->plan && text_equal(application->plan->id, id)) {
-            return application;
-        }
-    }
-    return NULL;
-}
-
-static void on_result_blob(char *data, size_t size, const struct error *error, void *context)
-{
-    struct result_fetch *fetch = context;
-    struct application *application = application_of_plan(fetch->differ, fetch->id);
-    if (data && application) {
-        reconcile_result(application, data, size);
-    } else if (application) {
-        log_warn("a result cannot be fetched, asking again", "error", error->message);
-        reconcile_resend(application);
-    }
-    free(data);
-    free(fetch->id);
-    free(fetch);
-}
-
-static bool take_result(struct differ *differ, struct bus_peer *peer, const cJSON *body)
-{
-    const char *id = json_string(body, "id");
-    struct application *application = id ? application_of_plan(differ, id) : NULL;
-    if (!application) {
-        return true; /* of a plan that nobody waits for any more */
-    }
-    const char *text = json_string(body, "text");
-    if (text) {
-        reconcile_result(application, text, strlen(text));
-        return true;
-    }
-    struct digest digest;
-    int64_t size = json_int(body, "size", -1);
-    if (!digest_from_hex(json_string(body, "digest"), &digest) || size < 0) {
-        log_error("a result of the applier has neither text nor blob", "id", id);
-        return true;
-    }
-    struct result_fetch *fetch = NEW(struct result_fetch);
-    fetch->differ = differ;
-    fetch->id = mem_string(id);
-    bus_blob_fetch(peer, &digest, (size_t)size, 30000, on_result_blob, fetch);
-    return true;
-}
-
 static bool on_hint(struct bus_peer *peer, const char *kind, const char *text, size_t size,
                     void *context)
 {
@@ -354,7 +358,7 @@ static bool on_hint(struct bus_peer *peer, const char *kind, const char *text, s
     } else if (link == BUS_FETCHER_DIFFER && text_equal(kind, "pack")) {
         taken = repository_pack_offered(differ, body);
     } else if (link == BUS_DIFFER_APPLIER && text_equal(kind, "result")) {
-        return take_result(differ, peer, body);
+        taken = result_take_hint(differ, peer, body);
     } else if (link == BUS_ADMISSION_DIFFER &&
                (text_equal(kind, "refused") || text_equal(kind, "bypassed"))) {
         take_report(differ, kind, body);
@@ -379,7 +383,7 @@ static void on_peer_up(struct bus_peer *peer, void *context)
     } else if (bus_peer_link(peer) == BUS_DIFFER_APPLIER) {
         for (struct map_slot *slot = map_first(&differ->applications); slot;
              slot = map_next(&differ->applications, slot)) {
-            reconcile_resend(slot->value);
+            dispatch_applier_restarted(slot->value);
         }
     }
 }

@@ -3,7 +3,12 @@
  *
  *   repository.c   a revision announced → pack asked for, unpacked, changed applications rendered
  *   application.c  an Application: its spec, and the queue of those with something to do
- *   reconcile.c    desired against live → a plan → its result
+ *   answer.c       what the worker rendered → desired sets
+ *   claims.c       which application holds which object
+ *   reconcile.c    desired against live: what is done next
+ *   selection.c    what is to be applied, repaired and pruned
+ *   dispatch.c     the plan under way: sent, sent again, cancelled
+ *   result.c       what the applier answered
  *   health.c       are its objects healthy, and for how long have we waited?
  *   drift.c        is a live object what Git declares?
  *   status.c       what the Application's status says, and the Events

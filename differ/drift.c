@@ -10,6 +10,8 @@
 #define FIGHT_REPAIRS 10
 #define FIGHT_BACKOFF_MS 5000
 #define FIGHT_BACKOFF_MAXIMUM_MS 300000
+#define FAILURE_BACKOFF_MS 2000
+#define FAILURE_BACKOFF_MAXIMUM_MS 60000
 
 bool drift_adopt(struct desired_object *desired, const struct live_object *live)
 {
@@ -141,4 +143,13 @@ int64_t drift_note_repair(struct desired_object *desired, int64_t now_ms)
             now_ms + (wait < FIGHT_BACKOFF_MAXIMUM_MS ? wait : FIGHT_BACKOFF_MAXIMUM_MS);
     }
     return 0;
+}
+
+void drift_note_failure(struct desired_object *desired, int64_t now_ms)
+{
+    unsigned before = desired->heal_failures < 5 ? desired->heal_failures : 5;
+    int64_t wait = FAILURE_BACKOFF_MS << before;
+    desired->heal_failures++;
+    desired->heal_not_before =
+        now_ms + (wait < FAILURE_BACKOFF_MAXIMUM_MS ? wait : FAILURE_BACKOFF_MAXIMUM_MS);
 }

@@ -29,4 +29,7 @@ bool drift_matches_text(const struct desired_object *desired, const cJSON *live)
  * fight, when the same object has been repaired more than ten times in ten seconds. */
 int64_t drift_note_repair(struct desired_object *desired, int64_t now_ms);
 
+/* Notes that a repair failed: the next is to wait, the longer the more have failed in a row. */
+void drift_note_failure(struct desired_object *desired, int64_t now_ms);
+
 #endif

@@ -30,6 +30,8 @@ static void add_up(struct application *application)
         enum health_status one = live ? live->health : HEALTH_NOT_FOUND;
         if (!live && !object->resource.watchable) {
             one = HEALTH_CURRENT; /* it cannot be watched: that it was applied must do */
+        } else if (live && object->adopt_version != 0) {
+            one = HEALTH_IN_PROGRESS; /* what was applied has not been seen by the watch yet */
         }
         if (one == HEALTH_CURRENT) {
             continue;
@@ -62,29 +64,27 @@ static void add_up(struct application *application)
 
 void health_step(struct application *application)
 {
-    if (!application->desired || application->outcome != OUTCOME_APPLIED || !application->settled) {
-        application->health_deadline = 0;
+    if (application->outcome != OUTCOME_APPLIED || !application->settled) {
+        application->unhealthy_since = 0;
         return;
     }
     add_up(application);
     int64_t now = clock_monotonic_ms();
     if (application->health == HEALTH_CURRENT) {
-        application->health_deadline = 0;
+        application->unhealthy_since = 0;
         application->health_timed_out = false;
         return;
     }
-    if (application->health_timed_out) {
-        return;
+    if (application->unhealthy_since == 0) {
+        application->unhealthy_since = now;
     }
-    if (application->health_deadline == 0) {
-        application->health_deadline = now + application->spec.health_timeout;
-    }
-    if (now >= application->health_deadline) {
+    int64_t left = application->unhealthy_since + application->spec.health_timeout - now;
+    if (left > 0) {
+        application->health_timed_out = false;
+        application_wake_after(application, left);
+    } else if (!application->health_timed_out) {
         application->health_timed_out = true;
-        application->health_deadline = 0;
         status_event(application, "Warning", "HealthCheckFailed", "Wait",
                      application->health_message);
-        return;
     }
-    application_wake_after(application, application->health_deadline - now);
 }

@@ -129,11 +129,10 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     }
     kind->epoch = object->epoch = event->epoch;
     object->kind = kind;
-    bool same = text_equal(object->uid, uid);
-    if (same && version < object->version) {
+    if (version < object->version) {
         return; /* the applier was answered with something newer */
     }
-    if (!same) {
+    if (!text_equal(object->uid, uid)) {
         free(object->uid);
         object->uid = mem_string(uid);
     }
@@ -165,8 +164,27 @@ static void on_event(const struct kube_event *event, void *context)
         return;
     }
     struct live_object *object = map_get(&live->objects, key);
-    if (object) {
+    /* An older event is of a predecessor: the applier has made the object anew since. */
+    if (object && parse_version(event->resource_version) >= object->version) {
         object_remove(live, object);
+    }
+}
+
+/* Removes the objects of the kind that were not told of since the epoch began. */
+static void sweep(struct live_kind *kind, uint64_t epoch)
+{
+    struct live *live = kind->live;
+    AUTO_FREE struct live_object **gone = mem_new(live->objects.count, sizeof *gone);
+    size_t count = 0;
+    for (struct map_slot *slot = map_first(&live->objects); slot;
+         slot = map_next(&live->objects, slot)) {
+        struct live_object *object = slot->value;
+        if (object->kind == kind && object->epoch < epoch) {
+            gone[count++] = object;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        object_remove(live, gone[i]);
     }
 }
 
@@ -174,19 +192,10 @@ static void on_event(const struct kube_event *event, void *context)
 static void on_synced(uint64_t epoch, void *context)
 {
     struct live_kind *kind = context;
-    struct live *live = kind->live;
-    const char **keys = map_sorted_keys(&live->objects);
-    for (size_t i = 0, count = live->objects.count; i < count; i++) {
-        struct live_object *object = map_get(&live->objects, keys[i]);
-        if (object && object->kind == kind && object->epoch < epoch) {
-            object_remove(live, object);
-            /* the keys of the others stay where they are: removal moves slots, not strings */
-        }
-    }
-    free(keys);
+    sweep(kind, epoch);
     kind->epoch = epoch;
     kind->synced = true;
-    live->handlers.kind_changed(kind, live->handlers.context);
+    kind->live->handlers.kind_changed(kind, kind->live->handlers.context);
 }
 
 static void on_trouble(const struct error *error, void *context)
@@ -195,6 +204,9 @@ static void on_trouble(const struct error *error, void *context)
     free(kind->trouble);
     kind->trouble = error ? mem_string(error->message) : NULL;
     kind->failing = error != NULL;
+    if (error && error->code == ERROR_NOT_FOUND) {
+        sweep(kind, UINT64_MAX); /* the kind is not served: there is nothing of it */
+    }
     kind->live->handlers.kind_changed(kind, kind->live->handlers.context);
 }
 
@@ -224,6 +236,25 @@ static void start_watch(struct live_kind *kind)
     kind->watch = kube_watch_new(kind->live->client, &options);
 }
 
+static void set_resource(struct live_kind *kind, const struct kube_resource *resource)
+{
+    kind->resource = (struct kube_resource){
+        .group = mem_string(resource->group),
+        .version = mem_string(resource->version),
+        .kind = mem_string(resource->kind),
+        .plural = mem_string(resource->plural),
+        .namespaced = resource->namespaced,
+    };
+}
+
+static void release_resource(struct live_kind *kind)
+{
+    free((char *)kind->resource.group);
+    free((char *)kind->resource.version);
+    free((char *)kind->resource.kind);
+    free((char *)kind->resource.plural);
+}
+
 struct live_kind *live_need(struct live *live, const struct kube_resource *resource)
 {
     AUTO_FREE char *name = live_kind_name(resource->group, resource->kind);
@@ -234,26 +265,30 @@ struct live_kind *live_need(struct live *live, const struct kube_resource *resou
     kind = NEW(struct live_kind);
     kind->live = live;
     kind->name = mem_string(name);
-    kind->resource = (struct kube_resource){
-        .group = mem_string(resource->group),
-        .version = mem_string(resource->version),
-        .kind = mem_string(resource->kind),
-        .plural = mem_string(resource->plural),
-        .namespaced = resource->namespaced,
-    };
+    set_resource(kind, resource);
     map_set(&live->kinds, name, kind);
     start_watch(kind);
     return kind;
+}
+
+void live_move(struct live_kind *kind, const struct kube_resource *resource)
+{
+    kube_watch_free(kind->watch);
+    sweep(kind, UINT64_MAX); /* epochs begin anew */
+    release_resource(kind);
+    set_resource(kind, resource);
+    free(kind->trouble);
+    kind->trouble = NULL;
+    kind->synced = kind->failing = false;
+    kind->epoch = 0;
+    start_watch(kind);
 }
 
 static void kind_free(void *value)
 {
     struct live_kind *kind = value;
     kube_watch_free(kind->watch);
-    free((char *)kind->resource.group);
-    free((char *)kind->resource.version);
-    free((char *)kind->resource.kind);
-    free((char *)kind->resource.plural);
+    release_resource(kind);
     free(kind->trouble);
     free(kind->name);
     free(kind);
@@ -300,15 +335,6 @@ const struct live_group *live_group_get(const struct live *live, const char *lab
     return map_get(&live->groups, label);
 }
 
-void live_each_group(const struct live *live,
-                     void (*visit)(const struct live_group *group, void *context), void *context)
-{
-    for (struct map_slot *slot = map_first(&live->groups); slot;
-         slot = map_next(&live->groups, slot)) {
-        visit(slot->value, context);
-    }
-}
-
 void live_record(struct live *live, struct live_kind *kind, const struct object_ref *ref,
                  const char *label, const char *uid, const char *resource_version,
                  const struct digest *fingerprint)
@@ -322,16 +348,17 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
         object = object_new(live, key, ref);
         object->kind = kind;
         object->epoch = kind->epoch;
-        object->health = HEALTH_IN_PROGRESS;
-        object->health_message = mem_string("applied, not seen by the watch yet");
-        group_join(live, object, label);
-    } else if (text_equal(object->uid, uid) && version <= object->version) {
+    } else if (version <= object->version) {
         return;
     }
     free(object->uid);
     object->uid = mem_string(uid);
     object->version = version;
     object->fingerprint = *fingerprint;
+    object->health = HEALTH_IN_PROGRESS;
+    free(object->health_message);
+    object->health_message = mem_string("applied, not seen by the watch yet");
+    group_join(live, object, label);
 }
 
 void live_record_deletion(struct live *live, const char *key, const char *uid)

@@ -62,6 +62,8 @@ void live_free(struct live *live);
 
 /* Sees to it that the kind is watched. The resource is copied. */
 struct live_kind *live_need(struct live *live, const struct kube_resource *resource);
+/* Watches it in another version, since the one so far is served no more. */
+void live_move(struct live_kind *kind, const struct kube_resource *resource);
 /* The kind by its name, or NULL if it is not watched. */
 struct live_kind *live_kind_get(const struct live *live, const char *name);
 /* "Kind.group" of a resource; free(). */
@@ -69,13 +71,11 @@ char *live_kind_name(const char *group, const char *kind);
 
 struct live_object *live_get(const struct live *live, const char *key);
 const struct live_group *live_group_get(const struct live *live, const char *label);
-/* Calls `visit` for each group. */
-void live_each_group(const struct live *live,
-                     void (*visit)(const struct live_group *group, void *context), void *context);
 
 /* Learns what the applier was answered, before the watch tells: so that neither an event of an
  * older version nor the absence of one is taken for drift. Makes the object if it is not known yet;
- * does nothing if it is known in a newer version. */
+ * does nothing if it is known in a newer version. Until the watch shows it, its health is "in
+ * progress": what is known of that is from before. */
 void live_record(struct live *live, struct live_kind *kind, const struct object_ref *ref,
                  const char *label, const char *uid, const char *resource_version,
                  const struct digest *fingerprint);

@@ -2,6 +2,7 @@
 
 #include "common/base/text.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void append_line(struct buf *out, const cJSON *line)
@@ -106,6 +107,8 @@ static bool parse_head(const char *line, size_t size, struct plan_result *result
     }
     result->outcome = known_outcome(json_string(head, "outcome"));
     result->requests = json_int(head, "requests", 0);
+    snprintf(result->message, sizeof result->message, "%s",
+             text_or_empty(json_string(head, "message")));
     if (!result->outcome) {
         return error_set(error, ERROR_INVALID, "a plan's result names no known outcome");
     }

@@ -7,6 +7,7 @@
 #include "differ/desired.h"
 
 #define PLAN_MAXIMUM ((size_t)256 << 20) /* bytes of one plan's text */
+#define PLAN_MESSAGE_SIZE 1024
 
 struct plan_head {
     const char *id;
@@ -48,13 +49,14 @@ struct plan_outcome {
 struct plan_result {
     const char *outcome; /* "applied", "invalid", "failed", "cancelled" */
     int64_t requests;
+    char message[PLAN_MESSAGE_SIZE]; /* why the plan as a whole came to nothing, or "" */
     /* Called for each operation that was tried, in no particular order. */
     void (*each)(const struct plan_outcome *outcome, void *context);
     void *context;
 };
 
-/* Parses a result's text: fills outcome (static text) and requests, and calls `each`. False if
- * malformed; then `each` may have been called for the lines before. */
+/* Parses a result's text: fills outcome (static text), requests and message, and calls `each`.
+ * False if malformed; then `each` may have been called for the lines before. */
 bool plan_result_parse(const char *text, size_t size, struct plan_result *result,
                        struct error *error);
 

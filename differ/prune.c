@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "differ/claims.h"
 
 #define NAMED_MAXIMUM 10 /* objects named in the reason for a hold */
 
@@ -32,7 +33,6 @@ void prune_select(const struct application *application, struct prune_list *ret)
 void prune_select_from(const struct application *application, const struct live_group *group,
                        struct prune_list *ret)
 {
-    const struct differ *differ = application->differ;
     *ret = (struct prune_list){0};
     if (!group) {
         return;
@@ -40,9 +40,8 @@ void prune_select_from(const struct application *application, const struct live_
     ret->objects = mem_new(group->count, sizeof *ret->objects);
     for (const struct live_object *live = group->first; live; live = live->next) {
         bool ours = !digest_is_zero(&live->fingerprint);
-        bool declared = desired_find(application->desired, live->key) ||
-                        map_has(&differ->claims, live->key); /* moved to another application */
-        if (ours && !declared && !live->deleting) {
+        /* By whomever: what has moved to another application is not deleted. */
+        if (ours && !live->deleting && !claims_is_declared(application->differ, live->key)) {
             ret->objects[ret->count++] = live;
         }
     }

@@ -6,6 +6,7 @@
 #include "common/run/child.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
+#include "differ/answer.h"
 #include "differ/application.h"
 
 #include <dirent.h>
@@ -22,12 +23,6 @@
 #define HAVES_MAXIMUM 16 /* commits named to the fetcher; the newest are what matters */
 #define KEPT_REFS "refs/gitmoor"
 
-static struct metric renders = {
-    .name = "gitmoor_differ_renders_total",
-    .help = "Applications rendered, by result: rendered, unchanged or failed.",
-    .type = METRIC_COUNTER,
-    .label = "result",
-};
 static const double worker_bounds[] = {0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 0};
 static struct metric worker_seconds = {
     .name = "gitmoor_differ_worker_seconds",
@@ -85,6 +80,15 @@ void repository_free(void *value)
     free(repository);
 }
 
+/* Whether the application renders from it. */
+static bool is_of(const struct repository *repository, const struct application *application)
+{
+    size_t size = strlen(application->namespace_);
+    return strncmp(repository->key, application->namespace_, size) == 0 &&
+           repository->key[size] == '/' &&
+           text_equal(repository->key + size + 1, application->spec.repository);
+}
+
 static void each_application(struct repository *repository,
                              void (*visit)(struct application *application, void *context),
                              void *context)
@@ -93,11 +97,7 @@ static void each_application(struct repository *repository,
     for (struct map_slot *slot = map_first(&differ->applications); slot;
          slot = map_next(&differ->applications, slot)) {
         struct application *application = slot->value;
-        const char *slash = strchr(repository->key, '/');
-        if (text_equal(application->spec.repository, slash + 1) &&
-            strncmp(application->namespace_, repository->key, (size_t)(slash - repository->key)) ==
-                0 &&
-            strlen(application->namespace_) == (size_t)(slash - repository->key)) {
+        if (is_of(repository, application)) {
             visit(application, context);
         }
     }
@@ -131,6 +131,21 @@ static void set_trouble(struct repository *repository, const char *message)
 bool repository_is_backing_off(const struct repository *repository)
 {
     return repository->trouble && evtimer_pending(repository->timer, NULL);
+}
+
+void repository_try_at_once(struct repository *repository)
+{
+    if (repository_is_backing_off(repository)) {
+        evtimer_del(repository->timer);
+        repository_step(repository);
+    }
+}
+
+const char *repository_trouble(const struct repository *repository, bool is_waited_for)
+{
+    bool is_behind = !text_equal(repository->rendered, repository->commit);
+    /* One failure passes by itself more often than not: a process restarted, a blob was lost. */
+    return is_waited_for || (is_behind && repository->failures > 1) ? repository->trouble : NULL;
 }
 
 /* ---- Packs ---- */
@@ -242,6 +257,7 @@ bool repository_pack_offered(struct differ *differ, const cJSON *body)
     if (!repository || !repository->pack_asked || !text_equal(want, repository->commit)) {
         return true; /* an answer to a question of before */
     }
+    bus_unsend(differ->fetcher, repository->pack_hint);
     repository->pack_asked = false;
     const char *problem = json_string(body, "error");
     struct digest digest;
@@ -251,6 +267,7 @@ bool repository_pack_offered(struct differ *differ, const cJSON *body)
     }
     int64_t size = json_int(body, "size", -1);
     if (!digest_from_hex(json_string(body, "digest"), &digest) || size < 0) {
+        set_trouble(repository, "the fetcher offers a pack without a digest");
         return false;
     }
     repository->pack_fetching = true;
@@ -259,6 +276,23 @@ bool repository_pack_offered(struct differ *differ, const cJSON *body)
 }
 
 /* ---- Announcements ---- */
+
+/* The pack that is asked for, or on its way, is of a commit before. One that the worker reads is
+ * left to it. */
+static void forget_pack(struct repository *repository)
+{
+    if (repository->pack_asked) {
+        bus_unsend(repository->differ->fetcher, repository->pack_hint);
+        repository->pack_asked = false;
+    }
+    if (repository->pack_fetching) {
+        bus_blob_cancel(repository->differ->bus, repository);
+        repository->pack_fetching = false;
+    }
+    if (!repository->worker) {
+        drop_pack(repository);
+    }
+}
 
 bool repository_announced(struct differ *differ, const cJSON *body)
 {
@@ -275,23 +309,28 @@ bool repository_announced(struct differ *differ, const cJSON *body)
         return true;
     }
     log_info("revision announced", "repository", key, "revision", revision);
+    if (!text_equal(repository->uid, uid)) {
+        free(repository->rendered);
+        repository->rendered = NULL;
+        repository->objects_missing = false;
+    }
+    forget_pack(repository);
     free(repository->uid);
     free(repository->commit);
     free(repository->revision);
     repository->uid = mem_string(uid);
     repository->commit = mem_string(commit);
     repository->revision = mem_string(revision);
-    if (repository->pack_asked) {
-        bus_unsend(differ->fetcher, repository->pack_hint);
-        repository->pack_asked = false;
-    }
     repository_step(repository);
     return true;
 }
 
 void repository_fetcher_restarted(struct repository *repository)
 {
-    repository->pack_asked = false;
+    if (repository->pack_asked) {
+        bus_unsend(repository->differ->fetcher, repository->pack_hint);
+        repository->pack_asked = false;
+    }
     repository_step(repository);
 }
 
@@ -315,7 +354,9 @@ static void request_one(struct application *application, void *context)
     bool known = application->render_key && !application->needs_render;
     json_add_string(item, "renderKey", known ? application->render_key : "");
     request->count++;
-    application->needs_render = false; /* set again if this run fails */
+    application->rendering = true;
+    application->forced = application->needs_render;
+    application->needs_render = false;
 }
 
 static void count_one(struct application *application, void *context)
@@ -324,206 +365,59 @@ static void count_one(struct application *application, void *context)
     ++*(size_t *)context;
 }
 
-static void mark_unrendered(struct application *application, void *context)
+/* Who was not answered is to be asked for again, and as firmly. */
+static void end_rendering(struct application *application, void *context)
 {
     (void)context;
-    application->needs_render = true;
+    application->needs_render |= application->rendering && application->forced;
+    application->rendering = false;
 }
 
-/* One application's part of the answer: the head line, then pairs of lines for its objects. */
-struct part {
-    cJSON *head;
-    struct desired_input *inputs;
-    size_t count;
-};
-
-static bool take_line(char **cursor, char *end, char **ret_line, size_t *ret_size)
+/* True: all is done. */
+static bool take_output(struct repository *repository, char *output, size_t size,
+                        const struct error *error, bool *ret_objects_missing,
+                        struct error *ret_failure)
 {
-    if (*cursor >= end) {
-        return false;
+    *ret_objects_missing = false;
+    if (error) {
+        *ret_failure = *error;
+        return error_prefix(ret_failure, "rendering %s", repository->worker_revision);
     }
-    char *stop = memchr(*cursor, '\n', (size_t)(end - *cursor));
-    *ret_line = *cursor;
-    *ret_size = (size_t)((stop ? stop : end) - *cursor);
-    *cursor = stop ? stop + 1 : end;
-    return true;
+    return answer_take(repository, output, size, ret_objects_missing, ret_failure);
 }
-
-static bool take_json_line(char **cursor, char *end, cJSON **ret, struct error *error)
-{
-    char *line;
-    size_t size;
-    if (!take_line(cursor, end, &line, &size)) {
-        return error_set(error, ERROR_INTERNAL, "the render worker's answer ends early");
-    }
-    return json_parse(line, size, NULL, ret, error);
-}
-
-static void take_render_problems(struct application *application, const cJSON *errors)
-{
-    for (const cJSON *item = json_first(errors); item; item = item->next) {
-        problems_add(&application->render_problems, "", json_string(item, "file"),
-                     (unsigned)json_int(item, "line", 0), "%s",
-                     text_or_empty(json_string(item, "message")));
-    }
-}
-
-static void build_desired(struct application *application, const struct part *part,
-                          const char *revision)
-{
-    const char *render_key = json_string(part->head, "renderKey");
-    problems_clear(&application->render_problems);
-    application->unknown_kind = false;
-    take_render_problems(application, json_get(part->head, "errors"));
-    struct desired_options options = {
-        .namespace_ = application->namespace_,
-        .application = application->name,
-        .target_namespace = application->spec.target_namespace,
-        .discovery = application->differ->discovery,
-        .before = application->desired,
-    };
-    struct desired_set *set =
-        desired_build(&options, part->inputs, part->count, &application->render_problems,
-                      &application->unknown_kind);
-    if (application->render_problems.total > 0) {
-        desired_free(set);
-        set = NULL;
-    }
-    metric_add(&renders, set ? "rendered" : "failed", 1);
-    application_set_desired(application, set, render_key, revision);
-}
-
-/* Reads the pairs of lines that follow a head. */
-static bool take_objects(char **cursor, char *end, struct part *part, struct arena *arena,
-                         struct error *error)
-{
-    int64_t count = json_int(part->head, "objects", 0);
-    if (count < 0 || count > end - *cursor) {
-        return error_set(error, ERROR_INTERNAL, "the render worker's answer counts wrongly");
-    }
-    part->inputs = mem_new((size_t)count, sizeof *part->inputs);
-    for (; part->count < (size_t)count; part->count++) {
-        struct desired_input *input = &part->inputs[part->count];
-        AUTO_JSON cJSON *place = NULL;
-        char *line;
-        if (!take_json_line(cursor, end, &place, error)) {
-            return false;
-        }
-        if (!take_line(cursor, end, &line, &input->size)) {
-            return error_set(error, ERROR_INTERNAL, "the render worker's answer ends early");
-        }
-        input->text = line;
-        input->file = arena_string(arena, text_or_empty(json_string(place, "file")));
-        input->line = (unsigned)json_int(place, "line", 0);
-    }
-    return true;
-}
-
-static bool take_part(struct repository *repository, char **cursor, char *end, struct error *error)
-{
-    AUTO_ARENA struct arena arena;
-    arena_init(&arena);
-    AUTO_JSON cJSON *head = NULL;
-    if (!take_json_line(cursor, end, &head, error)) {
-        return false;
-    }
-    struct part part = {.head = head};
-    bool taken = take_objects(cursor, end, &part, &arena, error);
-    AUTO_FREE struct desired_input *inputs = part.inputs;
-    (void)inputs;
-    if (!taken) {
-        return false;
-    }
-    const char *key = text_or_empty(json_string(head, "application"));
-    struct application *application = map_get(&repository->differ->applications, key);
-    if (!application) {
-        return true; /* it was deleted meanwhile */
-    }
-    application->rendered = true;
-    if (text_equal(json_string(head, "renderKey"), "")) {
-        application->needs_render = true; /* the failure was not of the files: after a while */
-        return error_set(
-            error, ERROR_UNAVAILABLE, "%s: %s", key,
-            text_or_empty(json_string(json_first(json_array(head, "errors")), "message")));
-    }
-    if (json_bool(head, "unchanged", false)) {
-        metric_add(&renders, "unchanged", 1);
-        application_wake(application);
-    } else {
-        build_desired(application, &part, repository->worker_revision);
-    }
-    return true;
-}
-
-/* False with the reason if the worker could not work at all. */
-static bool take_answer(struct repository *repository, char *output, size_t size,
-                        struct error *error)
-{
-    char *cursor = output, *end = output + size;
-    AUTO_JSON cJSON *head = NULL;
-    if (!take_json_line(&cursor, end, &head, error)) {
-        return false;
-    }
-    if (!json_bool(head, "ok", false)) {
-        each_application(repository, mark_unrendered, NULL);
-        const char *reason = text_or_empty(json_string(head, "reason"));
-        repository->objects_missing =
-            text_equal(reason, "missing-objects") || text_equal(reason, "invalid-pack");
-        return error_set(error, ERROR_INVALID, "%s: %s", reason,
-                         text_or_empty(json_string(head, "message")));
-    }
-    repository->objects_missing = false;
-    bool taken = true;
-    while (cursor < end) {
-        char *before = cursor;
-        if (!take_part(repository, &cursor, end, error)) {
-            taken = false; /* the other applications have no part in it */
-        }
-        if (cursor == before) {
-            break;
-        }
-    }
-    return taken;
-}
-
-struct worker_run {
-    struct repository *repository;
-    int64_t started;
-};
 
 static void on_worker(const char *output, size_t size, int exit_code, const struct error *error,
                       void *context)
 {
-    struct worker_run *run = context;
-    struct repository *repository = run->repository;
+    struct repository *repository = context;
     (void)exit_code;
-    metric_observe(&worker_seconds, NULL, (double)(clock_monotonic_ms() - run->started) / 1000);
-    free(run);
+    metric_observe(&worker_seconds, NULL,
+                   (double)(clock_monotonic_ms() - repository->worker_started) / 1000);
     repository->worker = NULL;
     drop_pack(repository);
     struct error failure;
-    bool taken = false;
-    if (error) {
-        failure = *error;
-        error_prefix(&failure, "rendering %s", repository->worker_revision);
-        each_application(repository, mark_unrendered, NULL);
-    } else {
-        taken = take_answer(repository, (char *)output, size, &failure);
-    }
+    bool missing;
+    bool taken = take_output(repository, (char *)output, size, error, &missing, &failure);
+    bool missing_again = missing && repository->objects_missing;
+    each_application(repository, end_rendering, NULL);
+    repository->objects_missing = missing;
     if (taken) {
         free(repository->rendered);
         repository->rendered = mem_string(repository->worker_commit);
         set_trouble(repository, NULL);
+    } else if (missing && !missing_again) {
+        log_info("objects are missing, asking for all of them", "repository", repository->key,
+                 "error", failure.message);
     } else {
         set_trouble(repository, failure.message);
     }
     differ_check_started(repository->differ);
-    if (taken) {
+    if (!repository_is_backing_off(repository)) {
         repository_step(repository);
     }
 }
 
-static bool start_worker(struct repository *repository, const cJSON *request)
+static void start_worker(struct repository *repository, const cJSON *request)
 {
     const struct differ_settings *settings = repository->differ->settings;
     AUTO_BUF struct buf input;
@@ -539,17 +433,14 @@ static bool start_worker(struct repository *repository, const cJSON *request)
         .memory_maximum = settings->render_memory,
         .cpu_seconds = settings->render_timeout / 1000 + 1,
     };
-    struct worker_run *run = NEW(struct worker_run);
-    run->repository = repository;
-    run->started = clock_monotonic_ms();
+    repository->worker_started = clock_monotonic_ms();
     struct error error;
-    repository->worker = child_start(repository->differ->loop, &options, on_worker, run, &error);
+    repository->worker =
+        child_start(repository->differ->loop, &options, on_worker, repository, &error);
     if (!repository->worker) {
-        free(run);
+        each_application(repository, end_rendering, NULL);
         set_trouble(repository, error.message);
-        return false;
     }
-    return true;
 }
 
 static void run_worker(struct repository *repository, const struct request *request)
@@ -565,9 +456,7 @@ static void run_worker(struct repository *repository, const struct request *requ
     free(repository->worker_revision);
     repository->worker_commit = mem_string(repository->commit);
     repository->worker_revision = mem_string(repository->revision);
-    if (!start_worker(repository, body)) {
-        each_application(repository, mark_unrendered, NULL);
-    }
+    start_worker(repository, body);
 }
 
 void repository_step(struct repository *repository)

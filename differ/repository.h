@@ -22,6 +22,7 @@ struct repository {
     bool objects_missing; /* the worker lacked objects: ask for a whole pack */
 
     struct child *worker;
+    int64_t worker_started; /* monotonic ms */
     char *worker_commit, *worker_revision;
     char *trouble; /* why it cannot be rendered now, or NULL */
     unsigned failures;
@@ -41,6 +42,13 @@ void repository_step(struct repository *repository);
 
 /* It failed lately, and its next try is a matter of time. */
 bool repository_is_backing_off(const struct repository *repository);
+
+/* Somebody asked for it: a failure is no reason to wait any more. */
+void repository_try_at_once(struct repository *repository);
+
+/* Why its content cannot be rendered now, or NULL. `is_waited_for`: the caller has nothing to go on
+ * with; else a failure that may pass is not told. */
+const char *repository_trouble(const struct repository *repository, bool is_waited_for);
 
 /* The fetcher has restarted: what it was asked may be forgotten. */
 void repository_fetcher_restarted(struct repository *repository);

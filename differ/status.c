@@ -5,12 +5,14 @@
 #include "common/base/text.h"
 #include "common/run/log.h"
 #include "differ/application.h"
+#include "differ/repository.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define BUSY_TOLD_AFTER_MS 500 /* shorter work is not worth a write */
 #define HISTORY_MAXIMUM 10
+#define START_PATIENCE_MS 10000 /* after a restart, what is written stands so long */
 #define WRITE_RETRY_MS 2000
 
 struct verdict {
@@ -21,10 +23,15 @@ struct verdict {
 
 /* ---- Conditions ---- */
 
+static const cJSON *repository_object(const struct application *application)
+{
+    return kube_store_get(application->differ->repository_objects, application->namespace_,
+                          application->spec.repository);
+}
+
 static const char *repository_message(const struct application *application, struct buf *out)
 {
-    const cJSON *object = kube_store_get(application->differ->repository_objects,
-                                         application->namespace_, application->spec.repository);
+    const cJSON *object = repository_object(application);
     const cJSON *ready = status_condition(json_get_path(object, "status.conditions"), "Ready");
     if (!object) {
         buf_append_format(out,
@@ -62,9 +69,15 @@ static struct verdict applied_verdict(const struct application *application, str
 static struct verdict judge(const struct application *application, struct buf *text)
 {
     const char *message = application->outcome_message;
-    const char *trouble = application_render_trouble(application);
-    if (trouble && !application->spec.suspend) {
+    bool suspended = application->spec.suspend;
+    const char *trouble =
+        repository_trouble(application_repository(application), application->needs_render);
+    if (trouble && !suspended) {
         return (struct verdict){"False", "RenderFailed", trouble};
+    }
+    if (!suspended && (!application->rendered || !repository_object(application))) {
+        return (struct verdict){"False", "RepositoryNotReady",
+                                repository_message(application, text)};
     }
     switch (application->outcome) {
     case OUTCOME_INVALID:
@@ -80,21 +93,28 @@ static struct verdict judge(const struct application *application, struct buf *t
     case OUTCOME_NONE:
         break;
     }
-    if (application->spec.suspend) {
+    buf_append_format(text, "applying %s", text_or_empty(application->revision));
+    return (struct verdict){"Unknown", "Progressing", text->data};
+}
+
+/* A suspended application says what it said when it was suspended. */
+static struct verdict suspended_verdict(const cJSON *conditions)
+{
+    const cJSON *ready = status_condition(conditions, "Ready");
+    if (!ready) {
         return (struct verdict){"Unknown", "Suspended", "suspended before it was ever applied"};
     }
-    if (!application->desired) {
-        return (struct verdict){"False", "RepositoryNotReady",
-                                repository_message(application, text)};
-    }
-    return (struct verdict){"Unknown", "Progressing", "applying"};
+    return (struct verdict){json_string(ready, "status"), json_string(ready, "reason"),
+                            json_string(ready, "message")};
 }
 
 static void set_ready(struct application *application, cJSON *conditions)
 {
     AUTO_BUF struct buf text;
     buf_init(&text, 32768);
-    struct verdict verdict = judge(application, &text);
+    struct verdict verdict = application->spec.suspend && application->outcome == OUTCOME_NONE
+                                 ? suspended_verdict(conditions)
+                                 : judge(application, &text);
     int64_t generation = application->generation;
     status_set_condition(conditions, "Ready", verdict.status, verdict.reason,
                          text_or_empty(verdict.message), generation);
@@ -146,9 +166,10 @@ static void set_drifted(struct application *application, cJSON *conditions)
         status_set_condition(conditions, "Drifted", "True", "Fight", text.data, generation);
     } else if (application->counts.drifted > 0) {
         buf_append_format(&text, "%zu objects differ from Git", application->counts.drifted);
-        status_set_condition(conditions, "Drifted", "True",
-                             application->spec.suspend ? "Suspended" : "SelfHealOff", text.data,
-                             generation);
+        const char *reason = application->spec.suspend      ? "Suspended"
+                             : !application->spec.self_heal ? "SelfHealOff"
+                                                            : "RepairWaits";
+        status_set_condition(conditions, "Drifted", "True", reason, text.data, generation);
     } else {
         status_set_condition(conditions, "Drifted", "False", "InSync",
                              "every object is as Git declares it", generation);
@@ -216,10 +237,28 @@ static void add_live(const struct application *application, cJSON *kinds, cJSON 
     }
 }
 
+/* Kinds that are not served now, such as while an aggregated API server is down: whether there is
+ * something of them left to prune is known when they are served again. */
+static cJSON *unserved_kinds(const struct application *application)
+{
+    cJSON *result = json_new_array();
+    for (const cJSON *item = json_first(json_array(application->status, "kinds")); item;
+         item = item->next) {
+        const char *name = cJSON_IsString(item) ? item->valuestring : "";
+        const char *dot = strchr(name, '.');
+        AUTO_FREE char *kind = mem_string_n(name, dot ? (size_t)(dot - name) : 0);
+        if (dot && !kube_discovery_find(application->differ->discovery, dot + 1, NULL, kind)) {
+            json_append(result, json_new_string(name));
+        }
+    }
+    return result;
+}
+
 /* Before a plan: what is listed and what the plan brings. Afterwards: what is there. */
 static void set_inventory(struct application *application, cJSON *status, bool before_plan)
 {
-    cJSON *kinds = before_plan ? json_copy(json_array(status, "kinds")) : NULL;
+    cJSON *kinds =
+        before_plan ? json_copy(json_array(status, "kinds")) : unserved_kinds(application);
     cJSON *namespaces = before_plan ? json_copy(json_array(status, "namespaces")) : NULL;
     kinds = kinds ? kinds : json_new_array();
     namespaces = namespaces ? namespaces : json_new_array();
@@ -319,6 +358,9 @@ static cJSON *make_status(struct application *application)
     set_healthy(application, conditions);
     set_drifted(application, conditions);
     json_set(status, "observedGeneration", json_new_int(application->generation));
+    if (application->attempted) {
+        json_set(status, "lastAttemptedRevision", json_new_string(application->attempted));
+    }
     if (application->reconcile_requested) {
         json_set(status, "lastHandledReconcileAt",
                  json_new_string(application->reconcile_requested));
@@ -341,14 +383,9 @@ static void on_written(const struct kube_response *response, void *context)
         log_warn("status cannot be written", "application", application->key, "error",
                  response->error.message);
         application->status_dirty = true;
-        application_wake_after(application, WRITE_RETRY_MS);
+        application->status_retry_at = clock_monotonic_ms() + WRITE_RETRY_MS;
     }
-    if (application->saving) {
-        application->saving = false;
-        if (!response->ok) {
-            json_remove(application->status, "kinds"); /* not saved: once more */
-        }
-    }
+    application->saving = false;
     application_wake(application);
 }
 
@@ -368,23 +405,44 @@ static void write_status(struct application *application, cJSON *status)
                                             json_copy(status), on_written, application);
 }
 
-/* Whether something is under way that will be over in no time. */
+/* Whether something is under way that the status should only tell of if it lasts. */
+static bool is_busy(const struct application *application)
+{
+    if (application->plan || application->saving || !application->rendered) {
+        return true;
+    }
+    switch (application->outcome) {
+    case OUTCOME_NONE:
+    case OUTCOME_WAITING:
+        return true;
+    case OUTCOME_FAILED:
+        return application->retry_at == 0;
+    case OUTCOME_INVALID:
+    case OUTCOME_HELD:
+        return false;
+    case OUTCOME_APPLIED:
+        break;
+    }
+    return application->spec.health_wait && application->health != HEALTH_CURRENT &&
+           application->health != HEALTH_FAILED && !application->health_timed_out;
+}
+
+/* The same, and it has not lasted yet. After a restart the status of before stands for longer: all
+ * has to be looked at again, and most likely nothing has changed. */
 static bool is_passing(struct application *application)
 {
-    bool busy = application->plan || application->saving ||
-                (application->outcome != OUTCOME_APPLIED && application->retry_at == 0 &&
-                 application->outcome != OUTCOME_INVALID && application->outcome != OUTCOME_HELD) ||
-                (application->outcome == OUTCOME_APPLIED && application->spec.health_wait &&
-                 application->health == HEALTH_IN_PROGRESS && !application->health_timed_out);
     int64_t now = clock_monotonic_ms();
-    if (!busy) {
+    if (!is_busy(application)) {
         application->busy_since = 0;
         return false;
     }
     if (application->busy_since == 0) {
         application->busy_since = now;
     }
-    int64_t left = application->busy_since + BUSY_TOLD_AFTER_MS - now;
+    bool stands = !application->judged &&
+                  json_int(application->status, "observedGeneration", 0) == application->generation;
+    int64_t patience = stands ? START_PATIENCE_MS : BUSY_TOLD_AFTER_MS;
+    int64_t left = application->busy_since + patience - now;
     if (left <= 0) {
         return false;
     }
@@ -392,9 +450,21 @@ static bool is_passing(struct application *application)
     return true;
 }
 
+/* Whether nothing may be written now, because the last write failed a short while ago. */
+static bool is_writing_later(struct application *application)
+{
+    int64_t left = application->status_retry_at - clock_monotonic_ms();
+    if (application->status_dirty && left > 0) {
+        application_wake_after(application, left);
+        return true;
+    }
+    return false;
+}
+
 void status_step(struct application *application)
 {
-    if (application->status_call || !application->differ->started || is_passing(application)) {
+    if (application->status_call || !application->differ->started || is_passing(application) ||
+        is_writing_later(application)) {
         return;
     }
     cJSON *status = make_status(application);
@@ -409,11 +479,12 @@ bool status_save_inventory(struct application *application)
 {
     AUTO_JSON cJSON *status = json_copy(application->status);
     set_inventory(application, status, true);
-    if (json_equal(json_get(status, "kinds"), json_get(application->status, "kinds")) &&
+    if (!application->status_dirty &&
+        json_equal(json_get(status, "kinds"), json_get(application->status, "kinds")) &&
         json_equal(json_get(status, "namespaces"), json_get(application->status, "namespaces"))) {
         return true;
     }
-    if (application->status_call) {
+    if (application->status_call || is_writing_later(application)) {
         return false; /* one write at a time; its answer wakes the application */
     }
     application->saving = true;

@@ -17,10 +17,10 @@ struct child_options {
     const char *const *environment; /* all of it, ended by NULL; NULL: only PATH and LANG */
     const void *input;              /* copied */
     size_t input_size;
-    size_t output_maximum;          /* more is a failure: ERROR_LIMIT, and the child is killed */
-    int64_t timeout_ms;             /* then its process group is killed: ERROR_TIMEOUT */
-    int64_t memory_maximum;         /* RLIMIT_AS in bytes; 0: none (sanitizers need that) */
-    int64_t cpu_seconds;            /* RLIMIT_CPU; 0: none */
+    size_t output_maximum;  /* more is a failure: ERROR_LIMIT, and the child is killed */
+    int64_t timeout_ms;     /* then its process group is killed: ERROR_TIMEOUT */
+    int64_t memory_maximum; /* RLIMIT_AS in bytes; 0: none (sanitizers need that) */
+    int64_t cpu_seconds;    /* RLIMIT_CPU; 0: none */
 };
 
 /* `output` (size bytes, NUL-terminated) is valid during the callback. `exit_code` is 128 + n for a

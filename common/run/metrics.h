@@ -15,8 +15,8 @@ struct metric {
     const char *name;
     const char *help;
     enum metric_type type;
-    const char *label;          /* name of its one label, or NULL */
-    const double *bounds;       /* histogram: ascending upper bounds, ended by 0 */
+    const char *label;            /* name of its one label, or NULL */
+    const double *bounds;         /* histogram: ascending upper bounds, ended by 0 */
     struct metric_series *series; /* internal */
     struct metric *next;          /* internal */
 };

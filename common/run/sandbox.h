@@ -8,10 +8,10 @@
 #include "common/base/error.h"
 
 struct sandbox_options {
-    const char *const *read_only;  /* paths, ended by NULL; a missing one is skipped */
+    const char *const *read_only; /* paths, ended by NULL; a missing one is skipped */
     const char *const *read_write;
-    const char *const *execute;    /* read and execute */
-    bool network;                  /* TCP bind and connect stay allowed */
+    const char *const *execute; /* read and execute */
+    bool network;               /* TCP bind and connect stay allowed */
 };
 
 enum sandbox_strength { SANDBOX_FULL, SANDBOX_PARTIAL };

@@ -17,19 +17,20 @@ enum setting_type {
 };
 
 struct setting {
-    const char *name;          /* flag without dashes: "data-dir"; environment GITMOOR_DATA_DIR */
+    const char *name; /* flag without dashes: "data-dir"; environment GITMOOR_DATA_DIR */
     enum setting_type type;
-    size_t offset;             /* offsetof in the caller's struct */
-    const char *otherwise;     /* default as text; NULL: none (NULL, 0, false) */
-    const char *argument;      /* "DIR": what --help prints for the value; NULL for a bool */
-    const char *help;          /* one sentence */
+    size_t offset;         /* offsetof in the caller's struct */
+    const char *otherwise; /* default as text; NULL: none (NULL, 0, false) */
+    const char *argument;  /* "DIR": what --help prints for the value; NULL for a bool */
+    const char *help;      /* one sentence */
     bool required;
 };
 
 /* Parses `--name value`, `--name=value`, `--bool`; argv[0] is the program and is skipped. Flags may
  * stand before, between and after the operands; "--" ends them. On return `argv` holds the operands
- * alone, in their order, and `argc` their number. Handles --help and --version itself: prints and exits 0. An unknown flag or a bad
- * value is an error that names it and what would be right. The table ends with a NULL name. */
+ * alone, in their order, and `argc` their number. Handles --help and --version itself: prints and
+ * exits 0. An unknown flag or a bad value is an error that names it and what would be right. The
+ * table ends with a NULL name. */
 bool settings_parse(const struct setting *table, const char *program, const char *summary,
                     int *argc, char ***argv, void *target, struct error *error);
 

@@ -179,23 +179,24 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class GitServer:
-    """Bare repositories of a folder, served as https://127.0.0.1:PORT/NAME.git."""
+    """Bare repositories of a folder, served as https://127.0.0.1:PORT/NAME.git, or on another address of this host."""
 
-    def __init__(self, root: Path, port=0):
+    def __init__(self, root: Path, port=0, address="127.0.0.1"):
         self.root = Path(root) / "repositories"
         self.root.mkdir(parents=True, exist_ok=True)
         self.pki = Path(root) / "pki"
         self.authority = Authority(self.pki, "git-test")
-        self.certificates = {"good": self.authority.issue("git")}
+        self.certificates = {"good": self.authority.issue("git", ("127.0.0.1", "localhost", address))}
         self.faults = Faults()
         self.credentials = Credentials()
         self.requests = []
         self.stopping = threading.Event()
         self._port = port
+        self.address = address
         self._server = None
 
     def start(self):
-        server = _Server(("127.0.0.1", self._port), _Handler, bind_and_activate=False)
+        server = _Server((self.address, self._port), _Handler, bind_and_activate=False)
         server.allow_reuse_address = True
         server.server_bind()
         server.server_activate()
@@ -221,7 +222,7 @@ class GitServer:
         return self.authority.certificate
 
     def url(self, name):
-        return f"https://127.0.0.1:{self._port}/{name}.git"
+        return f"https://{self.address}:{self._port}/{name}.git"
 
     def _context(self, which):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

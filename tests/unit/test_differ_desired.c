@@ -57,7 +57,7 @@ static int close_discovery(void **state)
 struct built {
     struct desired_set *set;
     struct problems problems;
-    bool unknown_kind;
+    struct map unknown_kinds;
 };
 
 static struct built build(void *discovery, const char *target, const struct desired_set *before,
@@ -76,7 +76,8 @@ static struct built build(void *discovery, const char *target, const struct desi
                                       .before = before};
     struct built built;
     problems_init(&built.problems);
-    built.set = desired_build(&options, inputs, count, &built.problems, &built.unknown_kind);
+    map_init(&built.unknown_kinds);
+    built.set = desired_build(&options, inputs, count, &built.problems, &built.unknown_kinds);
     return built;
 }
 
@@ -84,6 +85,7 @@ static void release(struct built *built)
 {
     desired_free(built->set);
     problems_release(&built->problems);
+    map_release(&built->unknown_kinds, NULL);
 }
 
 static void expect_problem(struct built *built, const char *part)
@@ -137,7 +139,7 @@ static void a_kind_that_is_not_served_is_a_problem_that_may_pass(void **state)
                                                 "\"Widget\",\"metadata\":{\"name\":\"w\"}}",
                                                 NULL});
     expect_problem(&built, "app.yaml:1: Widget w: the cluster serves no kind Widget");
-    assert_true(built.unknown_kind);
+    assert_int_equal(built.unknown_kinds.count, 1);
     release(&built);
 }
 

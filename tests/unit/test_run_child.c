@@ -368,7 +368,7 @@ static int act(const char *word)
     } else if (strcmp(word, "segfault") == 0) {
         kill(getpid(), SIGKILL); /* what a sanitizer does not intercept */
     } else if (strcmp(word, "spin") == 0) {
-        for (volatile int i = 0;; i++) {
+        for (volatile unsigned i = 0;; i++) {
         }
     } else if (strcmp(word, "describe") == 0) {
         describe();

@@ -23,12 +23,12 @@ class Authority:
                      "-addext", "keyUsage=critical,keyCertSign,cRLSign",
                      "-keyout", str(self.key), "-out", str(self.certificate))
 
-    def issue(self, name, hosts=("127.0.0.1", "localhost"), days=30):
-        """A server certificate for these hosts; returns the paths (certificate, key)."""
+    def issue(self, name, hosts=("127.0.0.1", "localhost"), days=30, usage="serverAuth"):
+        """A server certificate for these hosts (or a client certificate, with usage); returns the paths (certificate, key)."""
         certificate, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         names = ",".join(("IP:" if host[0].isdigit() else "DNS:") + host for host in hosts)
         extensions = self.folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage=serverAuth\n"
+        extensions.write_text(f"subjectAltName={names}\nextendedKeyUsage={usage}\n"
                               "basicConstraints=CA:FALSE\n")
         request = self.folder / f"{name}.csr"
         _openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",

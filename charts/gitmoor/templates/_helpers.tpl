@@ -1,0 +1,221 @@
+{{- /* Names are fixed: the webhook configurations and what the processes write are one of a kind in a cluster. */ -}}
+
+{{- define "gitmoor.labels" -}}
+app.kubernetes.io/name: gitmoor
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: gitmoor
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- /* Selects the Pods of a component: a process with topology split, "all" with sidecar. Takes (root, component). */ -}}
+{{- define "gitmoor.selector" -}}
+app.kubernetes.io/name: gitmoor
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- end }}
+
+{{- /* The component whose Pods hold a process. Takes (root, process). */ -}}
+{{- define "gitmoor.component" -}}
+{{- if eq (index . 0).Values.topology "split" }}{{ index . 1 }}{{ else }}all{{ end }}
+{{- end }}
+
+{{- /* What there is to deploy: (root) → {components: [{name, workload, replicas, processes, …}]}. */ -}}
+{{- define "gitmoor.components" -}}
+{{- $processes := list "fetcher" "differ" "applier" "admission" }}
+components:
+{{- if eq .Values.topology "split" }}
+{{- range $processes }}
+  - {name: {{ . }}, workload: gitmoor-{{ . }}, processes: [{{ . }}]}
+{{- end }}
+{{- else }}
+  - {name: all, workload: gitmoor, processes: [{{ join ", " $processes }}]}
+{{- end }}
+{{- end }}
+
+{{- /* Who talks to whom (ARCHITECTURE.md, "Links"): process → its peers, process → the links whose keys it holds. */ -}}
+{{- define "gitmoor.links" -}}
+peers:
+  fetcher: [differ]
+  differ: [fetcher, applier, admission]
+  applier: [differ]
+  admission: [differ]
+keys:
+  fetcher: [fetcher-differ]
+  differ: [fetcher-differ, differ-applier, admission-differ]
+  applier: [differ-applier]
+  admission: [admission-differ]
+ports: {fetcher: 9401, differ: 9402, applier: 9403, admission: 9404}
+{{- end }}
+
+{{- define "gitmoor.image" -}}
+{{- $image := (index . 0).Values.image }}{{ $name := index . 1 }}
+{{- with $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}/{{ $name }}
+{{- with index $image.digests $name }}@{{ . }}{{ else }}:{{ $image.tag | default (index . 0).Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "gitmoor.applierUser" -}}
+system:serviceaccount:{{ .Release.Namespace }}:gitmoor-applier
+{{- end }}
+
+{{- define "gitmoor.defaultServiceAccount" -}}
+{{- if .Values.defaultServiceAccount.create }}{{ .Release.Namespace }}/gitmoor-default{{ else }}{{ .Values.defaultServiceAccount.name }}{{ end }}
+{{- end }}
+
+{{- /* The inbox of a process as its peers know it; with split, the address of its Service. nanomsg connects to addresses, not to
+       names. Takes (root, process). */ -}}
+{{- define "gitmoor.inbox" -}}
+{{- $root := index . 0 }}{{ $process := index . 1 }}
+{{- if eq $root.Values.topology "split" }}
+{{- $host := printf "$(GITMOOR_%s_SERVICE_HOST)" (upper $process | replace "ADMISSION" "ADMISSION_BUS") }}
+{{- if hasPrefix "[" $root.Values.bindAddress }}{{ $host = printf "[%s]" $host }}{{ end -}}
+tcp://{{ $host }}:7001
+{{- else -}}
+ipc:///run/gitmoor/bus/{{ $process }}
+{{- end }}
+{{- end }}
+
+{{- define "gitmoor.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "gitmoor.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- /* The flags of a process. Takes (root, process). */ -}}
+{{- define "gitmoor.arguments" -}}
+{{- $root := index . 0 }}{{ $process := index . 1 }}{{ $values := index $root.Values $process }}
+{{- $links := include "gitmoor.links" $root | fromYaml }}
+{{- $split := eq $root.Values.topology "split" }}
+- --log-level={{ $root.Values.logLevel }}
+- --listen={{ $root.Values.bindAddress }}:{{ index $links.ports $process }}
+- --instance=$(POD_NAME){{ if not $split }}-{{ $process }}{{ end }}
+- --bus={{ if $split }}tcp://{{ $root.Values.bindAddress }}:7001{{ else }}{{ include "gitmoor.inbox" . }}{{ end }}
+- --bus-keys=/etc/gitmoor/keys
+{{- range index $links.peers $process }}
+- --{{ . }}={{ include "gitmoor.inbox" (list $root .) }}
+{{- end }}
+{{- if eq $process "fetcher" }}
+- --data-dir=/var/lib/gitmoor/fetcher
+- --fetch-concurrency={{ $values.fetchConcurrency }}
+- --max-repository-size={{ $values.maxRepositorySize }}
+{{- else if eq $process "differ" }}
+- --data-dir=/var/lib/gitmoor/differ
+- --render-timeout={{ $values.renderTimeout }}
+- --render-memory={{ $values.renderMemory }}
+- --render-output={{ $values.renderOutput }}
+{{- else if eq $process "applier" }}
+- --default-service-account={{ include "gitmoor.defaultServiceAccount" $root }}
+- --user-name={{ include "gitmoor.applierUser" $root }}
+- --window-max={{ $values.windowMax }}
+- --request-timeout={{ $values.requestTimeout }}
+{{- else }}
+- --applier={{ include "gitmoor.applierUser" $root }}
+- --namespace={{ $root.Release.Namespace }}
+- --service=gitmoor-admission
+- --service-port=443
+- --webhook-listen={{ $root.Values.bindAddress }}:9443
+- --webhook-timeout={{ $values.webhookTimeout }}
+- --failure-policy={{ $values.failurePolicy }}
+- --control-plane-controllers={{ join "," $values.controlPlaneControllers }}
+- --certificate-days={{ $values.certificateDays }}
+{{- end }}
+{{- range $values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* The container of a process. Takes (root, process). */ -}}
+{{- define "gitmoor.container" -}}
+{{- $root := index . 0 }}{{ $process := index . 1 }}{{ $values := index $root.Values $process }}
+{{- $links := include "gitmoor.links" $root | fromYaml }}
+{{- $split := eq $root.Values.topology "split" }}
+name: {{ $process }}
+image: {{ include "gitmoor.image" . }}
+imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+args:
+  {{- include "gitmoor.arguments" . | trim | nindent 2 }}
+env:
+  - name: POD_NAME
+    valueFrom: {fieldRef: {fieldPath: metadata.name}}
+ports:
+  - {name: http-{{ $process }}, containerPort: {{ index $links.ports $process }}}
+  {{- if $split }}
+  - {name: bus, containerPort: 7001}
+  - {name: bus-blobs, containerPort: 7002}
+  {{- end }}
+  {{- if eq $process "admission" }}
+  - {name: webhook, containerPort: 9443}
+  {{- end }}
+livenessProbe:
+  httpGet: {path: /healthz, port: http-{{ $process }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- /* With sidecar, only admission decides whether the Pod gets traffic: it needs none of the others to be ready. */ -}}
+{{- if or $split (eq $process "admission") }}
+readinessProbe:
+  httpGet: {path: /readyz, port: http-{{ $process }}}
+  periodSeconds: 2
+  timeoutSeconds: 2
+  failureThreshold: 3
+{{- end }}
+{{- if eq $process "admission" }}
+# Reviews are answered until the API servers know that this Pod is going.
+lifecycle: {preStop: {sleep: {seconds: 5}}}
+{{- end }}
+resources: {{- toYaml $values.resources | nindent 2 }}
+securityContext:
+  {{- include "gitmoor.containerSecurityContext" $root | nindent 2 }}
+volumeMounts:
+  - {name: keys-{{ $process }}, mountPath: /etc/gitmoor/keys, readOnly: true}
+  - {name: token-{{ $process }}, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
+  {{- if not $split }}
+  - {name: bus, mountPath: /run/gitmoor}
+  {{- end }}
+  {{- if has $process (list "fetcher" "differ") }}
+  - {name: data-{{ $process }}, mountPath: /var/lib/gitmoor}
+  {{- end }}
+{{- end }}
+
+{{- /* The volumes of a process: its keys, its token, its data. Takes (root, process). */ -}}
+{{- define "gitmoor.volumes" -}}
+{{- $root := index . 0 }}{{ $process := index . 1 }}
+{{- $links := include "gitmoor.links" $root | fromYaml }}
+- name: keys-{{ $process }}
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- range index $links.keys $process }}
+      - secret: {name: gitmoor-bus-{{ . }}}
+      {{- end }}
+- name: token-{{ $process }}
+  {{- if or (eq $root.Values.topology "split") (eq $process "applier") }}
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+      - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+      - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+  {{- else }}
+  secret:
+    secretName: gitmoor-{{ $process }}-token
+    defaultMode: 0440
+    items: [{key: token, path: token}, {key: ca.crt, path: ca.crt}, {key: namespace, path: namespace}]
+  {{- end }}
+{{- if has $process (list "fetcher" "differ") }}
+- name: data-{{ $process }}
+  emptyDir: {sizeLimit: {{ (index $root.Values $process).dataSize }}}
+{{- end }}
+{{- end }}

@@ -1,0 +1,78 @@
+#include "differ/claims.h"
+
+/* The application that the live object names, if it still declares it; else the one that came
+ * first; else this one. */
+static struct application *holder_of(struct application *application, const char *key)
+{
+    struct differ *differ = application->differ;
+    const struct live_object *live = live_get(differ->live, key);
+    if (live && !digest_is_zero(&live->fingerprint)) {
+        struct application *named = map_get(&differ->by_label, live->group->label);
+        if (named && desired_find(named->desired, key)) {
+            return named;
+        }
+    }
+    struct application *first = map_get(&differ->claims, key);
+    return first ? first : application;
+}
+
+void claims_take(struct application *application, struct problems *problems)
+{
+    for (size_t i = 0; i < application->desired->count; i++) {
+        const struct desired_object *object = &application->desired->objects[i];
+        struct application *holder = holder_of(application, object->key);
+        if (map_get(&application->differ->claims, object->key) != holder) {
+            map_set(&application->differ->claims, object->key, holder);
+        }
+        if (holder != application) {
+            AUTO_ARENA struct arena arena;
+            arena_init(&arena);
+            problems_add(
+                problems, object_ref_describe(&object->ref, &arena), object->file, object->line,
+                "application %s declares it too: remove it from one of the two", holder->key);
+        }
+    }
+}
+
+static void wake_the_waiting(struct differ *differ)
+{
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        struct application *application = slot->value;
+        if (application->conflicted) {
+            application->retry_at = 0;
+            application_wake(application);
+        }
+    }
+}
+
+void claims_release(struct application *application, const struct desired_set *kept)
+{
+    struct map *claims = &application->differ->claims;
+    bool released = false;
+    for (size_t i = 0; application->desired && i < application->desired->count; i++) {
+        const char *key = application->desired->objects[i].key;
+        if (map_get(claims, key) == application && !desired_find(kept, key)) {
+            map_remove(claims, key);
+            released = true;
+        }
+    }
+    if (released) {
+        wake_the_waiting(application->differ);
+    }
+}
+
+bool claims_is_declared(const struct differ *differ, const char *key)
+{
+    if (map_has(&differ->claims, key)) {
+        return true;
+    }
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        const struct application *application = slot->value;
+        if (desired_find(application->desired, key)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,277 @@
+#include "differ/dispatch.h"
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/run/metrics.h"
+
+#define RESEND_MS 60000 /* DESIGN §2: an exchange each minute heals whatever was lost */
+
+static struct metric plans = {
+    .name = "gitmoor_differ_plans_total",
+    .help = "Plans sent, by kind: apply or heal.",
+    .type = METRIC_COUNTER,
+    .label = "kind",
+};
+
+/* ---- Its operations ---- */
+
+static bool is_binding(const struct object_ref *ref)
+{
+    return text_equal(ref->group, "rbac.authorization.k8s.io") &&
+           text_has_suffix(ref->kind, "Binding");
+}
+
+/* Two stages of the plan for each of order.h's: bindings after the roles they refer to, or the
+ * server's escalation check refuses them (kustomize-controller 1.8.0). */
+static unsigned plan_stage(const struct object_ref *ref)
+{
+    return order_stage_of(ref) * 2 + is_binding(ref);
+}
+
+static unsigned delete_stage(const struct object_ref *ref)
+{
+    return ORDER_STAGES * 2 + (ORDER_STAGES - 1 - order_stage_of(ref));
+}
+
+/* The stage whose writes its dry-run needs, or -1. */
+static int depends_on(const struct application *application, const struct selection *selection,
+                      const struct desired_object *object)
+{
+    unsigned stage = plan_stage(&object->ref);
+    if (is_binding(&object->ref) && selection->new_roles) {
+        return (int)stage - 1;
+    }
+    bool served = kube_discovery_find(application->differ->discovery, object->ref.group,
+                                      object->ref.version, object->ref.kind);
+    if (!served || map_has(&selection->new_namespaces, object->ref.namespace_)) {
+        return stage > 0 ? 0 : -1;
+    }
+    return -1;
+}
+
+static struct plan_item *add_item(struct plan_under_way *way, const struct object_ref *ref)
+{
+    struct arena *arena = &way->arena;
+    struct plan_item *item = &way->items[way->count++];
+    item->ref = (struct object_ref){
+        .group = arena_string(arena, ref->group),
+        .version = arena_string(arena, ref->version),
+        .kind = arena_string(arena, ref->kind),
+        .namespace_ = arena_string(arena, ref->namespace_),
+        .name = arena_string(arena, ref->name),
+    };
+    item->key = object_ref_key(&item->ref, arena);
+    return item;
+}
+
+static void add_applies(struct application *application, const struct selection *selection,
+                        struct plan *plan, struct plan_under_way *way)
+{
+    for (size_t i = 0; i < selection->count; i++) {
+        const struct desired_object *object = selection->applies[i];
+        plan_apply(plan, plan_stage(&object->ref), depends_on(application, selection, object),
+                   object);
+        struct plan_item *item = add_item(way, &object->ref);
+        item->digest = object->digest;
+        item->file = arena_string(&way->arena, object->file);
+        item->line = object->line;
+        item->heals = selection->heals[i];
+        const struct live_object *live = live_get(application->differ->live, object->key);
+        item->version = live ? live->version : 0;
+    }
+}
+
+static void add_deletes(const struct selection *selection, struct plan *plan,
+                        struct plan_under_way *way)
+{
+    for (size_t i = 0; i < selection->prune.count; i++) {
+        const struct live_object *live = selection->prune.objects[i];
+        const struct kube_resource *resource = &live->kind->resource;
+        const struct object_ref ref = {
+            .group = resource->group,
+            .version = resource->version,
+            .kind = resource->kind,
+            .namespace_ = live->namespace_,
+            .name = live->name,
+        };
+        plan_delete(plan, delete_stage(&ref), resource, live->namespace_, live->name, live->uid);
+        add_item(way, &ref)->uid = arena_string(&way->arena, live->uid);
+    }
+}
+
+/* ---- Sending ---- */
+
+static void way_free(struct plan_under_way *way)
+{
+    arena_release(&way->arena);
+    free(way->id);
+    free(way->text);
+    free(way->items);
+    free(way->revision);
+    free(way);
+}
+
+static bool send_hint(struct application *application)
+{
+    struct plan_under_way *way = application->plan;
+    AUTO_JSON cJSON *body = json_new_object();
+    json_add_string(body, "id", way->id);
+    if (way->text) {
+        json_add_string(body, "text", way->text);
+    } else {
+        char hex[DIGEST_HEX_SIZE];
+        digest_to_hex(&way->blob, hex);
+        json_add_string(body, "digest", hex);
+        json_add_int(body, "size", (int64_t)way->blob_size);
+    }
+    AUTO_BUF struct buf text;
+    buf_init(&text, BUS_HINT_MAXIMUM);
+    if (!json_write(body, &text)) {
+        return false;
+    }
+    way->hint = bus_send(application->differ->applier, "plan", text.data, text.size, NULL);
+    return way->hint != 0;
+}
+
+/* Small plans stand in the hint; what does not fit is a blob. */
+static bool send_plan(struct application *application, const struct plan *plan, struct error *error)
+{
+    struct plan_under_way *way = application->plan;
+    if (plan->text.overflowed) {
+        return error_set(error, ERROR_LIMIT,
+                         "the plan is larger than %zu bytes: split the "
+                         "application",
+                         PLAN_MAXIMUM);
+    }
+    if (plan->text.size <= BUS_HINT_MAXIMUM * 3 / 4) {
+        way->text = mem_string_n(plan->text.data, plan->text.size);
+        if (send_hint(application)) {
+            return true;
+        }
+        free(way->text);
+        way->text = NULL;
+    }
+    way->blob_size = plan->text.size;
+    if (!bus_blob_put(application->differ->bus, plan->text.data, plan->text.size, true, &way->blob,
+                      error)) {
+        return false;
+    }
+    return send_hint(application) ||
+           error_set(error, ERROR_UNAVAILABLE, "too much waits for the applier already");
+}
+
+static struct plan_under_way *way_new(struct application *application,
+                                      const struct selection *selection, bool heal)
+{
+    struct differ *differ = application->differ;
+    struct plan_under_way *way = NEW(struct plan_under_way);
+    arena_init(&way->arena);
+    way->id = mem_format("%s-%lld-%llu", process_instance(differ->process),
+                         (long long)clock_wall_ms(), (unsigned long long)++differ->plans);
+    way->items = mem_new(selection->count + selection->prune.count, sizeof *way->items);
+    way->revision = mem_string(application->revision);
+    way->heal = heal;
+    way->started = clock_monotonic_ms();
+    way->resend_at = way->started + RESEND_MS;
+    return way;
+}
+
+void dispatch_plan(struct application *application, const struct selection *selection, bool heal)
+{
+    struct plan_under_way *way = way_new(application, selection, heal);
+    struct plan_head head = {
+        .id = way->id,
+        .namespace_ = application->namespace_,
+        .name = application->name,
+        .uid = application->uid,
+        .revision = application->revision,
+        .preflight = application->spec.preflight && !heal,
+        .heal = heal,
+    };
+    struct plan plan;
+    plan_begin(&plan, &head);
+    add_applies(application, selection, &plan, way);
+    add_deletes(selection, &plan, way);
+    application->plan = way;
+    struct error error;
+    if (!send_plan(application, &plan, &error)) {
+        dispatch_forget(application);
+        outcome_set(application, OUTCOME_FAILED, error.message);
+        outcome_back_off(application);
+    } else {
+        metric_add(&plans, heal ? "heal" : "apply", 1);
+        application_wake_after(application, RESEND_MS);
+    }
+    plan_release(&plan);
+}
+
+/* ---- Until its result is there ---- */
+
+static void resend(struct application *application)
+{
+    bus_unsend(application->differ->applier, application->plan->hint);
+    send_hint(application);
+}
+
+static void send_cancel(struct application *application)
+{
+    AUTO_JSON cJSON *body = json_new_object();
+    json_add_string(body, "id", application->plan->id);
+    AUTO_BUF struct buf text;
+    buf_init(&text, BUS_HINT_MAXIMUM);
+    json_write(body, &text);
+    bus_send(application->differ->applier, "cancel", text.data, text.size, NULL);
+}
+
+void dispatch_look_after(struct application *application)
+{
+    struct plan_under_way *way = application->plan;
+    int64_t now = clock_monotonic_ms();
+    if (now >= way->resend_at) {
+        way->resend_at = now + RESEND_MS;
+        resend(application);
+    }
+    application_wake_after(application, way->resend_at - now);
+    bool wanted = text_equal(way->revision, application->revision) && !application->spec.suspend;
+    if (!wanted && !way->cancelled) {
+        way->cancelled = true;
+        send_cancel(application);
+    }
+}
+
+void dispatch_applier_restarted(struct application *application)
+{
+    if (application->plan && application->plan->cancelled) {
+        dispatch_forget(application); /* it would begin anew with what nobody wants any more */
+        application_wake(application);
+    } else if (application->plan) {
+        resend(application);
+    }
+}
+
+void dispatch_cancel(struct application *application)
+{
+    if (application->plan) {
+        send_cancel(application);
+        dispatch_forget(application);
+    }
+}
+
+void dispatch_forget(struct application *application)
+{
+    struct plan_under_way *way = application->plan;
+    struct differ *differ = application->differ;
+    if (!way) {
+        return;
+    }
+    if (!digest_is_zero(&way->blob)) {
+        bus_blob_drop(differ->bus, &way->blob);
+    }
+    if (way->result_fetching) {
+        bus_blob_cancel(differ->bus, application);
+    }
+    bus_unsend(differ->applier, way->hint);
+    way_free(way);
+    application->plan = NULL;
+}

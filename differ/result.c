@@ -1,0 +1,284 @@
+/* What the applier answers to a plan: what it was told of each object becomes what we know of it,
+ * and what it was refused becomes the application's problems. */
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/run/log.h"
+#include "common/run/metrics.h"
+#include "differ/dispatch.h"
+#include "differ/drift.h"
+
+#include <string.h>
+
+#define FETCH_TIMEOUT_MS 30000
+
+static struct metric repairs = {
+    .name = "gitmoor_differ_drift_repairs_total",
+    .help = "Objects whose drift was repaired.",
+    .type = METRIC_COUNTER,
+};
+static const double plan_bounds[] = {0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 0};
+static struct metric plan_seconds = {
+    .name = "gitmoor_differ_plan_seconds",
+    .help = "Time from sending a plan to its result, by kind.",
+    .type = METRIC_HISTOGRAM,
+    .label = "kind",
+    .bounds = plan_bounds,
+};
+
+/* A result while it is read. */
+struct reading {
+    struct application *application;
+    struct problems problems;
+    size_t repaired; /* objects that a repair has changed */
+};
+
+/* ---- Object by object ---- */
+
+static void note_deletion(struct application *application, const struct plan_item *item)
+{
+    live_record_deletion(application->differ->live, item->key, item->uid);
+    application->pruned++;
+}
+
+/* What the desired object, if its text is still the one that was sent, looks like on the server. */
+static void note_synced(struct application *application, const struct plan_item *item,
+                        const struct digest *fingerprint, bool comparable, uint64_t version)
+{
+    struct desired_object *object = desired_find(application->desired, item->key);
+    if (!object || !digest_equal(&object->digest, &item->digest)) {
+        return;
+    }
+    object->heal_failures = 0;
+    if (!comparable) {
+        object->adopt_version = version;
+    } else {
+        /* An API without managedFields gives none: then the text's own digest says that it was
+         * applied, and what the watch tells is never equal to it. */
+        object->synced = digest_is_zero(fingerprint) ? item->digest : *fingerprint;
+    }
+}
+
+static void note_success(struct reading *reading, const struct plan_item *item,
+                         const struct plan_outcome *outcome)
+{
+    struct application *application = reading->application;
+    struct differ *differ = application->differ;
+    if (item->uid) {
+        note_deletion(application, item);
+        return;
+    }
+    int64_t version = 0;
+    text_parse_int(outcome->resource_version, &version);
+    AUTO_FREE char *name = live_kind_name(item->ref.group, item->ref.kind);
+    struct live_kind *kind = live_kind_get(differ->live, name);
+    bool comparable = !kind || text_equal(kind->resource.version, item->ref.version);
+    note_synced(application, item, &outcome->fingerprint, comparable, (uint64_t)version);
+    if (item->version != (uint64_t)version) {
+        application->changed++;
+        reading->repaired += item->heals;
+        metric_add(&repairs, NULL, item->heals);
+    }
+    if (kind && comparable) {
+        live_record(differ->live, kind, &item->ref, application->label, outcome->uid,
+                    outcome->resource_version, &outcome->fingerprint);
+    }
+    if (text_equal(item->ref.kind, "CustomResourceDefinition")) {
+        differ_reload_discovery(differ);
+    }
+}
+
+/* The server quotes values when it refuses an object's content; of a Secret they must not reach a
+ * status or an Event (Argo CVE-2025-23216). */
+static const char *shown_message(const struct plan_item *item, const struct plan_outcome *outcome)
+{
+    bool is_secret = !*item->ref.group && text_equal(item->ref.kind, "Secret");
+    bool quotes = outcome->status != 403 && outcome->status != 404 && outcome->status != 409 &&
+                  outcome->status != 0;
+    return is_secret && quotes
+               ? "the server refused its content; its words are kept back, since they may quote "
+                 "the Secret: see kubectl apply --server-side --dry-run=server"
+               : outcome->message;
+}
+
+static void on_outcome(const struct plan_outcome *outcome, void *context)
+{
+    struct reading *reading = context;
+    struct plan_under_way *way = reading->application->plan;
+    if (outcome->index >= way->count) {
+        return;
+    }
+    struct plan_item *item = &way->items[outcome->index];
+    if (outcome->ok) {
+        if (!outcome->preflight) {
+            item->done = true;
+            note_success(reading, item, outcome);
+        }
+        return;
+    }
+    item->failed = true;
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,
+                 item->line, "%s%s", item->uid ? "cannot be deleted: " : "",
+                 shown_message(item, outcome));
+}
+
+/* ---- The whole ---- */
+
+/* A heal is an Event of its own. */
+static void tell_repairs(struct application *application, size_t repaired)
+{
+    const struct plan_under_way *way = application->plan;
+    if (!way->heal || repaired == 0) {
+        return;
+    }
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    AUTO_FREE char *note =
+        way->count == 1
+            ? mem_format("repaired %s: it was changed outside Git",
+                         object_ref_describe(&way->items[0].ref, &arena))
+            : mem_format("repaired %zu objects that were changed outside Git", repaired);
+    status_event(application, "Normal", "DriftRepaired", "Heal", note);
+    log_info("drift repaired", "application", application->key, "objects", note);
+}
+
+/* Repairs that failed are tried again later, each object by itself; of a plan of nothing but
+ * repairs also what was not tried: it was not for another object's sake that it failed. */
+static void back_off_repairs(struct application *application)
+{
+    const struct plan_under_way *way = application->plan;
+    for (size_t i = 0; i < way->count; i++) {
+        const struct plan_item *item = &way->items[i];
+        struct desired_object *object = desired_find(application->desired, item->key);
+        if (object && item->heals && (item->failed || (way->heal && !item->done))) {
+            drift_note_failure(object, clock_monotonic_ms());
+        }
+    }
+}
+
+static void take_failure(struct application *application, const struct plan_result *result,
+                         struct problems *problems)
+{
+    bool invalid = text_equal(result->outcome, "invalid");
+    if (problems->total == 0) {
+        problems_add(problems, "", "", 0, "the applier could not execute the plan%s%s",
+                     *result->message ? ": " : "", result->message);
+    }
+    problems_release(&application->problems);
+    application->problems = *problems;
+    problems_init(problems);
+    outcome_set_from_problems(application, invalid ? OUTCOME_INVALID : OUTCOME_FAILED,
+                              &application->problems);
+    back_off_repairs(application);
+    outcome_back_off(application);
+}
+
+static size_t count_untried(const struct plan_under_way *way)
+{
+    size_t untried = 0;
+    for (size_t i = 0; i < way->count; i++) {
+        untried += !way->items[i].done;
+    }
+    return untried;
+}
+
+static void judge(struct application *application, const struct plan_result *result,
+                  struct problems *problems)
+{
+    const struct plan_under_way *way = application->plan;
+    bool applied = text_equal(result->outcome, "applied");
+    size_t untried = applied ? count_untried(way) : 0;
+    if (untried > 0) {
+        problems_add(problems, "", "", 0,
+                     "the applier says nothing of %zu operations of the plan: a defect", untried);
+    }
+    if (untried > 0 || text_equal(result->outcome, "invalid") ||
+        text_equal(result->outcome, "failed")) {
+        take_failure(application, result, problems);
+    } else if (!way->heal && applied) {
+        problems_clear(&application->problems);
+        application->retry_at = 0;
+    }
+}
+
+static void take_result(struct application *application, const char *text, size_t size)
+{
+    struct plan_under_way *way = application->plan;
+    struct reading reading = {.application = application};
+    problems_init(&reading.problems);
+    struct plan_result result = {.each = on_outcome, .context = &reading};
+    struct error error;
+    if (plan_result_parse(text, size, &result, &error)) {
+        judge(application, &result, &reading.problems);
+    } else {
+        log_error("a result of the applier cannot be read", "error", error.message);
+        outcome_back_off(application);
+    }
+    problems_release(&reading.problems);
+    tell_repairs(application, reading.repaired);
+    metric_observe(&plan_seconds, way->heal ? "heal" : "apply",
+                   (double)(clock_monotonic_ms() - way->started) / 1000);
+    dispatch_forget(application);
+    application_wake(application);
+}
+
+/* ---- On its way ---- */
+
+static struct application *application_of_plan(struct differ *differ, const char *id)
+{
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        struct application *application = slot->value;
+        if (application->plan && text_equal(application->plan->id, id)) {
+            return application;
+        }
+    }
+    return NULL;
+}
+
+/* The result is lost: what it would have told is seen in the cluster, or planned again. */
+static void take_loss(struct application *application, const char *why)
+{
+    log_warn("the result of a plan is lost, planning again", "application", application->key,
+             "error", why);
+    dispatch_forget(application);
+    outcome_back_off(application);
+    application_wake(application);
+}
+
+static void on_blob(char *data, size_t size, const struct error *error, void *context)
+{
+    struct application *application = context;
+    application->plan->result_fetching = false; /* a plan that is forgotten cancels its fetch */
+    if (data) {
+        take_result(application, data, size);
+    } else {
+        take_loss(application, error->message);
+    }
+    free(data);
+}
+
+bool result_take_hint(struct differ *differ, struct bus_peer *peer, const cJSON *body)
+{
+    const char *id = json_string(body, "id");
+    struct application *application = id ? application_of_plan(differ, id) : NULL;
+    if (!application || application->plan->result_fetching) {
+        return id != NULL; /* of a plan that nobody waits for any more, or told twice */
+    }
+    const char *text = json_string(body, "text");
+    if (text) {
+        take_result(application, text, strlen(text));
+        return true;
+    }
+    struct digest digest;
+    int64_t size = json_int(body, "size", -1);
+    if (!digest_from_hex(json_string(body, "digest"), &digest) || size < 0) {
+        take_loss(application, text_or_empty(json_string(body, "error")));
+        return true;
+    }
+    application->plan->result_fetching = true;
+    bus_blob_fetch(peer, &digest, (size_t)size, FETCH_TIMEOUT_MS, on_blob, application);
+    return true;
+}

@@ -1,0 +1,121 @@
+#include "differ/selection.h"
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "differ/drift.h"
+
+static void select_apply(struct selection *selection, struct desired_object *object, bool heals)
+{
+    selection->applies[selection->count] = object;
+    selection->heals[selection->count] = heals;
+    selection->count++;
+    if (text_equal(object->ref.kind, "Namespace") && !*object->ref.group) {
+        map_set(&selection->new_namespaces, object->ref.name, (void *)"");
+    }
+    selection->new_roles |= text_equal(object->ref.group, "rbac.authorization.k8s.io") &&
+                            text_has_suffix(object->ref.kind, "Role");
+}
+
+/* A drifted object: repair it now, later, or not at all. */
+static void select_drifted(struct application *application, struct selection *selection,
+                           struct desired_object *object, const struct live_object *live)
+{
+    bool may_repair = application->spec.self_heal && !application->spec.suspend;
+    if (!may_repair || (live && live->deleting)) {
+        application->counts.drifted++; /* what is being deleted is made anew once it is gone */
+        return;
+    }
+    int64_t wait = drift_note_repair(object, clock_monotonic_ms());
+    if (wait == 0) {
+        select_apply(selection, object, true);
+        return;
+    }
+    application->counts.drifted++;
+    application_wake_after(application, wait);
+    if (object->heal_failures > 0) {
+        selection->repairs_wait = true;
+    } else if (!application->fight) {
+        AUTO_ARENA struct arena arena;
+        arena_init(&arena);
+        application->fight = mem_string(object_ref_describe(&object->ref, &arena));
+    }
+}
+
+/* Whether absence from `live` means anything: the kind must be watched and listed. */
+static bool is_watched(const struct application *application, const struct desired_object *object)
+{
+    AUTO_FREE char *name = live_kind_name(object->ref.group, object->ref.kind);
+    const struct live_kind *kind = live_kind_get(application->differ->live, name);
+    return kind && kind->synced;
+}
+
+static void select_one(struct application *application, bool repairs_only,
+                       struct selection *selection, struct desired_object *object)
+{
+    const struct live_object *live = live_get(application->differ->live, object->key);
+    if (drift_adopt(object, live)) {
+        application->counts.in_sync++; /* as the applier was told */
+        return;
+    }
+    switch (drift_judge(object, live)) {
+    case DRIFT_NONE:
+        application->counts.in_sync++;
+        break;
+    case DRIFT_NEW:
+        if (!repairs_only && !application->spec.suspend) {
+            select_apply(selection, object, false);
+        }
+        break;
+    case DRIFT_CHANGED:
+        if (is_watched(application, object)) {
+            select_drifted(application, selection, object, live);
+        } else {
+            application->counts.in_sync++; /* as the applier was told */
+            selection->unwatched |= object->resource.watchable;
+        }
+        break;
+    }
+}
+
+void selection_make(struct application *application, bool repairs_only, struct selection *ret)
+{
+    const struct desired_set *desired = application->desired;
+    *ret = (struct selection){0};
+    map_init(&ret->new_namespaces);
+    ret->applies = mem_new(desired->count, sizeof(struct desired_object *));
+    ret->heals = mem_new(desired->count, sizeof(bool));
+    application->counts.desired = desired->count;
+    application->counts.in_sync = application->counts.drifted = 0;
+    free(application->fight);
+    application->fight = NULL;
+    for (size_t i = 0; i < desired->count; i++) {
+        select_one(application, repairs_only, ret, &desired->objects[i]);
+    }
+    if (!repairs_only && application->spec.prune && !application->spec.suspend) {
+        prune_select(application, &ret->prune);
+    }
+}
+
+void selection_release(struct selection *selection)
+{
+    free(selection->applies);
+    free(selection->heals);
+    prune_release(&selection->prune);
+    map_release(&selection->new_namespaces, NULL);
+}
+
+bool selection_is_empty(const struct selection *selection)
+{
+    return selection->count == 0 && selection->prune.count == 0;
+}
+
+bool selection_only_heals(const struct selection *selection)
+{
+    for (size_t i = 0; i < selection->count; i++) {
+        if (!selection->heals[i]) {
+            return false;
+        }
+    }
+    return selection->count > 0 && selection->prune.count == 0;
+}

@@ -1,0 +1,30 @@
+/* What one look at everything finds to do for an application: objects to be applied, for the first
+ * time or to repair drift, and objects to be pruned. */
+#ifndef GITMOOR_DIFFER_SELECTION_H
+#define GITMOOR_DIFFER_SELECTION_H
+
+#include "differ/application.h"
+#include "differ/prune.h"
+
+struct selection {
+    struct desired_object **applies;
+    bool *heals; /* applies[i] repairs drift */
+    size_t count;
+    struct prune_list prune;
+    struct map new_namespaces; /* that the plan creates: name → "" */
+    bool new_roles;            /* it creates or changes roles */
+    bool repairs_wait;         /* a repair has failed lately, and is for later */
+    bool unwatched;            /* something was applied whose kind is not known to be served */
+};
+
+/* `repairs_only`: the revision must not be applied (yet), but what was in sync is kept so. Counts
+ * into application->counts; release it in any case. */
+void selection_make(struct application *application, bool repairs_only, struct selection *ret);
+void selection_release(struct selection *selection);
+
+/* Whether there is nothing to do. */
+bool selection_is_empty(const struct selection *selection);
+/* Whether there are repairs and nothing else. */
+bool selection_only_heals(const struct selection *selection);
+
+#endif

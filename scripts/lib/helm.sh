@@ -1,0 +1,51 @@
+# Sourced by scripts/setup after golang.sh: Helm, and kubeconform with the schemas of the last four Kubernetes minors.
+
+HELM_VERSION=v3.22.0
+KUBECONFORM_VERSION=v0.7.0
+# Whose API the chart's manifests are held against. A module of Kubernetes holds its API's description.
+SCHEMA_VERSIONS="v1.32.0 v1.33.0 v1.34.0 v1.35.4"
+
+helm_flags() {
+    local minor=${KUBERNETES_VERSION#v1.} path
+    minor=${minor%%.*}
+    printf -- '-X helm.sh/helm/v3/internal/version.version=%s ' "$HELM_VERSION"
+    # The Kubernetes that "helm template" and "helm lint" assume.
+    for path in pkg/chartutil pkg/lint/rules; do
+        printf -- '-X helm.sh/helm/v3/%s.k8sVersionMajor=1 -X helm.sh/helm/v3/%s.k8sVersionMinor=%s ' "$path" "$path" "$minor"
+    done
+}
+
+ensure_helm() {
+    if have helm $HELM_VERSION && have kubeconform $KUBECONFORM_VERSION; then
+        present "Helm $HELM_VERSION, kubeconform $KUBECONFORM_VERSION"
+    else
+        ensure_go
+        step helm "Building Helm $HELM_VERSION and kubeconform (about 2 min)" \
+            go_build "$CACHE/bin" "$ROOT/scripts/tools/helm" "$(helm_flags)" \
+            helm.sh/helm/v3/cmd/helm github.com/yannh/kubeconform/cmd/kubeconform
+        built $HELM_VERSION helm
+        built $KUBECONFORM_VERSION kubeconform
+    fi
+    ensure_schemas
+}
+
+ensure_schemas() {
+    local version
+    for version in $SCHEMA_VERSIONS; do
+        if [ ! -d "$CACHE/schemas/$version" ]; then
+            ensure_go
+            step "schemas-$version" "Reading the API of Kubernetes $version from its module" read_schemas "$version"
+        fi
+    done
+}
+
+# In a module cache of its own, since nothing else needs the sources.
+read_schemas() {
+    local version=$1 modules=$CACHE/schemas/modules status=0
+    mkdir -p "$modules"
+    (cd "$modules" && GOMODCACHE=$modules GOFLAGS=-modcacherw GOTOOLCHAIN=local "$GO" mod download "k8s.io/kubernetes@$version") &&
+        python3 "$ROOT/scripts/lib/kubernetes_schemas.py" \
+            "$modules/k8s.io/kubernetes@$version/api/openapi-spec/swagger.json" "$CACHE/schemas/$version" || status=1
+    rm -rf "$modules"
+    return $status
+}
