@@ -155,6 +155,18 @@ def test_every_process_takes_its_flags(render, variant, process):
     assert refused.returncode == 1, "the check itself finds a flag that there is not"
 
 
+@pytest.mark.parametrize("process", PROCESSES)
+def test_defaults_are_those_of_the_programs(render, process):
+    """Where the chart has a reason for another, it is listed here."""
+    others = {"listen": "probes come from the node"}
+    told = subprocess.run([paths.gitmoor_bin() / f"gitmoor-{process}", "--help"], capture_output=True, text=True, check=True).stdout
+    defaults = dict(re.findall(r"^  --([a-z-]+) .*; default: (.*)\)$", told, re.MULTILINE))
+    given = dict(argument[2:].split("=", 1) for argument in containers(render())[process][1]["args"])
+    compared = given.keys() & defaults.keys() - others.keys()
+    assert len(compared) >= 3
+    assert {flag: given[flag] for flag in compared} == {flag: defaults[flag] for flag in compared}
+
+
 LINKS = {"fetcher": {"differ"}, "differ": {"fetcher", "applier", "admission"}, "applier": {"differ"}, "admission": {"differ"}}
 
 
