@@ -130,7 +130,12 @@ def test_bad_values_are_refused(helm, case):
     assert last in done.stderr or value.split("=")[0].split(".")[-2] in done.stderr, done.stderr
 
 
-def test_every_value_has_a_comment_or_a_plain_name_and_is_in_the_schema():
+def test_fewer_replicas_at_most_than_at_least_are_refused(helm):
+    done = helm.run("template", "gitmoor", CHART, *flags(["topology=split", "differ.autoscaling.enabled=true", "differ.autoscaling.minReplicas=9"]))
+    assert done.returncode != 0 and "differ.autoscaling: minReplicas is larger than maxReplicas" in done.stderr
+
+
+def test_values_and_schema_name_the_same():
     values, schema = yaml.safe_load((CHART / "values.yaml").read_text()), json.loads((CHART / "values.schema.json").read_text())
 
     def check(value, rule, path):
@@ -148,10 +153,13 @@ def test_every_value_has_a_comment_or_a_plain_name_and_is_in_the_schema():
 @pytest.mark.parametrize("process", PROCESSES)
 def test_every_process_takes_its_flags(render, variant, process):
     arguments = containers(render(*VARIANTS[variant]))[process][1]["args"]
-    done = subprocess.run([paths.gitmoor_bin() / f"gitmoor-{process}", *arguments, "--help"], capture_output=True, text=True, check=False)
+
+    def run(*more):
+        return subprocess.run([paths.gitmoor_bin() / f"gitmoor-{process}", *arguments, *more, "--help"], capture_output=True, text=True,
+                              check=False)
+
+    done, refused = run(), run("--no-such")
     assert done.returncode == 0, done.stderr
-    refused = subprocess.run([paths.gitmoor_bin() / f"gitmoor-{process}", *arguments, "--no-such", "--help"], capture_output=True,
-                             text=True, check=False)
     assert refused.returncode == 1, "the check itself finds a flag that there is not"
 
 
@@ -256,7 +264,8 @@ def test_the_package_holds_the_chart_and_nothing_else(helm, tmp_path):
     (package,) = tmp_path.glob("gitmoor-*.tgz")
     names = subprocess.run(["tar", "tzf", package], capture_output=True, text=True, check=True).stdout.split()
     assert "gitmoor/files/rbac.yaml" in names and "gitmoor/files/crds/applications.yaml" in names
-    assert {name.split("/")[1] for name in names} == {"Chart.yaml", ".helmignore", "values.yaml", "values.schema.json", "templates", "files"}
+    assert {name.split("/")[1] for name in names} == {"Chart.yaml", ".helmignore", "values.yaml", "values.schema.json", "templates",
+                                                      "files"}
 
 
 # ------------------------------------------------------------------------------- in a cluster
@@ -343,7 +352,8 @@ def test_the_server_takes_every_object_and_every_pod(installed, helm, variant, k
     # Helm makes a hook's account before its Pod.
     installed.api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "gitmoor-test", "namespace": NAMESPACE}})
     stream = json.dumps({"apiVersion": "v1", "kind": "List", "items": found + [pod_with_restart(pod) for pod in pods]})
-    done = kubectl_of_bare.run("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-", stdin=stream)
+    done = kubectl_of_bare.run("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-",
+                               stdin=stream)
     assert done.returncode == 0, done.stderr
     assert "would violate" not in done.stderr
 
@@ -360,9 +370,8 @@ def kubectl_of_bare(bare):
 
 def test_tokens_are_made_for_the_containers_that_share_a_pod(installed):
     for process in ("fetcher", "differ", "admission"):
-        secret = wait_for(lambda name=process: (found := installed.secret(f"gitmoor-{name}-token")) and "token" in found.get("data", {}) and found,
-                          what=f"the token of {process}")
-        assert {"token", "ca.crt", "namespace"} <= set(secret["data"])
+        wait_for(lambda name=process: {"token", "ca.crt", "namespace"} <= set(installed.secret(f"gitmoor-{name}-token").get("data", {})),
+                 what=f"the token of {process}")
     assert installed.secret("gitmoor-applier-token") is None
 
 
@@ -482,7 +491,8 @@ QUESTIONS = [
 def may(api, user, groups, verb, group, resource, namespace, name):
     resource, _, subresource = resource.partition("/")
     review = api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {
-        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {"user": user, "groups": groups, "resourceAttributes": {
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": user, "groups": groups, "resourceAttributes": {
             "verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace, "name": name}}})
     return review["status"]["allowed"]
 
@@ -515,7 +525,8 @@ PEOPLE = [
 
 @pytest.mark.parametrize("role, verb, resource, answer", PEOPLE)
 def test_roles_of_people(installed, role, verb, resource, answer):
-    installed.api.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": f"try-{role}"},
+    installed.api.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                         "metadata": {"name": f"try-{role}"},
                          "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
                          "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": f"person-{role}"}]})
 
