@@ -14,7 +14,7 @@ const struct setting applier_settings_table[] = {
     ROW(user_name, "user-name", SETTING_STRING, NULL, "NAME",
         "The applier's own user name, by which admission knows it; default: what the API server "
         "says."),
-    ROW(window_maximum, "window-max", SETTING_INT, "64", "N",
+    ROW(window_maximum, "window-max", SETTING_INT, "32", "N",
         "How many requests may be in flight at most; the number adapts to the server."),
     ROW(request_timeout, "request-timeout", SETTING_DURATION, "30s", "DURATION",
         "How long one request may take, retries included."),

@@ -302,6 +302,7 @@ void application_set_desired(struct application *application, struct desired_set
         replace_string(&application->revision, revision);
         application->fresh = true;
         application->changed = application->pruned = 0;
+        problems_clear(&application->problems);
         outcome_set(application, OUTCOME_NONE, NULL);
     }
     replace_string(&application->render_key, render_key);

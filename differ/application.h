@@ -87,6 +87,7 @@ struct application {
     struct problems problems;    /* of the last plan, or of what others declare too */
     enum application_outcome outcome;
     char *outcome_message;  /* or NULL */
+    bool repair_failed;     /* and that is what the outcome says */
     bool judged;            /* there has been an outcome since start */
     bool settled;           /* nothing was left to do for `desired` */
     bool conflicted;        /* another application holds what it declares */

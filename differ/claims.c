@@ -1,11 +1,16 @@
 #include "differ/claims.h"
 
+#include "common/base/text.h"
+
 /* The application that the live object names, if it still declares it; else the one that came
  * first; else this one. */
 static struct application *holder_of(struct application *application, const char *key)
 {
     struct differ *differ = application->differ;
     const struct live_object *live = live_get(differ->live, key);
+    if (live && text_equal(live->group->label, application->label)) {
+        return application;
+    }
     if (live && !digest_is_zero(&live->fingerprint)) {
         struct application *named = map_get(&differ->by_label, live->group->label);
         if (named && desired_find(named->desired, key)) {

@@ -258,6 +258,10 @@ static void on_repository(const char *namespace_, const char *name, const cJSON 
 {
     struct differ *differ = context;
     bool came_or_went = !now || !before;
+    if (!now) {
+        AUTO_FREE char *key = mem_format("%s/%s", namespace_, name);
+        repository_gone(differ, key, json_string_path(before, "metadata.uid"));
+    }
     for (struct map_slot *slot = map_first(&differ->applications); slot;
          slot = map_next(&differ->applications, slot)) {
         struct application *application = slot->value;

@@ -150,6 +150,7 @@ void drift_note_failure(struct desired_object *desired, int64_t now_ms)
     unsigned before = desired->heal_failures < 5 ? desired->heal_failures : 5;
     int64_t wait = FAILURE_BACKOFF_MS << before;
     desired->heal_failures++;
+    desired->heals -= desired->heals > 0; /* it was none, and nobody fights */
     desired->heal_not_before =
         now_ms + (wait < FAILURE_BACKOFF_MAXIMUM_MS ? wait : FAILURE_BACKOFF_MAXIMUM_MS);
 }

@@ -351,6 +351,7 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
     } else if (version <= object->version) {
         return;
     }
+    object->deleting &= text_equal(object->uid, uid);
     free(object->uid);
     object->uid = mem_string(uid);
     object->version = version;

@@ -200,7 +200,9 @@ void reconcile_step(struct application *application)
     } else if (application->saving || !differ->started || !differ->applier) {
         return;
     } else if (!application->desired) {
-        may_apply(application); /* it may not, and says why */
+        if (application->render_problems.total > 0) {
+            may_apply(application); /* it may not, and says why */
+        }
     } else if (is_known(application)) {
         act(application);
     }

@@ -325,6 +325,22 @@ bool repository_announced(struct differ *differ, const cJSON *body)
     return true;
 }
 
+void repository_gone(struct differ *differ, const char *key, const char *uid)
+{
+    struct repository *repository = map_get(&differ->repositories, key);
+    if (!repository || !text_equal(repository->uid, uid)) {
+        return; /* one of the same name has been announced already */
+    }
+    forget_pack(repository);
+    set_trouble(repository, NULL);
+    char **const names[] = {&repository->uid, &repository->commit, &repository->revision,
+                            &repository->rendered};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        free(*names[i]);
+        *names[i] = NULL;
+    }
+}
+
 void repository_fetcher_restarted(struct repository *repository)
 {
     if (repository->pack_asked) {
@@ -430,7 +446,9 @@ static void start_worker(struct repository *repository, const cJSON *request)
         .input_size = input.size,
         .output_maximum = (size_t)settings->render_output,
         .timeout_ms = settings->render_timeout,
+#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of address space */
         .memory_maximum = settings->render_memory,
+#endif
         .cpu_seconds = settings->render_timeout / 1000 + 1,
     };
     repository->worker_started = clock_monotonic_ms();

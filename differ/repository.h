@@ -37,6 +37,9 @@ void repository_free(void *repository);
 bool repository_announced(struct differ *differ, const cJSON *body);
 bool repository_pack_offered(struct differ *differ, const cJSON *body);
 
+/* The GitRepository of that uid was deleted: nothing is rendered from it any more. */
+void repository_gone(struct differ *differ, const char *key, const char *uid);
+
 /* Does what is due: ask for a pack, fetch it, render what needs it. */
 void repository_step(struct repository *repository);
 

@@ -171,6 +171,7 @@ static void take_failure(struct application *application, const struct plan_resu
     problems_init(problems);
     outcome_set_from_problems(application, invalid ? OUTCOME_INVALID : OUTCOME_FAILED,
                               &application->problems);
+    application->repair_failed = application->plan->heal;
     back_off_repairs(application);
     outcome_back_off(application);
 }
@@ -197,8 +198,10 @@ static void judge(struct application *application, const struct plan_result *res
     if (untried > 0 || text_equal(result->outcome, "invalid") ||
         text_equal(result->outcome, "failed")) {
         take_failure(application, result, problems);
-    } else if (!way->heal && applied) {
-        problems_clear(&application->problems);
+    } else if (!applied && !way->cancelled) {
+        outcome_back_off(application); /* the applier ends, or has another's plan */
+    } else if (applied && (!way->heal || application->repair_failed)) {
+        application->repair_failed = false;
         application->retry_at = 0;
     }
 }

@@ -118,6 +118,8 @@ def make(image, binaries):
     root = RootFs()
     root.add_system()
     for name in ours:
+        if not (Path(binaries) / name).is_file():
+            raise SystemExit(f"there is no {name} in {binaries}; build it first, as scripts/setup does")
         root.add_program(Path(binaries) / name, name)
     for name in debians:
         root.add_path(f"/usr/bin/{name}")

@@ -45,8 +45,12 @@ def run(name, command, timeout, env=None, echo=False):
         try:
             return child.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
-            child.wait()
+            os.killpg(child.pid, 15)
+            try:
+                child.wait(30)  # to clean up
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, 9)
+                child.wait()
             out.write(f"\nended after {timeout} s\n".encode())
             return 124
         except BaseException:

@@ -1,5 +1,8 @@
 """Fixtures of the tests on a real node: containers run, Services answer, Gitmoor is installed by Helm."""
+import contextlib
+import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -8,7 +11,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
+from gitserver import GitServer  # noqa: E402
+from harness import paths  # noqa: E402
+from harness.mooring import Mooring  # noqa: E402
 from harness.realnode import NodeCluster  # noqa: E402
+from harness.repository import Repository  # noqa: E402
+from installation import NAMESPACE, REGISTRY, WEBHOOKS, Installation  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +49,77 @@ def kubectl(node_cluster):
 
 @pytest.fixture
 def namespace(node_cluster):
-    """A fresh namespace, deleted after the test."""
+    """A fresh namespace, deleted after the test, unless Gitmoor refuses that."""
     name = node_cluster.new_namespace()
     yield name
-    node_cluster.kubectl("delete", "namespace", name, "--wait=false")
+    node_cluster.kubectl.run("delete", "namespace", name, "--wait=false")
+
+
+# ------------------------------------------------------------------------------- Gitmoor
+
+@pytest.fixture(scope="session")
+def images(node_cluster, scratch):
+    """Gitmoor's images, built from this machine's packages and the release build, in the node."""
+    build = subprocess.run([sys.executable, paths.ROOT / "images" / "build.py", "--output", scratch / "images",
+                            "--prefix", f"{REGISTRY}/gitmoor", "--binaries", paths.gitmoor_bin()], capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stderr
+    node_cluster.import_image(scratch / "images" / "images.tar")
+
+
+@pytest.fixture(scope="session")
+def install(node_cluster, images):
+    """with install("split") as installation: Gitmoor by Helm, one at a time; uninstalled afterwards."""
+    @contextlib.contextmanager
+    def installed(topology, **values):
+        installation = Installation(node_cluster, topology)
+        node_cluster.installation = installation
+        hooks = ["--no-hooks"]  # which need what failed to come up
+        try:
+            yield installation.install(**values)
+            hooks = []
+        finally:
+            installation.helm("uninstall", "gitmoor", "--ignore-not-found", "--wait", "--timeout=120s", *hooks)
+            if hooks:
+                node_cluster.kubectl("delete", *(f"{resource}/gitmoor-admission" for resource in WEBHOOKS), "--ignore-not-found")
+            node_cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
+            node_cluster.installation = None
+
+    return installed
+
+
+@pytest.fixture(scope="session")
+def git_server(node_cluster, scratch):
+    """A Git server over HTTPS, where Pods reach it."""
+    server = GitServer(scratch / "git", address=node_cluster.address).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def repository(git_server, tmp_path):
+    """A fresh repository with a working copy."""
+    return Repository.create(git_server, tmp_path, f"r-{secrets.token_hex(3)}")
+
+
+@pytest.fixture
+def moored(node_cluster, namespace):
+    """moored(repository, name=…, path=…, **spec) -> Mooring, made and, after the test, removed."""
+    made = []
+
+    def make(repository, **options):
+        made.append(Mooring(node_cluster, namespace, repository, **options).make())
+        return made[-1]
+
+    yield make
+    for mooring in made:
+        mooring.remove()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows Gitmoor's Pods and the ends of their logs."""
+    outcome = yield
+    report = outcome.get_result()
+    cluster = getattr(item, "funcargs", {}).get("node_cluster")
+    if report.when == "call" and report.failed and cluster is not None and getattr(cluster, "installation", None):
+        report.sections.append(("Gitmoor in the cluster", cluster.installation.describe()))

@@ -2,6 +2,7 @@
 import base64
 import secrets
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from harness.moor import Moor
 from harness.mooring import Mooring, config_map
 from harness.proxy import Proxy
 from harness.repository import Repository
+
+
+def pytest_configure(config):
+    """Whoever ends the tests early gets their folders cleaned up too."""
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", returncode=143))
 
 
 @pytest.fixture(scope="session")

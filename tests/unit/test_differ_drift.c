@@ -107,6 +107,23 @@ static void a_fight_is_backed_off_from_and_forgotten(void **state)
     }
 }
 
+static void a_repair_that_fails_waits_longer_each_time_and_is_no_fight(void **state)
+{
+    (void)state;
+    struct desired_object object = desired();
+    int64_t now = 1000000, before = 0;
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(drift_note_repair(&object, now), 0);
+        drift_note_failure(&object, now);
+        int64_t wait = drift_note_repair(&object, now);
+        assert_true(wait >= before && wait >= 2000 && wait <= 60000);
+        before = wait;
+        now += wait;
+    }
+    assert_int_equal(before, 60000);
+    assert_int_equal(object.heals, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +131,7 @@ int main(void)
         cmocka_unit_test(drift_is_a_fingerprint_that_differs),
         cmocka_unit_test(an_object_under_deletion_has_drifted),
         cmocka_unit_test(a_fight_is_backed_off_from_and_forgotten),
+        cmocka_unit_test(a_repair_that_fails_waits_longer_each_time_and_is_no_fight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,7 @@ static void a_result_is_read_line_by_line(void **state)
 {
     (void)state;
     static const char text[] =
-        "{\"id\":\"d-1\",\"outcome\":\"failed\",\"requests\":3}\n"
+        "{\"id\":\"d-1\",\"outcome\":\"failed\",\"requests\":3,\"message\":\"no such account\"}\n"
         "{\"i\":0,\"phase\":\"apply\",\"ok\":true,\"uid\":\"u\",\"resourceVersion\":\"7\","
         "\"fingerprint\":\"ab00000000000000000000000000000000000000000000000000000000000000\"}\n"
         "{\"i\":1,\"phase\":\"preflight\",\"ok\":false,\"status\":403,\"reason\":\"Forbidden\","
@@ -72,6 +72,7 @@ static void a_result_is_read_line_by_line(void **state)
     assert_true(plan_result_parse(text, strlen(text), &result, &error));
     assert_string_equal(result.outcome, "failed");
     assert_int_equal(result.requests, 3);
+    assert_string_equal(result.message, "no such account");
     assert_int_equal(counts[0], 1);
     assert_int_equal(counts[1], 1);
 }

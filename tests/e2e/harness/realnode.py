@@ -131,7 +131,7 @@ class Machine:
         return self
 
     def stop(self):
-        self.first.stop(timeout=5)
+        self.first.kill()
         run("ip", "link", "delete", self.network.interface, check=False)
         wait_for(self._remove_cgroups, timeout=30, what="the node's cgroups empty", every=0.2)
         for name, value in self.settings.items():

@@ -1,0 +1,154 @@
+"""The user's walk: Helm install in both topologies, a commit becomes live, edits are refused, drift is repaired, Git is reverted, and an
+upgrade refuses nobody."""
+import json
+import threading
+import urllib.request
+
+import pytest
+
+from harness.api import ApiError
+from harness.mooring import LABEL, config_map
+from harness.realnode import TOOLBOX
+from harness.waiting import wait_for
+
+WEB = """apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  replicas: {replicas}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+        - name: web
+          image: {image}
+          imagePullPolicy: Never
+          command: [sh, -c, "echo {word} >/www/index.html && exec httpd -f -p 8080 -h /www"]
+          ports: [{{containerPort: 8080}}]
+          readinessProbe: {{httpGet: {{path: /index.html, port: 8080}}, periodSeconds: 1}}
+          volumeMounts: [{{name: www, mountPath: /www}}]
+      volumes: [{{name: www, emptyDir: {{}}}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: web}}
+spec:
+  selector: {{app: web}}
+  ports: [{{port: 80, targetPort: 8080}}]
+"""
+
+
+def web(word, replicas=1):
+    return WEB.format(image=TOOLBOX, word=word, replicas=replicas)
+
+
+@pytest.fixture(scope="module", params=["sidecar", "split"])
+def topology(request, install):
+    """Every test of this file runs in both topologies, each installed once."""
+    with install(request.param) as installation:
+        yield installation
+
+
+@pytest.fixture
+def shop(topology, moored, repository):
+    """An application that runs: a web server, and a ConfigMap."""
+    repository.commit({"deploy/web.yaml": web("one"), "deploy/settings.yaml": config_map("settings", color="red")})
+    mooring = moored(repository)
+    mooring.wait_applied(timeout=60)
+    return mooring
+
+
+def answer_of(kubectl, namespace):
+    address = kubectl("get", "-n", namespace, "service", "web", "-o", "jsonpath={.spec.clusterIP}")
+    with urllib.request.urlopen(f"http://{address}/index.html", timeout=5) as answer:
+        return answer.read().decode().strip()
+
+
+def test_a_commit_becomes_a_running_program_and_a_revert_takes_it_back(shop, kubectl, namespace):
+    wait_for(lambda: answer_of(kubectl, namespace) == "one", what="the first commit answers")
+    shop.push({"deploy/web.yaml": web("two")})
+    shop.wait_applied(timeout=60)
+    wait_for(lambda: answer_of(kubectl, namespace) == "two", what="the second commit answers")
+    shop.repository.revert()
+    shop.nudge()
+    shop.wait_applied(timeout=60)
+    wait_for(lambda: answer_of(kubectl, namespace) == "one", what="the revert answers")
+
+
+def test_an_edit_is_refused_with_the_commit_and_a_way_out(shop, kubectl, namespace):
+    revision = shop.repository.revision()
+    for words in (["set", "image", "deployment/web", "web=example.org/other:1"], ["scale", "deployment/web", "--replicas=3"],
+                  ["delete", "deployment/web"], ["label", "deployment/web", f"{LABEL}-"]):
+        done = kubectl.run(*words, "-n", namespace)
+        assert done.returncode and "gitmoor" in done.stderr, words
+        assert f"{namespace}/shop" in done.stderr or f"{namespace}.shop" in done.stderr, done.stderr
+    done = kubectl.run("set", "image", "deployment/web", "web=example.org/other:1", "-n", namespace)
+    assert '.spec.template.spec.containers[name="web"].image' in done.stderr and revision.split(":")[1][:7] in done.stderr
+    kubectl("annotate", "deployment/web", "note=mine", "-n", namespace)
+    kubectl("rollout", "restart", "deployment/web", "-n", namespace)  # a new key: takes nothing from Git
+    assert kubectl.run("delete", "namespace", namespace).returncode
+
+
+def test_drift_is_repaired(shop, kubectl, namespace):
+    shop.set(protection="Warn")
+    shop.wait_applied(timeout=60)
+    wait_for(lambda: "Warning" in kubectl.run("patch", "configmap", "settings", "-n", namespace, "--type=merge", "-p",
+                                              json.dumps({"data": {"color": "blue"}})).stderr, what="a warning instead of a refusal")
+    wait_for(lambda: shop.config_map("settings") == {"color": "red"}, what="the edit repaired")
+    wait_for(lambda: answer_of(kubectl, namespace) == "one", what="the web server")
+    kubectl("delete", "service", "web", "-n", namespace)
+    wait_for(lambda: answer_of(kubectl, namespace) == "one", what="the deleted Service is back")
+
+
+def test_what_leaves_git_is_pruned(shop, kubectl, namespace):
+    shop.push({"deploy/web.yaml": None})
+    shop.wait_applied(timeout=60)
+    wait_for(lambda: not kubectl("get", "deployments,services", "-n", namespace, "-o", "name", "-l", LABEL), what="pruned")
+    assert shop.config_map("settings") == {"color": "red"}
+
+
+def test_helm_test_says_that_it_works(topology):
+    assert "Phase:          Succeeded" in topology.helm("test", "gitmoor", "--timeout=60s").stdout
+
+
+class Load(threading.Thread):
+    """Legitimate writes without a pause: to an object that is managed, of what Git does not declare, and to one that is not."""
+
+    def __init__(self, api, namespace):
+        super().__init__(daemon=True)
+        self.api, self.namespace, self.count, self.refused, self.ending = api, namespace, 0, [], threading.Event()
+
+    def run(self):
+        while not self.ending.is_set():
+            self.count += 1
+            note = {"metadata": {"annotations": {"note": str(self.count)}}}
+            for name in ("settings", "mine"):
+                try:
+                    self.api.patch("ConfigMap", self.namespace, name, note)
+                except ApiError as error:
+                    self.refused.append(str(error))
+
+    def end(self):
+        self.ending.set()
+        self.join()
+        assert self.refused == [], f"{len(self.refused)} of {2 * self.count} writes, the first: {self.refused[0]}"
+
+
+def test_an_upgrade_and_new_keys_refuse_no_legitimate_write(topology, shop, node_cluster, namespace):
+    api = node_cluster.api()
+    api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine", "namespace": namespace}})
+    before = {pod["metadata"]["name"] for pod in topology.pods("admission")}
+    load = Load(node_cluster.api(), namespace)
+    load.start()
+    topology.upgrade(**{"podAnnotations.version": "next", "bus.rotation": "second"})
+    topology.wait_ready()
+    wait_for(lambda: before.isdisjoint(pod["metadata"]["name"] for pod in topology.pods("admission")), what="new Pods")
+    load.end()
+    assert load.count > 100
+    shop.push({"deploy/settings.yaml": config_map("settings", color="green")})
+    shop.wait_applied(timeout=60)
+    assert shop.config_map("settings") == {"color": "green"}
+    with pytest.raises(ApiError, match="gitmoor"):
+        api.patch("ConfigMap", namespace, "settings", {"data": {"color": "blue"}})

@@ -1,0 +1,601 @@
+"""The chart: what it renders, what it refuses, what the rights are, and a life in a cluster from installation to removal.
+
+The cluster is a real control plane with a stand-in for the node, so Pods become Ready though nothing runs in them; tests/cluster
+installs the chart on a node.
+"""
+import base64
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+
+import pytest
+import yaml
+
+from harness import paths
+from harness.api import ApiError, now_rfc3339, path_of
+from harness.cluster import PROCESSES, Cluster, write_kubeconfig
+from harness.helm import CHART, Helm, objects
+from harness.waiting import wait_for
+
+NAMESPACE = "gitmoor-system"
+# Everything that values can turn on.
+VARIANTS = {
+    "nothing": [],
+    "split": ["topology=split"],
+    "all": ["topology=split", "serviceMonitor.enabled=true", "dashboard.enabled=true", "defaultServiceAccount.create=true",
+            "fetcher.autoscaling.enabled=true", "differ.autoscaling.enabled=true", "applier.autoscaling.enabled=true",
+            "admission.autoscaling.enabled=true", "fetcher.secretNamespaces={shop,bank}", "image.pullSecrets={pull}",
+            "networkPolicy.git.cidrs={192.0.2.0/24}", "networkPolicy.git.ports={443,22}",
+            "networkPolicy.apiServer.cidrs={198.51.100.1/32}", "nodeSelector.pool=infra",
+            "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
+            "tolerations[0].operator=Exists", "podLabels.team=platform", "podAnnotations.note=x", "bus.rotation=1",
+            "admission.extraArgs={--webhook-connections=64}", "sidecar.replicas=2"],
+    "least": ["podDisruptionBudget.enabled=false", "networkPolicy.enabled=false", "priorityClass.create=false",
+              "priorityClass.name=", "crds.install=false", "rbac.aggregate=false", "bus.createKeys=false"],
+    "ipv6": ["topology=split", "bindAddress=[::]"],
+}
+
+
+def flags(sets):
+    return [flag for value in sets for flag in ("--set", value)]
+
+
+@pytest.fixture(scope="module")
+def helm(tmp_path_factory):
+    return Helm(tmp_path_factory.mktemp("helm"))
+
+
+@pytest.fixture(scope="module")
+def render(helm):
+    """render("topology=split", …) -> objects, hooks included."""
+    def make(*sets, namespace=NAMESPACE):
+        return objects(helm("template", "gitmoor", CHART, "--namespace", namespace, *flags(sets)))
+    return make
+
+
+def of_kind(found, kind, name=None):
+    return [each for each in found if each["kind"] == kind and name in (None, each["metadata"]["name"])]
+
+
+def one(found, kind, name):
+    (match,) = of_kind(found, kind, name)
+    return match
+
+
+def pod_specs(found):
+    """name -> Pod spec of everything that makes Pods."""
+    return {f"{each['kind']} {each['metadata']['name']}": each["spec"] if each["kind"] == "Pod" else each["spec"]["template"]["spec"]
+            for each in found if each["kind"] in ("Pod", "Job", "Deployment")}
+
+
+def containers(found):
+    """process -> (Pod spec, container), of the four."""
+    return {container["name"]: (spec, container) for spec in pod_specs(of_kind(found, "Deployment")).values()
+            for container in spec["containers"]}
+
+
+# ------------------------------------------------------------------------------- what is rendered
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_lint(helm, variant):
+    done = helm.run("lint", CHART, "--strict", *flags(VARIANTS[variant]))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def kubeconform(folder, text):
+    return subprocess.run([paths.control_plane("kubeconform"), "-strict", "-skip", "ServiceMonitor", "-schema-location",
+                           str(folder / "{{ .ResourceKind }}{{ .KindSuffix }}.json"), "-"],
+                          input=text, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_last_four_minors_know_every_field(helm, variant):
+    folders = sorted((paths.cache() / "schemas").glob("v1.*"))
+    assert len(folders) == 4, "scripts/setup helm makes them"
+    text = helm("template", "gitmoor", CHART, *flags(VARIANTS[variant]))
+    for folder in folders:
+        done = kubeconform(folder, text)
+        assert done.returncode == 0, f"{folder.name}: {done.stdout}"
+        broken = kubeconform(folder, text.replace("automountServiceAccountToken: false", "automountServiceAccountTokens: false"))
+        assert broken.returncode != 0, "the check itself finds a field that is wrong"
+
+
+REFUSED = {
+    "a topology that there is not": "topology=both",
+    "a word that is misspelt": "toplogy=split",
+    "a word below that is misspelt": "fetcher.replica=2",
+    "a log level": "logLevel=loud",
+    "a negative number of replicas": "differ.replicas=-1",
+    "a failure policy": "admission.failurePolicy=Perhaps",
+    "a webhook timeout that is too long": "admission.webhookTimeout=30s",
+    "a size without a unit that is known": "fetcher.maxRepositorySize=1GB",
+    "a duration without a unit": "differ.renderTimeout=2",
+    "a digest that is none": "image.digests.fetcher=latest",
+    "a digest for an image that there is not": "image.digests.fecther=sha256:" + "0" * 64,
+    "a name as address": "bindAddress=localhost",
+    "a port that is none": "networkPolicy.git.ports={70000}",
+    "an argument that is no flag": "applier.extraArgs={window-max=3}",
+    "a service account with two slashes": "defaultServiceAccount.name=a/b/c",
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_values_are_refused(helm, case):
+    value = REFUSED[case]
+    done = helm.run("template", "gitmoor", CHART, "--set", value)
+    assert done.returncode != 0 and "schema" in done.stderr
+    last = value.split("=")[0].split(".")[-1].split("{")[0]
+    assert last in done.stderr or value.split("=")[0].split(".")[-2] in done.stderr, done.stderr
+
+
+def test_fewer_replicas_at_most_than_at_least_are_refused(helm):
+    done = helm.run("template", "gitmoor", CHART, *flags(["topology=split", "differ.autoscaling.enabled=true", "differ.autoscaling.minReplicas=9"]))
+    assert done.returncode != 0 and "differ.autoscaling: minReplicas is larger than maxReplicas" in done.stderr
+
+
+def test_values_and_schema_name_the_same():
+    values, schema = yaml.safe_load((CHART / "values.yaml").read_text()), json.loads((CHART / "values.schema.json").read_text())
+
+    def check(value, rule, path):
+        if "$ref" in rule:
+            rule = schema["definitions"][rule["$ref"].rsplit("/", 1)[1]]
+        if isinstance(value, dict) and "properties" in rule:
+            assert set(value) == set(rule["properties"]) - {"global"}, f"values.yaml and the schema differ at {path or 'the top'}"
+            for key, inner in value.items():
+                check(inner, rule["properties"][key], f"{path}.{key}")
+
+    check(values, schema, "")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("process", PROCESSES)
+def test_every_process_takes_its_flags(render, variant, process):
+    arguments = containers(render(*VARIANTS[variant]))[process][1]["args"]
+
+    def run(*more):
+        return subprocess.run([paths.gitmoor_bin() / f"gitmoor-{process}", *arguments, *more, "--help"], capture_output=True, text=True,
+                              check=False)
+
+    done, refused = run(), run("--no-such")
+    assert done.returncode == 0, done.stderr
+    assert refused.returncode == 1, "the check itself finds a flag that there is not"
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_defaults_are_those_of_the_programs(render, process):
+    """Where the chart has a reason for another, it is listed here."""
+    others = {"listen": "probes come from the node"}
+    told = subprocess.run([paths.gitmoor_bin() / f"gitmoor-{process}", "--help"], capture_output=True, text=True, check=True).stdout
+    defaults = dict(re.findall(r"^  --([a-z-]+) .*; default: (.*)\)$", told, re.MULTILINE))
+    given = dict(argument[2:].split("=", 1) for argument in containers(render())[process][1]["args"])
+    compared = given.keys() & defaults.keys() - others.keys()
+    assert len(compared) >= 3
+    assert {flag: given[flag] for flag in compared} == {flag: defaults[flag] for flag in compared}
+
+
+LINKS = {"fetcher": {"differ"}, "differ": {"fetcher", "applier", "admission"}, "applier": {"differ"}, "admission": {"differ"}}
+
+
+def test_the_links_are_those_of_the_bus(render):
+    """bus.h names the links; the flags, the keys and the NetworkPolicies follow."""
+    names = re.search(r"enum bus_link \{([^}]*)\}", (paths.ROOT / "common/bus/bus.h").read_text()).group(1)
+    links = {tuple(name.strip().removeprefix("BUS_").lower().split("_")) for name in names.split(",") if "LINKS" not in name}
+    assert {frozenset(link) for link in links} == {frozenset((left, right)) for left, peers in LINKS.items() for right in peers}
+    for variant in ("nothing", "split"):
+        for process, (spec, container) in containers(render(*VARIANTS[variant])).items():
+            given = {argument[2:].split("=")[0] for argument in container["args"]}
+            assert given & set(PROCESSES) == LINKS[process] | ({"applier"} if process == "admission" else set())
+            (mount,) = [each["name"] for each in container["volumeMounts"] if each["mountPath"] == "/etc/gitmoor/keys"]
+            (volume,) = [each for each in spec["volumes"] if each["name"] == mount]
+            assert {source["secret"]["name"] for source in volume["projected"]["sources"]} == {
+                f"gitmoor-bus-{'-'.join(link)}" for link in links if process in link}
+
+
+def test_network_policies_allow_the_link_table_and_nothing_else(render):
+    found = render("topology=split")
+    for process in PROCESSES:
+        policy = one(found, "NetworkPolicy", f"gitmoor-{process}")["spec"]
+        assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == process
+
+        def peers(rules, side):
+            return {peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for rule in rules
+                    for peer in rule.get(side, []) if "podSelector" in peer}
+
+        assert peers(policy["ingress"], "from") == LINKS[process]
+        assert peers(policy["egress"], "to") == LINKS[process]
+        open_in = [rule["ports"] for rule in policy["ingress"] if "from" not in rule]
+        assert open_in == ([[{"protocol": "TCP", "port": "webhook"}]] if process == "admission" else [])
+        anywhere = [rule for rule in policy["egress"] if "ports" not in rule]
+        assert bool(anywhere) == (process == "fetcher"), "only the fetcher may reach any address at any port, for Git"
+        ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", []) if "to" not in rule}
+        assert ports == {443, 6443, 53}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_pods_are_locked_down(render, variant):
+    found = render(*VARIANTS[variant])
+    specs = pod_specs(found)
+    assert len(specs) >= 3
+    for name, spec in specs.items():
+        assert spec["securityContext"]["runAsUser"] == 65532 and not spec.get("hostNetwork"), name
+        for container in spec["containers"]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] and context["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["resources"]["requests"] and container["resources"]["limits"]["memory"], name
+
+
+def test_a_container_holds_no_token_but_its_own(render):
+    """With sidecar too, where the Pod's account is the applier's."""
+    for variant in ("nothing", "split"):
+        for process, (spec, container) in containers(render(*VARIANTS[variant])).items():
+            assert spec["automountServiceAccountToken"] is False
+            mounted = {each["name"] for each in container["volumeMounts"]}
+            tokens = [each for each in spec["volumes"] if each["name"] in mounted and each["name"].startswith("token-")]
+            (volume,) = tokens
+            if "secret" in volume:
+                secret = one(render(*VARIANTS[variant]), "Secret", volume["secret"]["secretName"])
+                assert secret["metadata"]["annotations"]["kubernetes.io/service-account.name"] == f"gitmoor-{process}"
+            else:
+                assert spec["serviceAccountName"] == f"gitmoor-{process}"
+
+
+def test_names_of_other_services_do_not_become_settings(render):
+    """A Service called gitmoor would set GITMOOR_SERVICE_PORT in every Pod that takes service links."""
+    for process, (spec, container) in containers(render("topology=split")).items():
+        wanted = {argument[2:].split("=")[0] for argument in container["args"]}
+        assert process != "admission" or {"service", "service-port", "namespace"} <= wanted
+    assert all(not spec["enableServiceLinks"] for spec, _ in containers(render()).values())
+
+
+def test_the_dashboard_shows_metrics_that_exist(render):
+    board = json.loads(one(render("dashboard.enabled=true"), "ConfigMap", "gitmoor-dashboard")["data"]["gitmoor.json"])
+    sources = "".join(path.read_text() for folder in ("fetcher", "differ", "applier", "admission", "common/run")
+                      for path in (paths.ROOT / folder).glob("*.c"))
+    named = {re.sub(r"_bucket$", "", metric) for panel in board["panels"] for target in panel["targets"]
+             for metric in re.findall(r"\b(?:gitmoor|process)_[a-z_]+", target["expr"])}
+    assert len(named) > 10
+    assert not [metric for metric in named if f'"{metric}"' not in sources]
+
+
+def test_the_package_holds_the_chart_and_nothing_else(helm, tmp_path):
+    helm("package", CHART, "--destination", tmp_path)
+    (package,) = tmp_path.glob("gitmoor-*.tgz")
+    names = subprocess.run(["tar", "tzf", package], capture_output=True, text=True, check=True).stdout.split()
+    assert "gitmoor/files/rbac.yaml" in names and "gitmoor/files/crds/applications.yaml" in names
+    assert {name.split("/")[1] for name in names} == {"Chart.yaml", ".helmignore", "values.yaml", "values.schema.json", "templates",
+                                                      "files"}
+
+
+# ------------------------------------------------------------------------------- in a cluster
+
+class BareCluster(Cluster):
+    """A control plane without anything of Gitmoor's."""
+
+    def _install(self):
+        pass
+
+
+class Installed:
+    """The chart in a cluster: upgrade(), and what is there."""
+
+    def __init__(self, cluster, helm):
+        self.cluster, self.helm, self.api = cluster, helm, cluster.api()
+
+    def secret(self, name):
+        return self.api.get("Secret", NAMESPACE, name)
+
+    def key(self, link, name="key"):
+        value = self.secret(f"gitmoor-bus-{link}")["data"].get(f"{link}.{name}")
+        return value and base64.b64decode(value).decode()
+
+    def upgrade(self, *sets):
+        """To the chart of this source tree, with these values and no others."""
+        return self.helm("upgrade", "gitmoor", CHART, "--namespace", NAMESPACE, "--reset-values", "--wait", "--timeout", "60s", *flags(sets))
+
+    def pods(self):
+        return [pod for pod in self.api.list("Pod", NAMESPACE) if "deletionTimestamp" not in pod["metadata"]]
+
+
+def older_chart(folder):
+    """The chart as a version before might have been: a definition lacks a column."""
+    older = folder / "gitmoor"
+    shutil.copytree(CHART, older)
+    crd = older / "files" / "crds" / "applications.yaml"
+    text = crd.read_text()
+    assert "{name: Objects, " in text
+    crd.write_text("\n".join(line for line in text.splitlines() if "{name: Objects, " not in line) + "\n")
+    return older
+
+
+@pytest.fixture(scope="module")
+def bare(scratch):
+    with BareCluster(scratch / "bare") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def installed(bare, tmp_path_factory):
+    """An older chart, installed with no values into a namespace where Pod Security enforces "restricted"."""
+    helm = Helm(tmp_path_factory.mktemp("helm"), bare.kubeconfig())
+    bare.api().create("Namespace", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        "name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    helm("install", "gitmoor", older_chart(tmp_path_factory.mktemp("older")), "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
+    return Installed(bare, helm)
+
+
+def columns(api):
+    crd = api.get("CustomResourceDefinition", None, "applications.gitmoor.io")
+    return {column["name"] for column in crd["spec"]["versions"][0]["additionalPrinterColumns"]}
+
+
+def test_installed_without_values_it_runs_under_pod_security_restricted(installed):
+    """--wait has waited for the Deployment; a Pod that "restricted" forbids is not made."""
+    (pod,) = installed.pods()
+    assert [container["name"] for container in pod["spec"]["containers"]] == list(PROCESSES)
+    with pytest.raises(ApiError) as refused:
+        installed.api.create("Pod", NAMESPACE, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "loose"}, "spec": {
+            "containers": [{"name": "c", "image": "x"}]}})
+    assert "PodSecurity" in str(refused.value), "the check itself refuses what is loose"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_server_takes_every_object_and_every_pod(installed, helm, variant, kubectl_of_bare):
+    """The Pods of hooks and of each topology too, which no controller makes here."""
+    text = helm("template", "gitmoor", CHART, "--namespace", NAMESPACE, *flags(VARIANTS[variant]))
+    found = [each for each in objects(text) if each["kind"] != "ServiceMonitor"]
+    pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"try-{number}", "namespace": NAMESPACE}, "spec": {
+        **spec, "priorityClassName": ""}} for number, spec in enumerate(pod_specs(found).values())]
+    for namespace in ("shop", "bank"):
+        installed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    # Helm makes a hook's account before its Pod.
+    installed.api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "gitmoor-test", "namespace": NAMESPACE}})
+    stream = json.dumps({"apiVersion": "v1", "kind": "List", "items": found + [pod_with_restart(pod) for pod in pods]})
+    done = kubectl_of_bare.run("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-",
+                               stdin=stream)
+    assert done.returncode == 0, done.stderr
+    assert "would violate" not in done.stderr
+
+
+def pod_with_restart(pod):
+    pod["spec"].setdefault("restartPolicy", "Never")
+    return pod
+
+
+@pytest.fixture(scope="module")
+def kubectl_of_bare(bare):
+    return bare.kubectl
+
+
+def test_tokens_are_made_for_the_containers_that_share_a_pod(installed):
+    for process in ("fetcher", "differ", "admission"):
+        wait_for(lambda name=process: {"token", "ca.crt", "namespace"} <= set(installed.secret(f"gitmoor-{name}-token").get("data", {})),
+                 what=f"the token of {process}")
+    assert installed.secret("gitmoor-applier-token") is None
+
+
+def test_keys_are_made_once_and_rotate_when_asked(installed):
+    links = ("fetcher-differ", "differ-applier", "admission-differ")
+    first = {link: installed.key(link) for link in links}
+    assert len(set(first.values())) == 3 and all(re.fullmatch("[0-9a-f]{64}", key) for key in first.values())
+    installed.upgrade()
+    assert {link: installed.key(link) for link in links} == first, "an upgrade keeps them"
+    installed.upgrade("bus.rotation=2026-11")
+    second = {link: installed.key(link) for link in links}
+    assert not set(second.values()) & set(first.values())
+    assert {link: installed.key(link, "previous") for link in links} == first
+    installed.upgrade("bus.rotation=2026-11")
+    assert {link: installed.key(link) for link in links} == second
+    assert {link: installed.key(link, "previous") for link in links} == first
+
+
+def test_an_upgrade_upgrades_the_definitions(installed):
+    """Helm itself never touches what is in a chart's crds folder again."""
+    installed.upgrade()
+    assert "Objects" in columns(installed.api)
+
+
+def test_the_certificate_survives_an_upgrade(installed):
+    filled = installed.secret("gitmoor-admission-tls")
+    filled["data"] = {"tls.crt": "YQ==", "tls.key": "Yg=="}
+    installed.api.request("PUT", f"/api/v1/namespaces/{NAMESPACE}/secrets/gitmoor-admission-tls", filled)
+    installed.upgrade("logLevel=debug")
+    assert installed.secret("gitmoor-admission-tls")["data"] == filled["data"]
+
+
+def test_from_one_topology_to_the_other_and_back(installed):
+    def running():
+        return Counter(pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in installed.pods())
+
+    installed.upgrade("topology=split")
+    assert {deployment["metadata"]["name"] for deployment in installed.api.list("Deployment", NAMESPACE)} == {
+        f"gitmoor-{process}" for process in PROCESSES}
+    wait_for(lambda: running() == {"fetcher": 1, "differ": 1, "applier": 1, "admission": 2}, what="the split Pods alone")
+    for process in ("fetcher", "differ", "applier", "admission-bus"):
+        service = installed.api.get("Service", NAMESPACE, f"gitmoor-{process}")
+        assert [port["port"] for port in service["spec"]["ports"]] == [7001, 7002]
+    installed.upgrade()
+    wait_for(lambda: running() == {"all": 1}, what="one Pod again")
+
+
+# ------------------------------------------------------------------------------- rights
+
+EVENTS = {("events.k8s.io", "events", "", verb) for verb in ("create", "patch")}
+APPLICATIONS = {("gitmoor.io", "applications", "", verb) for verb in ("get", "list", "watch")}
+WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
+# process -> (rights in every namespace, further ones in its own): (group, resource, name or "", verb).
+RIGHTS = {
+    "fetcher": (EVENTS | {("gitmoor.io", "gitrepositories", "", verb) for verb in ("get", "list", "watch")} |
+                {("gitmoor.io", "gitrepositories/status", "", "patch"), ("", "secrets", "", "get")}, set()),
+    "differ": (EVENTS | {("*", "*", "", verb) for verb in ("get", "list", "watch")} |
+               {("gitmoor.io", "applications/status", "", "patch")}, set()),
+    "applier": (APPLICATIONS | {("", "serviceaccounts", "", "impersonate"),
+                                ("authentication.k8s.io", "userextras/gitmoor.io/applier", "", "impersonate"),
+                                ("authentication.k8s.io", "selfsubjectreviews", "", "create")}, set()),
+    "admission": (APPLICATIONS | {("admissionregistration.k8s.io", kind, "", "create") for kind in WEBHOOKS} |
+                  {("admissionregistration.k8s.io", kind, "gitmoor-admission", verb) for kind in WEBHOOKS
+                   for verb in ("get", "list", "watch", "update", "patch", "delete")},
+                  {("", "secrets", "", "create")} |
+                  {("", "secrets", "gitmoor-admission-tls", verb) for verb in ("get", "list", "watch", "update", "patch")}),
+    "default": (set(), set()),
+}
+
+
+def rights(cluster, account, namespace):
+    """What an account of Gitmoor's namespace may do in a namespace, all of it, as the server's authorizer lists it."""
+    headers = {"Impersonate-User": f"system:serviceaccount:{NAMESPACE}:{account}"}
+    review = cluster.api().request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}, headers=headers)
+    assert not review["status"]["incomplete"]
+    return {(group, resource, name, verb) for rule in review["status"]["resourceRules"] for group in rule.get("apiGroups", [""])
+            for resource in rule.get("resources", []) for name in rule.get("resourceNames") or [""] for verb in rule["verbs"]}
+
+
+@pytest.mark.parametrize("process", RIGHTS)
+def test_each_account_may_do_what_the_table_says_and_no_more(installed, process):
+    account = process if process == "default" else f"gitmoor-{process}"
+    everywhere, at_home = RIGHTS[process]
+    for namespace, wanted in (("kube-system", everywhere), (NAMESPACE, everywhere | at_home)):
+        public = rights(installed.cluster, "nobody-has-bound-this", namespace)
+        assert ("", "secrets", "", "get") not in public
+        assert rights(installed.cluster, account, namespace) - public == wanted - public, f"in {namespace}"
+
+
+# process, verb, group, resource, namespace, name, may it?
+QUESTIONS = [
+    ("fetcher", "get", "", "secrets", "shop", "git", True),
+    ("fetcher", "list", "", "secrets", "shop", "", False),
+    ("fetcher", "update", "gitmoor.io", "gitrepositories", "shop", "shop", False),
+    ("fetcher", "patch", "gitmoor.io", "applications/status", "shop", "shop", False),
+    ("differ", "list", "apps", "deployments", "shop", "", True),
+    ("differ", "patch", "apps", "deployments", "shop", "web", False),
+    ("differ", "create", "", "pods", "shop", "", False),
+    ("differ", "create", "", "serviceaccounts/token", "shop", "default", False),
+    ("differ", "impersonate", "", "serviceaccounts", "shop", "default", False),
+    ("differ", "impersonate", "authentication.k8s.io", "userextras/gitmoor.io/applier", "", "x", False),
+    ("applier", "impersonate", "", "serviceaccounts", "shop", "default", True),
+    ("applier", "impersonate", "authentication.k8s.io", "userextras/gitmoor.io/applier", "", "x", True),
+    ("applier", "impersonate", "", "users", "", "admin", False),
+    ("applier", "impersonate", "", "groups", "", "system:masters", False),
+    ("applier", "patch", "", "configmaps", "shop", "settings", False),
+    ("applier", "get", "", "secrets", "shop", "git", False),
+    ("admission", "patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "gitmoor-admission", True),
+    ("admission", "patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "someone-elses", False),
+    ("admission", "get", "", "secrets", NAMESPACE, "gitmoor-admission-tls", True),
+    ("admission", "get", "", "secrets", NAMESPACE, "gitmoor-bus-differ-applier", False),
+    ("admission", "get", "", "secrets", "shop", "git", False),
+]
+
+
+def may(api, user, groups, verb, group, resource, namespace, name):
+    resource, _, subresource = resource.partition("/")
+    review = api.request("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {"user": user, "groups": groups, "resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "subresource": subresource, "namespace": namespace, "name": name}}})
+    return review["status"]["allowed"]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: " ".join(str(part) for part in question if part != ""))
+def test_may_it(installed, question):
+    process, *asked, answer = question
+    user = f"system:serviceaccount:{NAMESPACE}:gitmoor-{process}"
+    assert may(installed.api, user, ["system:serviceaccounts", "system:authenticated"], *asked) == answer
+
+
+def test_secrets_can_be_limited_to_namespaces(installed):
+    user = f"system:serviceaccount:{NAMESPACE}:gitmoor-fetcher"
+    installed.upgrade("fetcher.secretNamespaces={shop}")
+    wait_for(lambda: not may(installed.api, user, [], "get", "", "secrets", "bank", "git"), what="the right to be gone elsewhere")
+    assert may(installed.api, user, [], "get", "", "secrets", "shop", "git")
+    assert not may(installed.api, user, [], "get", "", "secrets", NAMESPACE, "gitmoor-bus-differ-applier")
+    installed.upgrade()
+
+
+# Kubernetes' role or ours, verb, resource, may it?
+PEOPLE = [
+    ("gitmoor-viewer", "get", "applications", True), ("gitmoor-viewer", "create", "applications", False),
+    ("gitmoor-editor", "create", "gitrepositories", True), ("gitmoor-editor", "patch", "applications/status", False),
+    ("gitmoor-operator", "patch", "applications", True), ("gitmoor-operator", "patch", "applications/status", False),
+    ("view", "watch", "applications", True), ("view", "delete", "applications", False),
+    ("edit", "create", "applications", True), ("admin", "delete", "gitrepositories", True),
+]
+
+
+@pytest.mark.parametrize("role, verb, resource, answer", PEOPLE)
+def test_roles_of_people(installed, role, verb, resource, answer):
+    installed.api.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                         "metadata": {"name": f"try-{role}"},
+                         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                         "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": f"person-{role}"}]})
+
+    def allowed(asked_verb, asked_resource):
+        return may(installed.api, f"person-{role}", [], asked_verb, "gitmoor.io", asked_resource, "shop", "shop")
+
+    wait_for(lambda: allowed("get", "applications"), what=f"the binding of {role}")
+    assert allowed(verb, resource) == answer
+
+
+def test_break_glass_is_a_right_of_its_own(installed):
+    for role in ("gitmoor-viewer", "gitmoor-editor", "gitmoor-operator", "edit", "admin"):
+        assert not may(installed.api, f"person-{role}", [], "impersonate", "", "groups", "", "gitmoor:break-glass")
+    rules = installed.api.get("ClusterRole", None, "gitmoor-break-glass")["rules"]
+    assert rules == [{"apiGroups": [""], "resources": ["groups"], "resourceNames": ["gitmoor:break-glass"], "verbs": ["impersonate"]}]
+
+
+# ------------------------------------------------------------------------------- the end
+
+def left_over(kubectl):
+    """Everything with the release's label."""
+    kinds = kubectl("api-resources", "--verbs=list", "-o", "name").split()
+    kinds = [kind for kind in kinds if not kind.startswith(("events", "componentstatuses"))]
+    listing = json.loads(kubectl("get", ",".join(kinds), "-A", "-l", "app.kubernetes.io/part-of=gitmoor", "-o", "json"))
+    return {f"{item['kind']} {item['metadata']['name']}" for item in listing["items"]}
+
+
+def run_as(cluster, user, folder, arguments):
+    """gitmoor-admission as a service account, as its container would run it."""
+    account = user.rsplit(":", 1)[1]
+    token = cluster.kubectl("create", "token", account, "-n", NAMESPACE).strip()
+    authority = base64.b64encode(cluster.authority.certificate.read_bytes()).decode()
+    write_kubeconfig(folder / "kubeconfig", cluster.server, authority, account, token)
+    done = subprocess.run([paths.gitmoor_bin() / "gitmoor-admission", *arguments, "--kubeconfig", folder / "kubeconfig"],
+                          capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def succeed(api, pod):
+    """What a node reports when a Pod's containers have ended well."""
+    ended = {"exitCode": 0, "reason": "Completed", "startedAt": now_rfc3339(), "finishedAt": now_rfc3339()}
+    status = {"phase": "Succeeded", "containerStatuses": [{
+        "name": container["name"], "image": container["image"], "imageID": "", "restartCount": 0, "ready": False,
+        "started": False, "state": {"terminated": ended}} for container in pod["spec"]["containers"]]}
+    api.request("PATCH", path_of("Pod", pod["metadata"]["namespace"], pod["metadata"]["name"]) + "/status", {"status": status},
+                "application/merge-patch+json")
+
+
+def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(installed, kubectl_of_bare, tmp_path):
+    """The last test of this file that uses the installation. Nothing runs in the hook's Pod here: its program is run beside it."""
+    api, user = installed.api, f"system:serviceaccount:{NAMESPACE}:gitmoor-admission"
+    for kind in ("Validating", "Mutating"):
+        api.request("POST", f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}webhookconfigurations", {
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration",
+            "metadata": {"name": "gitmoor-admission"}})
+    installed.upgrade()
+    asked = ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "gitmoor-admission")
+    assert may(api, user, [], "patch", *asked)
+    uninstalling = installed.helm.start("uninstall", "gitmoor", "--namespace", NAMESPACE, "--timeout", "90s")
+    pod = wait_for(lambda: next((pod for pod in installed.pods() if pod["metadata"]["name"].startswith("gitmoor-unregister-")), None),
+                   what="the Pod of the hook")
+    assert api.get("Deployment", NAMESPACE, "gitmoor"), "nothing is deleted before"
+    assert not may(api, user, [], "patch", *asked) and not may(api, user, [], "create", *asked), "the replicas cannot put it back"
+    run_as(installed.cluster, user, tmp_path, pod["spec"]["containers"][0]["args"])
+    assert not api.request("GET", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations")["items"]
+    assert not api.request("GET", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations")["items"]
+    succeed(api, pod)
+    output, _ = uninstalling.communicate(timeout=100)
+    assert uninstalling.returncode == 0, output
+    kept = {f"CustomResourceDefinition {kind}.gitmoor.io" for kind in ("applications", "gitrepositories")}
+    wait_for(lambda: left_over(kubectl_of_bare) - kept == set(), what="nothing to be left")
+    assert left_over(kubectl_of_bare) == kept
