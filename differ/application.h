@@ -36,7 +36,8 @@ struct plan_under_way {
     char *id;
     struct plan_item *items;
     size_t count;
-    struct digest blob; /* pinned in the bus's store; zero if the text fits a hint */
+    struct bus_peer *applier; /* it was sent to, NULL: that one is gone */
+    struct digest blob;       /* pinned in the bus's store; zero if the text fits a hint */
     size_t blob_size;
     char *text;           /* of a small plan; NULL otherwise */
     uint64_t hint;        /* to unsend */

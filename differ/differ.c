@@ -4,7 +4,6 @@
 #include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "common/bus/address.h"
 #include "common/run/child.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
@@ -189,7 +188,8 @@ static void start(struct differ *differ)
 void differ_check_started(struct differ *differ)
 {
     if (differ->started || !kube_store_is_synced(differ->repository_objects) ||
-        !kube_store_is_synced(differ->application_objects) || !differ->discovery) {
+        !kube_store_is_synced(differ->application_objects) || !differ->discovery ||
+        !members_is_ready(differ->members)) {
         return;
     }
     for (struct map_slot *slot = map_first(&differ->applications); slot;
@@ -207,7 +207,8 @@ static void on_start_timer(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct differ *differ = context;
     bool synced = kube_store_is_synced(differ->repository_objects) &&
-                  kube_store_is_synced(differ->application_objects) && differ->discovery;
+                  kube_store_is_synced(differ->application_objects) && differ->discovery &&
+                  members_is_ready(differ->members);
     if (synced && !differ->started) {
         log_warn("some repositories do not come: starting without them");
         start(differ);
@@ -248,7 +249,42 @@ static void on_application(const char *namespace_, const char *name, const cJSON
                            const cJSON *before, void *context)
 {
     (void)before;
-    application_changed(context, namespace_, name, now);
+    struct differ *differ = context;
+    char label[OBJECT_LABEL_VALUE_SIZE];
+    object_label_value(namespace_, name, label);
+    bool mine = now && members_is_mine(differ->members, label);
+    application_changed(differ, namespace_, name, mine ? now : NULL);
+}
+
+static void look_again(const cJSON *object, void *context)
+{
+    const cJSON *metadata = json_object(object, "metadata");
+    on_application(text_or_empty(json_string(metadata, "namespace")),
+                   text_or_empty(json_string(metadata, "name")), object, NULL, context);
+}
+
+/* Replicas came or went: applications change hands, and there may be somebody to ask again. */
+static void on_members_changed(void *context)
+{
+    struct differ *differ = context;
+    if (differ->application_objects) {
+        kube_store_each(differ->application_objects, look_again, differ);
+        application_wake_all(differ);
+        differ_check_started(differ);
+    }
+}
+
+static void on_peer_gone(struct bus_peer *peer, void *context)
+{
+    struct differ *differ = context;
+    for (struct map_slot *slot = map_first(&differ->repositories); slot;
+         slot = map_next(&differ->repositories, slot)) {
+        repository_peer_gone(slot->value, peer);
+    }
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        dispatch_peer_gone(slot->value, peer);
+    }
 }
 
 /* The status of an application names the repository's state while there is nothing to apply, and
@@ -360,7 +396,7 @@ static bool on_hint(struct bus_peer *peer, const char *kind, const char *text, s
     if (link == BUS_FETCHER_DIFFER && text_equal(kind, "revision")) {
         taken = repository_announced(differ, body);
     } else if (link == BUS_FETCHER_DIFFER && text_equal(kind, "pack")) {
-        taken = repository_pack_offered(differ, body);
+        taken = repository_pack_offered(differ, peer, body);
     } else if (link == BUS_DIFFER_APPLIER && text_equal(kind, "result")) {
         taken = result_take_hint(differ, peer, body);
     } else if (link == BUS_ADMISSION_DIFFER &&
@@ -392,39 +428,45 @@ static void on_peer_up(struct bus_peer *peer, void *context)
     }
 }
 
+static void on_bus_problem(const struct error *error, void *context)
+{
+    (void)context;
+    log_warn("bus", "error", error->message);
+}
+
 static bool open_bus(struct differ *differ, struct error *error)
 {
     const struct differ_settings *settings = differ->settings;
     struct bus_options options = {
         .instance = process_instance(differ->process),
         .inbox = settings->common.bus,
+        .advertise = settings->common.bus_advertise,
         .key_directory = settings->common.bus_keys,
-        .handlers = {.hint = on_hint, .peer_up = on_peer_up, .context = differ},
-    };
-    const struct {
-        const char *address;
-        enum bus_link link;
-        struct bus_peer **ret;
-    } peers[] = {
-        {settings->fetcher, BUS_FETCHER_DIFFER, &differ->fetcher},
-        {settings->applier, BUS_DIFFER_APPLIER, &differ->applier},
-        {settings->admission, BUS_ADMISSION_DIFFER, NULL},
+        .handlers = {.hint = on_hint,
+                     .peer_up = on_peer_up,
+                     .problem = on_bus_problem,
+                     .context = differ},
     };
     differ->bus = bus_new(differ->loop, &options, error);
-    for (size_t i = 0; differ->bus && i < sizeof peers / sizeof peers[0]; i++) {
-        struct bus_peer *peer = NULL;
-        if (text_is_empty(peers[i].address)) {
-            continue;
-        }
-        peer = bus_peer_add(differ->bus, peers[i].link, peers[i].address, error);
-        if (!peer) {
-            return false;
-        }
-        if (peers[i].ret) {
-            *peers[i].ret = peer;
-        }
+    if (!differ->bus) {
+        return false;
     }
-    return differ->bus != NULL;
+    const struct members_options members = {
+        .process = differ->process,
+        .settings = &settings->common,
+        .client = differ->client,
+        .bus = differ->bus,
+        .role = "differ",
+        .links = {{"fetcher", BUS_FETCHER_DIFFER, settings->fetcher},
+                  {"applier", BUS_DIFFER_APPLIER, settings->applier},
+                  {"admission", BUS_ADMISSION_DIFFER, settings->admission}},
+        .count = 3,
+        .changed = on_members_changed,
+        .gone = on_peer_gone,
+        .context = differ,
+    };
+    differ->members = members_new(&members, error);
+    return differ->members != NULL;
 }
 
 /* ---- Life ---- */
@@ -471,13 +513,6 @@ static bool confine(struct differ *differ, const struct kube_config *config, str
     const struct process_settings *common = &differ->settings->common;
     const char *const read_write[] = {differ->settings->data_dir, NULL};
     const char *const execute[] = {child_self_path(), "/lib64", "/usr/lib", NULL};
-    if (text_has_prefix(common->bus, "ipc://")) {
-        struct address address; /* the sandbox needs its directory to be there */
-        if (!bus_address_parse(common->bus, &address, error) ||
-            !bus_address_make_directory(&address, error)) {
-            return false;
-        }
-    }
     return process_confine(common, config, read_write, execute, error);
 }
 
@@ -542,6 +577,7 @@ void differ_close(struct differ *differ)
     map_release(&differ->repositories, repository_free);
     live_free(differ->live);
     kube_event_recorder_free(differ->recorder);
+    members_free(differ->members);
     bus_free(differ->bus);
     kube_client_free(differ->client);
     kube_discovery_free(differ->discovery);

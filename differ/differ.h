@@ -24,6 +24,7 @@
 #include "common/kube/resource.h"
 #include "common/kube/status.h"
 #include "common/kube/watch.h"
+#include "common/run/members.h"
 #include "differ/live.h"
 #include "differ/settings.h"
 
@@ -38,7 +39,7 @@ struct differ {
     struct kube_event_recorder *recorder;
 
     struct bus *bus;
-    struct bus_peer *fetcher, *applier;
+    struct members *members;
 
     struct kube_discovery *discovery; /* NULL until first read */
     bool discovery_loading;
@@ -47,7 +48,7 @@ struct differ {
     struct kube_store *repository_objects;
     struct kube_store *application_objects;
     struct map repositories; /* "namespace/name" → struct repository * */
-    struct map applications; /* "namespace/name" → struct application * */
+    struct map applications; /* "namespace/name" → struct application *; this replica's share */
     struct map by_label;     /* label value → struct application * */
     struct map claims;       /* object key → struct application *: who declares it */
 

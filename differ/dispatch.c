@@ -115,6 +115,12 @@ static void way_free(struct plan_under_way *way)
 static bool send_hint(struct application *application)
 {
     struct plan_under_way *way = application->plan;
+    if (!way->applier) {
+        way->applier = members_owner(application->differ->members, "applier", application->label);
+    }
+    if (!way->applier) {
+        return false; /* none lives: resend_at comes */
+    }
     AUTO_JSON cJSON *body = json_new_object();
     json_add_string(body, "id", way->id);
     if (way->text) {
@@ -130,7 +136,7 @@ static bool send_hint(struct application *application)
     if (!json_write(body, &text)) {
         return false;
     }
-    way->hint = bus_send(application->differ->applier, "plan", text.data, text.size, NULL);
+    way->hint = bus_send(way->applier, "plan", text.data, text.size, NULL);
     return way->hint != 0;
 }
 
@@ -208,20 +214,30 @@ void dispatch_plan(struct application *application, const struct selection *sele
 
 /* ---- Until its result is there ---- */
 
+static void unsend(struct plan_under_way *way)
+{
+    if (way->applier) {
+        bus_unsend(way->applier, way->hint);
+    }
+}
+
 static void resend(struct application *application)
 {
-    bus_unsend(application->differ->applier, application->plan->hint);
+    unsend(application->plan);
     send_hint(application);
 }
 
 static void send_cancel(struct application *application)
 {
+    struct bus_peer *applier = application->plan->applier;
     AUTO_JSON cJSON *body = json_new_object();
     json_add_string(body, "id", application->plan->id);
     AUTO_BUF struct buf text;
     buf_init(&text, BUS_HINT_MAXIMUM);
     json_write(body, &text);
-    bus_send(application->differ->applier, "cancel", text.data, text.size, NULL);
+    if (applier) {
+        bus_send(applier, "cancel", text.data, text.size, NULL);
+    }
 }
 
 void dispatch_look_after(struct application *application)
@@ -250,6 +266,15 @@ void dispatch_applier_restarted(struct application *application)
     }
 }
 
+void dispatch_peer_gone(struct application *application, const struct bus_peer *peer)
+{
+    struct plan_under_way *way = application->plan;
+    if (way && way->applier == peer) {
+        way->applier = NULL;
+        dispatch_applier_restarted(application);
+    }
+}
+
 void dispatch_cancel(struct application *application)
 {
     if (application->plan) {
@@ -271,7 +296,7 @@ void dispatch_forget(struct application *application)
     if (way->result_fetching) {
         bus_blob_cancel(differ->bus, application);
     }
-    bus_unsend(differ->applier, way->hint);
+    unsend(way);
     way_free(way);
     application->plan = NULL;
 }

@@ -12,6 +12,9 @@ void dispatch_plan(struct application *application, const struct selection *sele
  * and cancels it when it is of an older revision or the application is suspended. */
 void dispatch_look_after(struct application *application);
 
+/* A replica of the applier is gone: its plan goes to another. */
+void dispatch_peer_gone(struct application *application, const struct bus_peer *peer);
+
 /* The applier has restarted and knows nothing of the plan any more. */
 void dispatch_applier_restarted(struct application *application);
 

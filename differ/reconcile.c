@@ -197,7 +197,8 @@ void reconcile_step(struct application *application)
     const struct differ *differ = application->differ;
     if (application->plan) {
         dispatch_look_after(application);
-    } else if (application->saving || !differ->started || !differ->applier) {
+    } else if (application->saving || !differ->started ||
+               !members_owner(differ->members, "applier", application->label)) {
         return;
     } else if (!application->desired) {
         if (application->render_problems.total > 0) {

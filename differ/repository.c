@@ -183,6 +183,15 @@ static bool has_commit(const struct repository *repository)
     return !repository->objects_missing && access(path, F_OK) == 0;
 }
 
+/* The question is answered, or of no interest any more. */
+static void unask(struct repository *repository)
+{
+    if (repository->pack_asked && repository->fetcher) {
+        bus_unsend(repository->fetcher, repository->pack_hint);
+    }
+    repository->pack_asked = false;
+}
+
 static void ask_for_pack(struct repository *repository)
 {
     AUTO_JSON cJSON *body = json_new_object();
@@ -193,8 +202,13 @@ static void ask_for_pack(struct repository *repository)
     buf_init(&text, BUS_HINT_MAXIMUM);
     json_write(body, &text);
     struct error error;
+    repository->fetcher = members_owner(repository->differ->members, "fetcher", repository->key);
+    if (!repository->fetcher) {
+        set_trouble(repository, "no fetcher is there that could be asked for its content");
+        return;
+    }
     repository->pack_hint =
-        bus_send(repository->differ->fetcher, "pack-wanted", text.data, text.size, &error);
+        bus_send(repository->fetcher, "pack-wanted", text.data, text.size, &error);
     if (!repository->pack_hint) {
         set_trouble(repository, error.message);
         return;
@@ -246,7 +260,7 @@ static void on_pack(char *data, size_t size, const struct error *error, void *co
     repository_step(repository);
 }
 
-bool repository_pack_offered(struct differ *differ, const cJSON *body)
+bool repository_pack_offered(struct differ *differ, struct bus_peer *peer, const cJSON *body)
 {
     const char *key = json_string(body, "repository");
     const char *want = json_string(body, "want");
@@ -257,8 +271,7 @@ bool repository_pack_offered(struct differ *differ, const cJSON *body)
     if (!repository || !repository->pack_asked || !text_equal(want, repository->commit)) {
         return true; /* an answer to a question of before */
     }
-    bus_unsend(differ->fetcher, repository->pack_hint);
-    repository->pack_asked = false;
+    unask(repository);
     const char *problem = json_string(body, "error");
     struct digest digest;
     if (problem) {
@@ -271,7 +284,7 @@ bool repository_pack_offered(struct differ *differ, const cJSON *body)
         return false;
     }
     repository->pack_fetching = true;
-    bus_blob_fetch(differ->fetcher, &digest, (size_t)size, PACK_TIMEOUT_MS, on_pack, repository);
+    bus_blob_fetch(peer, &digest, (size_t)size, PACK_TIMEOUT_MS, on_pack, repository);
     return true;
 }
 
@@ -281,10 +294,7 @@ bool repository_pack_offered(struct differ *differ, const cJSON *body)
  * left to it. */
 static void forget_pack(struct repository *repository)
 {
-    if (repository->pack_asked) {
-        bus_unsend(repository->differ->fetcher, repository->pack_hint);
-        repository->pack_asked = false;
-    }
+    unask(repository);
     if (repository->pack_fetching) {
         bus_blob_cancel(repository->differ->bus, repository);
         repository->pack_fetching = false;
@@ -343,11 +353,17 @@ void repository_gone(struct differ *differ, const char *key, const char *uid)
 
 void repository_fetcher_restarted(struct repository *repository)
 {
-    if (repository->pack_asked) {
-        bus_unsend(repository->differ->fetcher, repository->pack_hint);
-        repository->pack_asked = false;
-    }
+    unask(repository);
     repository_step(repository);
+}
+
+void repository_peer_gone(struct repository *repository, const struct bus_peer *peer)
+{
+    if (repository->fetcher == peer) {
+        repository->fetcher = NULL;
+        repository->pack_asked = false; /* a pack under way ends with an error of its own */
+        repository_step(repository);
+    }
 }
 
 /* ---- The worker ---- */

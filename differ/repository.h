@@ -15,8 +15,9 @@ struct repository {
     char *revision;
     char *rendered; /* the commit that all its applications were last rendered from, or NULL */
 
-    bool pack_asked;    /* and not yet answered */
-    uint64_t pack_hint; /* to unsend */
+    struct bus_peer *fetcher; /* whom the pack was asked of; NULL: nobody, or it is gone */
+    bool pack_asked;          /* and not yet answered */
+    uint64_t pack_hint;       /* to unsend */
     bool pack_fetching;
     char *pack_path;      /* a pack that waits for the worker, or NULL */
     bool objects_missing; /* the worker lacked objects: ask for a whole pack */
@@ -35,7 +36,7 @@ void repository_free(void *repository);
 
 /* The hints `revision` and `pack` of the fetcher. False: the body is malformed (and dropped). */
 bool repository_announced(struct differ *differ, const cJSON *body);
-bool repository_pack_offered(struct differ *differ, const cJSON *body);
+bool repository_pack_offered(struct differ *differ, struct bus_peer *peer, const cJSON *body);
 
 /* The GitRepository of that uid was deleted: nothing is rendered from it any more. */
 void repository_gone(struct differ *differ, const char *key, const char *uid);
@@ -52,6 +53,9 @@ void repository_try_at_once(struct repository *repository);
 /* Why its content cannot be rendered now, or NULL. `is_waited_for`: the caller has nothing to go on
  * with; else a failure that may pass is not told. */
 const char *repository_trouble(const struct repository *repository, bool is_waited_for);
+
+/* A replica of the fetcher is gone: what it was asked is asked of another. */
+void repository_peer_gone(struct repository *repository, const struct bus_peer *peer);
 
 /* The fetcher has restarted: what it was asked may be forgotten. */
 void repository_fetcher_restarted(struct repository *repository);

@@ -209,6 +209,12 @@ void members_free(struct members *members)
 
 /* ---- Questions ---- */
 
+bool members_is_ready(const struct members *members)
+{
+    return !members->leases ||
+           (kube_peers_is_synced(members->own) && kube_peers_count(members->own) > 0);
+}
+
 bool members_is_mine(struct members *members, const char *key)
 {
     if (!members->leases) {

@@ -43,6 +43,9 @@ struct members *members_new(const struct members_options *options, struct error 
 /* Gives the own Lease back, so that the others take over at once. NULL is fine. */
 void members_free(struct members *members);
 
+/* Whether it is known who shares the work: at once without Leases. */
+bool members_is_ready(const struct members *members);
+
 /* Whether this replica does the work that `key` names. False while it is not known, and when the
  * own Lease could not be renewed: then somebody else may be doing it. */
 bool members_is_mine(struct members *members, const char *key);
