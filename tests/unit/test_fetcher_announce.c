@@ -79,8 +79,14 @@ static void open_buses(struct scene *scene)
     scene->world.two.bus = bus_new(scene->world.base, &differ, &error);
     assert_non_null(scene->fetcher.bus);
     assert_non_null(scene->world.two.bus);
-    assert_non_null(
-        bus_peer_add(scene->fetcher.bus, BUS_FETCHER_DIFFER, scene->world.two.inbox, &error));
+    const struct members_options members = {
+        .settings = &scene->settings.common,
+        .bus = scene->fetcher.bus,
+        .role = "fetcher",
+        .links = {{"differ", BUS_FETCHER_DIFFER, scene->world.two.inbox}},
+        .count = 1};
+    scene->fetcher.members = members_new(&members, &error);
+    assert_non_null(scene->fetcher.members);
     scene->world.two.peer =
         bus_peer_add(scene->world.two.bus, BUS_FETCHER_DIFFER, scene->world.one.inbox, &error);
     assert_non_null(scene->world.two.peer);
