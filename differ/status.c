@@ -211,29 +211,40 @@ static cJSON *sorted(cJSON *array)
     return result;
 }
 
+/* Ten thousand objects are looked through each time one of them changes; few differ in these from
+ * the one before. */
 static void add_declared(const struct application *application, cJSON *kinds, cJSON *namespaces)
 {
+    const struct object_ref *before = NULL;
     for (size_t i = 0; i < application->desired->count; i++) {
         const struct object_ref *ref = &application->desired->objects[i].ref;
-        AUTO_FREE char *kind = live_kind_name(ref->group, ref->kind);
-        add_unique(kinds, kind);
-        if (*ref->namespace_) {
+        if (!before || !text_equal(ref->kind, before->kind) ||
+            !text_equal(ref->group, before->group)) {
+            AUTO_FREE char *kind = live_kind_name(ref->group, ref->kind);
+            add_unique(kinds, kind);
+        }
+        if (*ref->namespace_ && (!before || !text_equal(ref->namespace_, before->namespace_))) {
             add_unique(namespaces, ref->namespace_);
         }
+        before = ref;
     }
 }
 
 static void add_live(const struct application *application, cJSON *kinds, cJSON *namespaces)
 {
     const struct live_group *group = live_group_get(application->differ->live, application->label);
+    const struct live_object *before = NULL;
     for (const struct live_object *live = group ? group->first : NULL; live; live = live->next) {
         if (digest_is_zero(&live->fingerprint)) {
             continue; /* a controller's copy */
         }
-        add_unique(kinds, live->kind->name);
-        if (*live->namespace_) {
+        if (!before || live->kind != before->kind) {
+            add_unique(kinds, live->kind->name);
+        }
+        if (*live->namespace_ && (!before || !text_equal(live->namespace_, before->namespace_))) {
             add_unique(namespaces, live->namespace_);
         }
+        before = live;
     }
 }
 
