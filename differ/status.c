@@ -108,6 +108,17 @@ static struct verdict suspended_verdict(const cJSON *conditions)
                             json_string(ready, "message")};
 }
 
+/* A GitRepository that does not exist can tell nobody: once, an Event of the Application does. */
+static void tell_missing_repository(struct application *application, const cJSON *conditions,
+                                    const struct verdict *verdict)
+{
+    const cJSON *ready = status_condition(conditions, "Ready");
+    if (!repository_object(application) && text_equal(verdict->reason, "RepositoryNotReady") &&
+        !text_equal(json_string(ready, "message"), verdict->message)) {
+        status_event(application, "Warning", verdict->reason, "Reconcile", verdict->message);
+    }
+}
+
 static void set_ready(struct application *application, cJSON *conditions)
 {
     AUTO_BUF struct buf text;
@@ -116,6 +127,7 @@ static void set_ready(struct application *application, cJSON *conditions)
                                  ? suspended_verdict(conditions)
                                  : judge(application, &text);
     int64_t generation = application->generation;
+    tell_missing_repository(application, conditions, &verdict);
     status_set_condition(conditions, "Ready", verdict.status, verdict.reason,
                          text_or_empty(verdict.message), generation);
     bool retrying = application->retry_at > 0 && application->outcome != OUTCOME_APPLIED;
