@@ -108,6 +108,17 @@ static struct verdict suspended_verdict(const cJSON *conditions)
                             json_string(ready, "message")};
 }
 
+/* A GitRepository that does not exist can tell nobody: once, an Event of the Application does. */
+static void tell_missing_repository(struct application *application, const cJSON *conditions,
+                                    const struct verdict *verdict)
+{
+    const cJSON *ready = status_condition(conditions, "Ready");
+    if (!repository_object(application) && text_equal(verdict->reason, "RepositoryNotReady") &&
+        !text_equal(json_string(ready, "message"), verdict->message)) {
+        status_event(application, "Warning", verdict->reason, "Reconcile", verdict->message);
+    }
+}
+
 static void set_ready(struct application *application, cJSON *conditions)
 {
     AUTO_BUF struct buf text;
@@ -116,6 +127,7 @@ static void set_ready(struct application *application, cJSON *conditions)
                                  ? suspended_verdict(conditions)
                                  : judge(application, &text);
     int64_t generation = application->generation;
+    tell_missing_repository(application, conditions, &verdict);
     status_set_condition(conditions, "Ready", verdict.status, verdict.reason,
                          text_or_empty(verdict.message), generation);
     bool retrying = application->retry_at > 0 && application->outcome != OUTCOME_APPLIED;
@@ -211,29 +223,40 @@ static cJSON *sorted(cJSON *array)
     return result;
 }
 
+/* Ten thousand objects are looked through each time one of them changes; few differ in these from
+ * the one before. */
 static void add_declared(const struct application *application, cJSON *kinds, cJSON *namespaces)
 {
+    const struct object_ref *before = NULL;
     for (size_t i = 0; i < application->desired->count; i++) {
         const struct object_ref *ref = &application->desired->objects[i].ref;
-        AUTO_FREE char *kind = live_kind_name(ref->group, ref->kind);
-        add_unique(kinds, kind);
-        if (*ref->namespace_) {
+        if (!before || !text_equal(ref->kind, before->kind) ||
+            !text_equal(ref->group, before->group)) {
+            AUTO_FREE char *kind = live_kind_name(ref->group, ref->kind);
+            add_unique(kinds, kind);
+        }
+        if (*ref->namespace_ && (!before || !text_equal(ref->namespace_, before->namespace_))) {
             add_unique(namespaces, ref->namespace_);
         }
+        before = ref;
     }
 }
 
 static void add_live(const struct application *application, cJSON *kinds, cJSON *namespaces)
 {
     const struct live_group *group = live_group_get(application->differ->live, application->label);
+    const struct live_object *before = NULL;
     for (const struct live_object *live = group ? group->first : NULL; live; live = live->next) {
         if (digest_is_zero(&live->fingerprint)) {
             continue; /* a controller's copy */
         }
-        add_unique(kinds, live->kind->name);
-        if (*live->namespace_) {
+        if (!before || live->kind != before->kind) {
+            add_unique(kinds, live->kind->name);
+        }
+        if (*live->namespace_ && (!before || !text_equal(live->namespace_, before->namespace_))) {
             add_unique(namespaces, live->namespace_);
         }
+        before = live;
     }
 }
 

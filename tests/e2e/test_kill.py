@@ -3,6 +3,8 @@ import os
 import random
 import time
 
+import pytest
+
 from harness.cluster import PROCESSES
 from harness.mooring import config_map
 from harness.waiting import wait_for
@@ -41,6 +43,7 @@ def commit(shop, content):
     shop.push({path: text for path, text in files.items() if text is not None or (folder / path).exists()})
 
 
+@pytest.mark.timeout(900)
 def test_the_cluster_equals_git_after_each_of_many_kills(repository, moored, gitmoor):
     seed = int(os.environ.get("GITMOOR_KILL_SEED", str(time.time_ns() % 1000000)))
     print(f"GITMOOR_KILL_SEED={seed}")
