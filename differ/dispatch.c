@@ -5,6 +5,9 @@
 #include "common/base/text.h"
 #include "common/run/metrics.h"
 
+#include <malloc.h>
+
+#define LARGE_PLAN 200  /* operations; then memory is given back */
 #define RESEND_MS 60000 /* DESIGN §2: an exchange each minute heals whatever was lost */
 
 static struct metric plans = {
@@ -296,7 +299,11 @@ void dispatch_forget(struct application *application)
     if (way->result_fetching) {
         bus_blob_cancel(differ->bus, application);
     }
+    bool was_large = way->count > LARGE_PLAN;
     unsend(way);
     way_free(way);
     application->plan = NULL;
+    if (was_large) {
+        malloc_trim(0); /* rendering, planning and its result have left holes */
+    }
 }
