@@ -256,6 +256,7 @@ static void collect(void *context)
 static void drain(void *context)
 {
     struct admission *admission = context;
+    members_leave(admission->webhook.members);
     server_drain(admission->server, DRAIN_MS);
     if (admission->bus) {
         bus_drain(admission->bus, DRAIN_MS);

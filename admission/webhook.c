@@ -1,9 +1,12 @@
 #include "admission/webhook.h"
 
+#include "admission/application.h"
 #include "admission/report.h"
 #include "admission/review.h"
 #include "admission/webhooks.h"
 #include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 
@@ -30,6 +33,16 @@ static struct metric unreported = {.name = "gitmoor_admission_reports_lost_total
                                    .help = "Verdicts that the bus did not take.",
                                    .type = METRIC_COUNTER};
 
+/* The differ that has the application: they are shared by repository. */
+static struct bus_peer *owner_of(const struct webhook *webhook, const char *label)
+{
+    const struct application *application = application_set_find(webhook->applications, label);
+    AUTO_FREE char *share = application ? mem_format("%s/%s", application->namespace_,
+                                                     text_or_empty(application->repository))
+                                        : mem_string(label);
+    return members_owner(webhook->members, "differ", share);
+}
+
 static void note(const struct webhook *webhook, const struct review *review)
 {
     const struct verdict *verdict = &review->verdict;
@@ -47,7 +60,7 @@ static void note(const struct webhook *webhook, const struct review *review)
     if (!webhook->bus) {
         return;
     }
-    struct bus_peer *differ = members_owner(webhook->members, "differ", verdict->label);
+    struct bus_peer *differ = owner_of(webhook, verdict->label);
     if (!differ || !report_send(webhook->bus, differ, review)) {
         metric_add(&unreported, NULL, 1);
     }

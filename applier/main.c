@@ -253,6 +253,7 @@ static void drain(void *context)
         event_base_dispatch(base);
     }
     bus_drain(applier->bus, STOP_BUS_MS);
+    members_leave(applier->members); /* last: another does not begin while this one writes */
 }
 
 int main(int argc, char **argv)

@@ -274,7 +274,7 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
     const char *uid = json_string_path(now, "metadata.uid");
     struct application *application = map_get(&differ->applications, key);
     if (application && (!now || !text_equal(application->uid, uid))) {
-        log_info("application is gone", "application", key);
+        log_info("application is gone, or another replica's now", "application", key);
         dispatch_cancel(application);
         application_free(application);
         application = NULL;

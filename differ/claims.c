@@ -21,6 +21,16 @@ static struct application *holder_of(struct application *application, const char
     return first ? first : application;
 }
 
+/* The application of another replica that has the object. Taking it from there would end in two
+ * replicas that pull at it: it is left until that application is gone, or has deleted it. */
+static const char *other_holder(const struct differ *differ, const char *key)
+{
+    const struct live_object *live = live_get(differ->live, key);
+    return live && !digest_is_zero(&live->fingerprint)
+               ? map_get(&differ->elsewhere, live->group->label)
+               : NULL;
+}
+
 void claims_take(struct application *application, struct problems *problems)
 {
     for (size_t i = 0; i < application->desired->count; i++) {
@@ -29,12 +39,17 @@ void claims_take(struct application *application, struct problems *problems)
         if (map_get(&application->differ->claims, object->key) != holder) {
             map_set(&application->differ->claims, object->key, holder);
         }
-        if (holder != application) {
+        const char *other = other_holder(application->differ, object->key);
+        if (holder != application || other) {
             AUTO_ARENA struct arena arena;
             arena_init(&arena);
             problems_add(
                 problems, object_ref_describe(&object->ref, &arena), object->file, object->line,
-                "application %s declares it too: remove it from one of the two", holder->key);
+                other
+                    ? "it belongs to application %s, whose repository is another: remove it there "
+                      "first; it is deleted, and then made anew for this application"
+                    : "application %s declares it too: remove it from one of the two",
+                other ? other : holder->key);
         }
     }
 }

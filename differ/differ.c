@@ -250,10 +250,20 @@ static void on_application(const char *namespace_, const char *name, const cJSON
 {
     (void)before;
     struct differ *differ = context;
+    /* All applications of a repository are with one replica: docs/adr/0006. */
+    AUTO_FREE char *share = mem_format(
+        "%s/%s", namespace_, text_or_empty(json_string_path(now, "spec.source.repository")));
+    bool mine = now && members_is_mine(differ->members, share);
     char label[OBJECT_LABEL_VALUE_SIZE];
     object_label_value(namespace_, name, label);
-    bool mine = now && members_is_mine(differ->members, label);
+    free(map_remove(&differ->elsewhere, label));
+    if (now && !mine) {
+        map_set(&differ->elsewhere, label, mem_format("%s/%s", namespace_, name));
+    }
     application_changed(differ, namespace_, name, mine ? now : NULL);
+    if (!now && members_is_ready(differ->members)) {
+        application_wake_all(differ); /* what it had may be wanted by another */
+    }
 }
 
 static void look_again(const cJSON *object, void *context)
@@ -269,6 +279,10 @@ static void on_members_changed(void *context)
     struct differ *differ = context;
     if (differ->application_objects) {
         kube_store_each(differ->application_objects, look_again, differ);
+        for (struct map_slot *slot = map_first(&differ->repositories); slot;
+             slot = map_next(&differ->repositories, slot)) {
+            repository_fetchers_changed(slot->value);
+        }
         application_wake_all(differ);
         differ_check_started(differ);
     }
@@ -540,6 +554,7 @@ bool differ_open(struct differ *differ, struct process *process,
     map_init(&differ->repositories);
     map_init(&differ->applications);
     map_init(&differ->by_label);
+    map_init(&differ->elsewhere);
     map_init(&differ->claims);
     if (!directory_make(settings->data_dir, error)) {
         return error_prefix(error, "the data directory");
@@ -583,6 +598,7 @@ void differ_close(struct differ *differ)
     kube_discovery_free(differ->discovery);
     map_release(&differ->claims, NULL);
     map_release(&differ->by_label, NULL);
+    map_release(&differ->elsewhere, free);
     map_release(&differ->applications, NULL);
     event_free(differ->queue_event);
     event_free(differ->start_timer);

@@ -50,6 +50,7 @@ struct differ {
     struct map repositories; /* "namespace/name" → struct repository * */
     struct map applications; /* "namespace/name" → struct application *; this replica's share */
     struct map by_label;     /* label value → struct application * */
+    struct map elsewhere;    /* label value → key of an application that another replica has */
     struct map claims;       /* object key → struct application *: who declares it */
 
     struct live *live;

@@ -6,6 +6,7 @@
 static void drain(void *context)
 {
     struct differ *differ = context;
+    members_leave(differ->members);
     bus_drain(differ->bus, 2000);
 }
 

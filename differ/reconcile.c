@@ -197,7 +197,7 @@ void reconcile_step(struct application *application)
     const struct differ *differ = application->differ;
     if (application->plan) {
         dispatch_look_after(application);
-    } else if (application->saving || !differ->started ||
+    } else if (application->saving || !differ->started || !members_may_work(differ->members) ||
                !members_owner(differ->members, "applier", application->label)) {
         return;
     } else if (!application->desired) {

@@ -357,6 +357,17 @@ void repository_fetcher_restarted(struct repository *repository)
     repository_step(repository);
 }
 
+void repository_fetchers_changed(struct repository *repository)
+{
+    bool moved = repository->fetcher !=
+                 members_owner(repository->differ->members, "fetcher", repository->key);
+    if (moved && (repository->pack_asked || repository_is_backing_off(repository))) {
+        unask(repository);
+        evtimer_del(repository->timer);
+        repository_step(repository);
+    }
+}
+
 void repository_peer_gone(struct repository *repository, const struct bus_peer *peer)
 {
     if (repository->fetcher == peer) {

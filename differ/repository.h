@@ -54,6 +54,9 @@ void repository_try_at_once(struct repository *repository);
  * with; else a failure that may pass is not told. */
 const char *repository_trouble(const struct repository *repository, bool is_waited_for);
 
+/* Fetchers came or went: the question is put to the one who has the repository now. */
+void repository_fetchers_changed(struct repository *repository);
+
 /* A replica of the fetcher is gone: what it was asked is asked of another. */
 void repository_peer_gone(struct repository *repository, const struct bus_peer *peer);
 

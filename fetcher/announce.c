@@ -95,12 +95,12 @@ static void tell_revision(struct bus_peer *peer, void *context)
 
 void announce_revision(struct repository *repository)
 {
-    if (repository->commit[0]) {
+    if (repository->commit[0] && members_may_work(repository->fetcher->members)) {
         members_each(repository->fetcher->members, "differ", tell_revision, repository);
     }
 }
 
-static void announce_all(struct fetcher *fetcher)
+void announce_all(struct fetcher *fetcher)
 {
     for (struct map_slot *slot = map_first(&fetcher->repositories); slot;
          slot = map_next(&fetcher->repositories, slot)) {
@@ -409,6 +409,14 @@ static bool is_waiting(const struct repository *repository, const struct pack_wa
     return false;
 }
 
+/* Whether there is such a GitRepository, whoever has it. */
+static bool is_known(const struct fetcher *fetcher, const char *key)
+{
+    const char *slash = strchr(key, '/');
+    AUTO_FREE char *namespace_ = slash ? mem_string_n(key, (size_t)(slash - key)) : NULL;
+    return slash && kube_store_get(fetcher->store, namespace_, slash + 1);
+}
+
 static bool take_pack_wanted(struct fetcher *fetcher, struct bus_peer *peer, const cJSON *body)
 {
     const char *key = json_string(body, "repository");
@@ -418,8 +426,8 @@ static bool take_pack_wanted(struct fetcher *fetcher, struct bus_peer *peer, con
         return true;
     }
     struct repository *repository = map_get(&fetcher->repositories, key);
-    if (!repository && !kube_store_is_synced(fetcher->store)) {
-        return false; /* it may be known in a moment */
+    if (!repository && (!kube_store_is_synced(fetcher->store) || is_known(fetcher, key))) {
+        return false; /* it may be known, or ours, in a moment */
     }
     if (!repository) {
         answer_error(peer, key, want, "there is no such GitRepository");

@@ -18,6 +18,7 @@ void announcer_peer_gone(struct bus_peer *peer, void *fetcher);
 
 /* Tells every replica of the differ where the repository is. */
 void announce_revision(struct repository *repository);
+void announce_all(struct fetcher *fetcher);
 
 /* Starts the first of repository->packs; the repository's job must be free. */
 void announce_start_pack(struct repository *repository);

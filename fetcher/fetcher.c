@@ -57,19 +57,30 @@ static void on_members_changed(void *context)
     struct fetcher *fetcher = context;
     if (fetcher->store) {
         kube_store_each(fetcher->store, look_again, fetcher);
+        announce_all(fetcher);
+    }
+}
+
+struct orphans {
+    struct fetcher *fetcher;
+    struct map uids; /* of all GitRepository objects */
+};
+
+static void note_uid(const cJSON *object, void *context)
+{
+    const char *uid = json_string_path(object, "metadata.uid");
+    if (uid) {
+        map_set(context, uid, (void *)"");
     }
 }
 
 /* A mirror whose GitRepository was deleted while we were not there. */
 static void remove_orphan(const char *stem, void *context)
 {
-    struct fetcher *fetcher = context;
-    for (struct map_slot *slot = map_first(&fetcher->repositories); slot;
-         slot = map_next(&fetcher->repositories, slot)) {
-        const struct repository *repository = slot->value;
-        if (text_equal(repository->uid, stem)) {
-            return;
-        }
+    const struct orphans *orphans = context;
+    const struct fetcher *fetcher = orphans->fetcher;
+    if (map_has(&orphans->uids, stem)) {
+        return; /* ours, or it may become so: shares are not known yet */
     }
     AUTO_FREE char *path = mem_format("%s/%s.git", fetcher->settings->data_dir, stem);
     struct error error;
@@ -83,7 +94,11 @@ static void on_synced(void *context)
 {
     struct fetcher *fetcher = context;
     process_set_ready(fetcher->process, PART, true);
-    directory_each_mirror(fetcher->settings->data_dir, remove_orphan, fetcher);
+    struct orphans orphans = {.fetcher = fetcher};
+    map_init(&orphans.uids);
+    kube_store_each(fetcher->store, note_uid, &orphans.uids);
+    directory_each_mirror(fetcher->settings->data_dir, remove_orphan, &orphans);
+    map_release(&orphans.uids, NULL);
 }
 
 static void on_trouble(const struct error *error, void *context)
@@ -221,6 +236,7 @@ bool fetcher_open(struct fetcher *fetcher, struct process *process,
 
 void fetcher_drain(struct fetcher *fetcher)
 {
+    members_leave(fetcher->members);
     const struct bus_peer *differ = bus_peer_of_link(fetcher->bus, BUS_FETCHER_DIFFER);
     if (differ && bus_peer_is_up(differ)) {
         bus_drain(fetcher->bus, DRAIN_MS);

@@ -17,6 +17,7 @@ struct kube_lease {
     struct kube_call *call;
     int64_t written; /* monotonic ms, when the write began that succeeded last; 0: never */
     int64_t writing; /* when the one on its way began */
+    char *trouble;   /* of the last write, or NULL */
     void (*done)(void *context);
     void *context;
 };
@@ -29,6 +30,8 @@ static void lease_destroy(struct kube_lease *lease)
     free((char *)lease->options.role);
     free((char *)lease->options.instance);
     free((char *)lease->options.address);
+    free((char *)lease->options.pod_uid);
+    free(lease->trouble);
     free(lease);
 }
 
@@ -36,9 +39,24 @@ static void on_written(const struct kube_response *response, void *context)
 {
     struct kube_lease *lease = context;
     lease->call = NULL;
+    free(lease->trouble);
+    lease->trouble = response->ok ? NULL : mem_string(response->error.message);
     if (response->ok) {
         lease->written = lease->writing;
     }
+}
+
+/* A replica that was killed leaves its Lease; the garbage collector takes it with the Pod. */
+static void add_owner(cJSON *metadata, const struct kube_lease_options *options)
+{
+    if (text_is_empty(options->pod_uid)) {
+        return;
+    }
+    cJSON *owner = json_append(json_add_array(metadata, "ownerReferences"), json_new_object());
+    json_add_string(owner, "apiVersion", "v1");
+    json_add_string(owner, "kind", "Pod");
+    json_add_string(owner, "name", options->instance);
+    json_add_string(owner, "uid", options->pod_uid);
 }
 
 static cJSON *make_lease(const struct kube_lease_options *options)
@@ -53,6 +71,7 @@ static cJSON *make_lease(const struct kube_lease_options *options)
     json_add_string(json_add_object(metadata, "labels"), KUBE_ROLE_LABEL, options->role);
     json_add_string(json_add_object(metadata, "annotations"), KUBE_ADDRESS_ANNOTATION,
                     options->address);
+    add_owner(metadata, options);
     cJSON *spec = json_add_object(object, "spec");
     clock_format_micro(clock_wall_ms(), now);
     json_add_string(spec, "holderIdentity", options->instance);
@@ -99,6 +118,7 @@ struct kube_lease *kube_lease_new(struct kube_client *client,
     lease->options.role = mem_string(options->role);
     lease->options.instance = mem_string(options->instance);
     lease->options.address = mem_string(options->address);
+    lease->options.pod_uid = mem_string(options->pod_uid);
     lease->options.seconds = options->seconds ? options->seconds : KUBE_LEASE_SECONDS;
     buf_init(&path, 65536);
     buf_append_string(&path, "/apis/coordination.k8s.io/v1/namespaces/");
@@ -118,6 +138,11 @@ bool kube_lease_is_held(const struct kube_lease *lease)
 {
     return lease->written &&
            clock_monotonic_ms() - lease->written < (int64_t)lease->options.seconds * 1000;
+}
+
+const char *kube_lease_trouble(const struct kube_lease *lease)
+{
+    return lease->trouble;
 }
 
 static void on_abandoned(void *context)

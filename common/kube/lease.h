@@ -20,6 +20,8 @@ struct kube_lease_options {
     const char *instance; /* the holder: "gitmoor-differ-0" */
     const char *address;  /* "tcp://10.1.2.3:7421" */
     unsigned seconds;     /* its duration; 0: KUBE_LEASE_SECONDS */
+    /* UID of the Pod named `instance`, to whose life that of the Lease is tied; NULL: none. */
+    const char *pod_uid;
 };
 
 struct kube_lease;
@@ -29,6 +31,8 @@ struct kube_lease *kube_lease_new(struct kube_client *client,
 /* Whether the last write that succeeded is younger than the duration. If not, the others have given
  * our work to somebody else. */
 bool kube_lease_is_held(const struct kube_lease *lease);
+/* Why the last write failed; NULL: it did not. */
+const char *kube_lease_trouble(const struct kube_lease *lease);
 /* Stops renewing and deletes the Lease, so that the others know at once. `done` (or NULL) is called
  * when that has been answered, for at most two seconds; a process that ends waits for it. */
 void kube_lease_free(struct kube_lease *lease, void (*done)(void *context), void *context);

@@ -1,5 +1,6 @@
 #include "common/run/members.h"
 
+#include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #define RELEASE_MS 2500 /* for giving the Lease back at the end */
+#define CHECK_MS 250    /* how often it is looked at whether the own Lease is held */
 
 /* The replicas of one role at the other end of a link. */
 struct side {
@@ -28,13 +30,15 @@ struct members {
     struct kube_peers *own; /* the replicas of the own role */
     struct side sides[MEMBERS_LINKS_MAXIMUM];
     size_t count;
-    bool was_held;
-    bool released;
+    struct event *timer;
+    bool held; /* the own Lease, when last looked at */
+    bool warned;
+    bool leaving, released;
 };
 
 static void tell_changed(struct members *members)
 {
-    if (members->options.changed) {
+    if (members->options.changed && !members->leaving) {
         members->options.changed(members->options.context);
     }
 }
@@ -102,6 +106,41 @@ static void on_own_changed(void *context)
     tell_changed(members);
 }
 
+/* ---- The own Lease ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct members *members = context;
+    bool held = kube_lease_is_held(members->lease);
+    const char *trouble = kube_lease_trouble(members->lease);
+    if (held == members->held) {
+        if (!held && trouble && !members->warned) {
+            log_warn("cannot write the Lease of this replica", "error", trouble);
+            members->warned = true;
+        }
+        return;
+    }
+    members->held = held;
+    members->warned = false;
+    if (held) {
+        log_info("the Lease is held");
+        tell_changed(members);
+    } else {
+        log_warn("the Lease could not be renewed in time: no new work until it is", "error",
+                 trouble ? trouble : "no answer");
+    }
+}
+
+static void watch_lease(struct members *members)
+{
+    const struct timeval interval = {.tv_usec = CHECK_MS * 1000};
+    members->timer =
+        event_new(process_loop(members->options.process), -1, EV_PERSIST, on_timer, members);
+    event_add(members->timer, &interval);
+}
+
 /* ---- Life ---- */
 
 static bool add_fixed(struct members *members, struct error *error)
@@ -132,12 +171,16 @@ static bool join(struct members *members, struct error *error)
                          "with --lease-namespace the others must be told an address that they can "
                          "reach: give --bus-advertise tcp://IP:PORT");
     }
+    /* Replicas of two roles may bear the same host name. */
+    AUTO_FREE char *name = mem_format("%s.%s", instance, options->role);
     const struct kube_lease_options lease = {.namespace_ = settings->lease_namespace,
-                                             .name = instance,
+                                             .name = name,
                                              .role = options->role,
                                              .instance = instance,
-                                             .address = address};
+                                             .address = address,
+                                             .pod_uid = settings->pod_uid};
     members->lease = kube_lease_new(options->client, &lease);
+    watch_lease(members);
     members->own = kube_peers_new(options->client, settings->lease_namespace, options->role,
                                   on_own_changed, members);
     for (size_t i = 0; i < members->count; i++) {
@@ -177,14 +220,20 @@ static void on_released(void *context)
 }
 
 /* The others learn from the Lease that it is gone; that is worth waiting for. */
-static void release_lease(struct members *members)
+void members_leave(struct members *members)
 {
+    if (!members || !members->lease) {
+        return;
+    }
     struct event_base *loop = process_loop(members->options.process);
-    const struct timeval limit = {.tv_sec = RELEASE_MS / 1000, .tv_usec = RELEASE_MS % 1000 * 1000};
+    int64_t deadline = clock_monotonic_ms() + RELEASE_MS;
+    event_free(members->timer);
+    members->leaving = true;
     kube_lease_free(members->lease, on_released, members);
     members->lease = NULL;
-    if (!members->released) {
-        event_base_loopexit(loop, &limit);
+    while (!members->released && clock_monotonic_ms() < deadline) {
+        const struct timeval tick = {.tv_usec = 20000};
+        event_base_loopexit(loop, &tick);
         event_base_dispatch(loop);
     }
 }
@@ -194,15 +243,13 @@ void members_free(struct members *members)
     if (!members) {
         return;
     }
+    members_leave(members);
     kube_peers_free(members->own);
     for (size_t i = 0; i < members->count; i++) {
         struct side *side = &members->sides[i];
         kube_peers_free(side->peers);
         map_release(&side->by_inbox, NULL);
         free(side->role);
-    }
-    if (members->lease) {
-        release_lease(members);
     }
     free(members);
 }
@@ -215,18 +262,17 @@ bool members_is_ready(const struct members *members)
            (kube_peers_is_synced(members->own) && kube_peers_count(members->own) > 0);
 }
 
-bool members_is_mine(struct members *members, const char *key)
+bool members_is_mine(const struct members *members, const char *key)
 {
-    if (!members->leases) {
-        return true;
-    }
-    /* The own Lease is seen before its write is answered, so that it is held is asked for only once
-     * it has been. */
-    members->was_held |= kube_lease_is_held(members->lease);
-    bool lost = members->was_held && !kube_lease_is_held(members->lease);
     struct kube_peer owner;
-    return !lost && kube_peers_owner(members->own, key, &owner) &&
-           text_equal(owner.instance, process_instance(members->options.process));
+    return !members->leases ||
+           (kube_peers_owner(members->own, key, &owner) &&
+            text_equal(owner.instance, process_instance(members->options.process)));
+}
+
+bool members_may_work(const struct members *members)
+{
+    return !members->leases || (members->lease && kube_lease_is_held(members->lease));
 }
 
 static const struct side *find_side(const struct members *members, const char *role)

@@ -40,15 +40,23 @@ struct members;
 
 /* With --lease-namespace, takes part by Leases; otherwise adds the peers that the flags name. */
 struct members *members_new(const struct members_options *options, struct error *error);
-/* Gives the own Lease back, so that the others take over at once. NULL is fine. */
+/* Gives the own Lease back, so that the others take over at once; runs the loop for up to 2.5 s.
+ * From then on members_may_work is false. The first thing when a process ends, while all its parts
+ * stand. NULL is fine. */
+void members_leave(struct members *members);
+/* Leaves, if that has not been done. NULL is fine. */
 void members_free(struct members *members);
 
 /* Whether it is known who shares the work: at once without Leases. */
 bool members_is_ready(const struct members *members);
 
-/* Whether this replica does the work that `key` names. False while it is not known, and when the
- * own Lease could not be renewed: then somebody else may be doing it. */
-bool members_is_mine(struct members *members, const char *key);
+/* Whether this replica does the work that `key` names. False while it is not known. */
+bool members_is_mine(const struct members *members, const char *key);
+
+/* False while the own Lease is not held: somebody else may be doing our work, so that nothing may
+ * be begun that two must not do. What is ours stays ours: when the API server is out of reach of
+ * all, nobody loses anything. `changed` is called when it is held again. */
+bool members_may_work(const struct members *members);
 
 /* The replica of the role that owns the key, as a peer of the bus; NULL if nobody lives. */
 struct bus_peer *members_owner(const struct members *members, const char *role, const char *key);

@@ -24,6 +24,7 @@ struct process_settings {
     const char *bus_advertise;   /* the inbox as others reach it; NULL: as it is bound */
     const char *lease_namespace; /* where the Leases of all replicas are; NULL: peers by flags */
     const char *instance;        /* NULL: the host name */
+    const char *pod_uid;         /* of the Pod named `instance`; NULL: the Lease has no owner */
 };
 
 #define PROCESS_SETTING(owner, field, flag, otherwise, argument, help)                             \
@@ -47,7 +48,9 @@ struct process_settings {
         PROCESS_SETTING(owner, lease_namespace, "lease-namespace", NULL, "NAMESPACE",              \
                         "Find peers and share work by Leases in this namespace, not by flags."),   \
         PROCESS_SETTING(owner, instance, "instance", NULL, "NAME",                                 \
-                        "Name of this process among its peers; default: the host name.")
+                        "Name of this process among its peers; default: the host name."),          \
+        PROCESS_SETTING(owner, pod_uid, "pod-uid", NULL, "UID",                                    \
+                        "UID of the Pod named by --instance: its Lease is deleted with it.")
 
 /* Opens the log, ignores SIGPIPE, makes the loop, and serves the HTTP endpoint. `name` is a literal
  * such as "fetcher". */
