@@ -108,12 +108,15 @@ static struct verdict suspended_verdict(const cJSON *conditions)
                             json_string(ready, "message")};
 }
 
-/* A GitRepository that does not exist can tell nobody: once, an Event of the Application does. */
-static void tell_missing_repository(struct application *application, const cJSON *conditions,
+/* A GitRepository that does not exist, or is well but cannot be rendered from, tells nobody: once,
+ * an Event of the Application does. Outcomes have their own (outcome.c). */
+static void tell_repository_trouble(struct application *application, const cJSON *conditions,
                                     const struct verdict *verdict)
 {
     const cJSON *ready = status_condition(conditions, "Ready");
-    if (!repository_object(application) && text_equal(verdict->reason, "RepositoryNotReady") &&
+    bool missing =
+        text_equal(verdict->reason, "RepositoryNotReady") && !repository_object(application);
+    if ((missing || text_equal(verdict->reason, "RenderFailed")) &&
         !text_equal(json_string(ready, "message"), verdict->message)) {
         status_event(application, "Warning", verdict->reason, "Reconcile", verdict->message);
     }
@@ -127,7 +130,7 @@ static void set_ready(struct application *application, cJSON *conditions)
                                  ? suspended_verdict(conditions)
                                  : judge(application, &text);
     int64_t generation = application->generation;
-    tell_missing_repository(application, conditions, &verdict);
+    tell_repository_trouble(application, conditions, &verdict);
     status_set_condition(conditions, "Ready", verdict.status, verdict.reason,
                          text_or_empty(verdict.message), generation);
     bool retrying = application->retry_at > 0 && application->outcome != OUTCOME_APPLIED;
