@@ -41,7 +41,8 @@ struct bus_peer {
     bool wanting;       /* a newer boot of it seems to be there: ask it for a session */
     uint32_t keys[2];   /* which it can open */
     bool keys_known;
-    int64_t heard_ms;        /* monotonic */
+    int64_t heard_ms;   /* monotonic */
+    int64_t reached_ms; /* when it last showed that it hears us: its hello repeated our challenge */
     struct window sequences; /* seen: against replay */
     struct window hints;     /* taken: against duplicates */
 

@@ -118,10 +118,11 @@ static bool connect_push(struct bus_peer *peer, struct error *error)
 }
 
 /* A machine that vanished leaves a TCP connection that takes everything for a quarter of an hour
- * and delivers nothing. */
+ * and delivers nothing. That the peer is heard proves nothing about this direction: what it repeats
+ * of our hellos does. */
 static bool is_lost(const struct bus_peer *peer, int64_t now_ms)
 {
-    return !peer->address.is_ipc && peer->epoch != 0 && !session_is_up(peer, now_ms) &&
+    return !peer->address.is_ipc && peer->epoch != 0 && now_ms - peer->reached_ms > SILENCE_MS &&
            now_ms - peer->connected_ms > SILENCE_MS;
 }
 

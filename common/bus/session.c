@@ -256,6 +256,9 @@ void session_take_hello(struct bus *bus, const struct frame_header *header, cons
     }
     answer(peer, header, &hello);
     int64_t now_ms = clock_monotonic_ms();
+    if (proven) {
+        peer->reached_ms = now_ms;
+    }
     if (is_session(peer, header)) {
         peer->heard_ms = now_ms;
         peer->wanting = false;
