@@ -11,13 +11,13 @@
 #include "differ/application.h"
 #include "differ/dispatch.h"
 #include "differ/drift.h"
+#include "differ/kinds.h"
 #include "differ/repository.h"
 
 #include <event2/event.h>
 #include <malloc.h>
 #include <string.h>
 
-#define DISCOVERY_INTERVAL_MS 2000
 #define START_PATIENCE_MS 10000 /* for repositories whose content does not come */
 
 static struct metric objects_gauge = {
@@ -47,78 +47,6 @@ static struct metric refusals = {
     .type = METRIC_COUNTER,
     .label = "kind",
 };
-
-/* ---- Discovery ---- */
-
-/* Whether one of the kinds ("group/version/Kind") is served by now. */
-static bool is_any_served(const struct kube_discovery *discovery, const struct map *kinds)
-{
-    for (struct map_slot *slot = map_first(kinds); slot; slot = map_next(kinds, slot)) {
-        AUTO_FREE char *group = mem_string(slot->key);
-        char *version = strchr(group, '/');
-        char *kind = strrchr(group, '/');
-        *version++ = *kind++ = '\0';
-        if (kube_discovery_find(discovery, group, version, kind)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void render_what_is_served_now(struct differ *differ)
-{
-    for (struct map_slot *slot = map_first(&differ->applications); slot;
-         slot = map_next(&differ->applications, slot)) {
-        struct application *application = slot->value;
-        application->needs_render |= is_any_served(differ->discovery, &application->unknown_kinds);
-    }
-}
-
-static void on_discovery(struct kube_discovery *discovery, const struct error *error, void *context)
-{
-    struct differ *differ = context;
-    differ->discovery_loading = false;
-    differ->discovery_loaded_at = clock_monotonic_ms();
-    if (!discovery) {
-        log_warn("the kinds of the cluster cannot be read", "error", error->message);
-        differ_reload_discovery(differ);
-        return;
-    }
-    kube_discovery_free(differ->discovery);
-    differ->discovery = discovery;
-    process_set_ready(differ->process, "discovery", true);
-    render_what_is_served_now(differ);
-    for (struct map_slot *slot = map_first(&differ->repositories); slot;
-         slot = map_next(&differ->repositories, slot)) {
-        struct repository *repository = slot->value;
-        if (!repository_is_backing_off(repository)) {
-            repository_step(repository);
-        }
-    }
-    application_wake_all(differ);
-}
-
-static void load_discovery(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd;
-    (void)what;
-    struct differ *differ = context;
-    kube_discovery_load(differ->client, on_discovery, differ);
-}
-
-void differ_reload_discovery(struct differ *differ)
-{
-    if (differ->discovery_loading) {
-        return;
-    }
-    differ->discovery_loading = true;
-    int64_t wait = differ->discovery_loaded_at == 0
-                       ? 0
-                       : differ->discovery_loaded_at + DISCOVERY_INTERVAL_MS - clock_monotonic_ms();
-    wait = wait > 0 ? wait : 0;
-    struct timeval after = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
-    event_base_once(differ->loop, -1, EV_TIMEOUT, load_discovery, differ, &after);
-}
 
 /* ---- Start ---- */
 
@@ -364,7 +292,7 @@ static void on_kind(struct live_kind *kind, void *context)
 {
     if (kind->trouble) {
         log_warn("a kind cannot be watched", "kind", kind->name, "error", kind->trouble);
-        differ_reload_discovery(context);
+        kinds_reload(context);
     }
     application_wake_all(context);
 }
@@ -574,7 +502,7 @@ bool differ_open(struct differ *differ, struct process *process,
     differ->repository_objects =
         open_store(differ, "gitrepositories", "GitRepository", on_repository);
     differ->application_objects = open_store(differ, "applications", "Application", on_application);
-    differ_reload_discovery(differ);
+    kinds_reload(differ);
     struct timeval patience = {.tv_sec = START_PATIENCE_MS / 1000};
     evtimer_add(differ->start_timer, &patience);
     metrics_on_collect(collect, differ);

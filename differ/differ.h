@@ -13,6 +13,7 @@
  *   drift.c        is a live object what Git declares?
  *   status.c       what the Application's status says, and the Events
  *   live.c         the live objects          desired.c   the declared ones
+ *   kinds.c        which kinds the cluster serves
  *
  * Everything is level-triggered: whatever happens wakes the applications that it concerns, and
  * application_work looks at the whole state and does the next thing that is due. */
@@ -67,9 +68,6 @@ struct differ {
 bool differ_open(struct differ *differ, struct process *process,
                  const struct differ_settings *settings, struct error *error);
 void differ_close(struct differ *differ);
-
-/* Reads discovery again, at most every two seconds; wakes everybody when it has. */
-void differ_reload_discovery(struct differ *differ);
 
 /* Whether all that can be rendered at start has been; then lets the watches start. */
 void differ_check_started(struct differ *differ);

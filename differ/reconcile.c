@@ -7,6 +7,7 @@
 #include "differ/application.h"
 #include "differ/claims.h"
 #include "differ/dispatch.h"
+#include "differ/kinds.h"
 
 #include <string.h>
 
@@ -84,7 +85,7 @@ static void want_discovery(struct application *application)
         application->discovery_tries++;
         application->discovery_at =
             now + (wait < DISCOVERY_MAXIMUM_MS ? wait : DISCOVERY_MAXIMUM_MS);
-        differ_reload_discovery(application->differ);
+        kinds_reload(application->differ);
     }
     application_wake_after(application, application->discovery_at - now);
 }

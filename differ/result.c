@@ -7,6 +7,7 @@
 #include "common/run/metrics.h"
 #include "differ/dispatch.h"
 #include "differ/drift.h"
+#include "differ/kinds.h"
 
 #include <string.h>
 
@@ -84,7 +85,7 @@ static void note_success(struct reading *reading, const struct plan_item *item,
                     outcome->resource_version, &outcome->fingerprint);
     }
     if (text_equal(item->ref.kind, "CustomResourceDefinition")) {
-        differ_reload_discovery(differ);
+        kinds_reload(differ);
     }
 }
 

@@ -1,0 +1,12 @@
+/* Which kinds the cluster serves: discovery, read at start and whenever a kind is missed or a
+ * definition was applied. */
+#ifndef GITMOOR_DIFFER_KINDS_H
+#define GITMOOR_DIFFER_KINDS_H
+
+#include "differ/differ.h"
+
+/* Reads discovery again, at most every two seconds; then renders anew what waits for a kind that is
+ * served now, and wakes everybody. */
+void kinds_reload(struct differ *differ);
+
+#endif
