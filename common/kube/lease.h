@@ -3,7 +3,9 @@
  *
  * Whether a replica lives is judged by when its Lease was last seen to change, on our own monotonic
  * clock: clocks of other machines decide nothing but how old a Lease is that we see for the first
- * time. While the API server is out of reach nobody is declared dead, since nobody can renew. */
+ * time. So that nobody has to see a dead replica's for the first time, whoever notices that it ran
+ * out deletes it. While the API server is out of reach nobody is declared dead, since nobody can
+ * renew. */
 #ifndef GITMOOR_KUBE_LEASE_H
 #define GITMOOR_KUBE_LEASE_H
 

@@ -12,18 +12,22 @@
 #include <string.h>
 
 #define CHECK_MS 500
+#define BURY_MS 5000
 #define CLOCK_SKEW_MS 30000 /* between machines, for a Lease that we see for the first time */
 #define SECONDS_MAXIMUM 3600
 
 struct peer {
     struct kube_peer shown;
-    int64_t seen; /* monotonic ms of the last change of its Lease */
+    char *path, *version; /* of its Lease: the resourceVersion */
+    int64_t seen;         /* monotonic ms of the last change of its Lease */
     int64_t duration_ms;
     bool alive;
+    bool buried; /* its Lease ran out, and is being deleted */
 };
 
 struct kube_peers {
     struct kube_client *client;
+    char *path; /* of the Leases */
     struct kube_store *store;
     struct event *timer;
     struct map peers; /* by name of the Lease */
@@ -39,6 +43,8 @@ static void peer_free(void *value)
     if (peer) {
         free((char *)peer->shown.instance);
         free((char *)peer->shown.address);
+        free(peer->path);
+        free(peer->version);
         free(peer);
     }
 }
@@ -70,6 +76,15 @@ static bool is_recent(const cJSON *lease, int64_t duration_ms)
            renewed + duration_ms + CLOCK_SKEW_MS > clock_wall_ms();
 }
 
+static char *path_of(const struct kube_peers *peers, const char *name)
+{
+    AUTO_BUF struct buf path = {0};
+    buf_init(&path, 65536);
+    buf_append_format(&path, "%s/", peers->path);
+    buf_append_percent(&path, name);
+    return mem_string(path.data);
+}
+
 static void update(struct kube_peers *peers, const char *name, const cJSON *lease, bool is_new)
 {
     struct peer *peer = map_get(&peers->peers, name);
@@ -79,8 +94,11 @@ static void update(struct kube_peers *peers, const char *name, const cJSON *leas
     bool changed = false;
     if (!peer) {
         peer = NEW(struct peer);
+        peer->path = path_of(peers, name);
         map_set(&peers->peers, name, peer);
     }
+    free(peer->version);
+    peer->version = mem_string(json_string_path(lease, "metadata.resourceVersion"));
     peer->duration_ms = 1000 * (seconds < 1                 ? 1
                                 : seconds > SECONDS_MAXIMUM ? SECONDS_MAXIMUM
                                                             : seconds);
@@ -88,6 +106,7 @@ static void update(struct kube_peers *peers, const char *name, const cJSON *leas
     replace(&peer->shown.address, text_or_empty(json_string(annotations, KUBE_ADDRESS_ANNOTATION)),
             &changed);
     peer->seen = clock_monotonic_ms();
+    peer->buried = false;
     bool alive = *peer->shown.instance && (!is_new || is_recent(lease, peer->duration_ms));
     if (changed || alive != peer->alive) {
         peer->alive = alive;
@@ -124,6 +143,33 @@ static void on_trouble(const struct error *error, void *context)
     }
 }
 
+static void on_buried(const struct kube_response *response, void *context)
+{
+    (void)response; /* another was faster, or it is alive after all: the watch tells */
+    (void)context;
+}
+
+/* A replica that starts now could not tell that it is dead. The precondition: it has not been
+ * renewed since. */
+static void bury(struct kube_peers *peers, const struct peer *peer)
+{
+    AUTO_JSON cJSON *options = json_new_object();
+    AUTO_BUF struct buf body = {0};
+    json_add_string(json_add_object(options, "preconditions"), "resourceVersion",
+                    text_or_empty(peer->version));
+    buf_init(&body, 4096);
+    json_write(options, &body);
+    struct kube_request request = {
+        .method = KUBE_DELETE,
+        .path = peer->path,
+        .content_type = "application/json",
+        .body = body.data,
+        .body_size = body.size,
+        .timeout_ms = BURY_MS,
+    };
+    kube_client_call(peers->client, &request, on_buried, NULL);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     struct kube_peers *peers = context;
@@ -134,9 +180,11 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     for (struct map_slot *slot = map_first(&peers->peers); slot && !peers->suspended;
          slot = map_next(&peers->peers, slot)) {
         struct peer *peer = slot->value;
-        if (peer->alive && now - peer->seen >= peer->duration_ms) {
+        if (!peer->buried && now - peer->seen >= peer->duration_ms) {
+            peers->dirty |= peer->alive;
             peer->alive = false;
-            peers->dirty = true;
+            peer->buried = true;
+            bury(peers, peer);
         }
     }
     evtimer_add(peers->timer, &interval);
@@ -162,6 +210,7 @@ struct kube_peers *kube_peers_new(struct kube_client *client, const char *namesp
     buf_append_string(&path, "/apis/coordination.k8s.io/v1/namespaces/");
     buf_append_percent(&path, namespace_);
     buf_append_string(&path, "/leases");
+    peers->path = mem_string(path.data);
     struct kube_store_options options = {
         .watch = {.path = path.data,
                   .api_version = "coordination.k8s.io/v1",
@@ -184,6 +233,7 @@ void kube_peers_free(struct kube_peers *peers)
     kube_store_free(peers->store);
     event_free(peers->timer);
     map_release(&peers->peers, peer_free);
+    free(peers->path);
     free(peers);
 }
 

@@ -146,6 +146,6 @@ def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
     used = getattr(item, "funcargs", {})
-    running = used["shaky"].moor if "shaky" in used else used.get("gitmoor")
+    running = used["shaky"].moor if "shaky" in used else used.get("gitmoor") or used.get("fleet")
     if report.when == "call" and report.failed and running:
         report.sections.append(("logs of the processes", running.logs(20)))

@@ -534,7 +534,8 @@ def test_peers_come_and_go_and_share_the_work(cluster, probe_of, api, namespace)
     wait_for_peers(watcher, {"a": "tcp://a:1"})
     assert set(owners()) == {"a"}
     path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-    assert [lease["metadata"]["name"] for lease in api.request("GET", path)["items"]] == ["a", "c"]
+    wait_for(lambda: [lease["metadata"]["name"] for lease in api.request("GET", path)["items"]] == ["a"], 5,
+             "the watcher to delete the Lease of the dead")
 
 
 def test_a_lease_that_was_left_behind_is_not_alive(probe, api, namespace):

@@ -1,0 +1,91 @@
+"""Several replicas of each process on one host, over tcp:// on loopback, that find each other by Leases as in a cluster."""
+import socket
+
+from . import ports
+from .cluster import NAMESPACE
+from .moor import Moor
+from .process import Process
+from .waiting import wait_for
+
+
+def port_pair():
+    """A free port whose successor is free too: an inbox of the bus, and the blobs beside it."""
+    while True:
+        (first,) = ports.free()
+        with socket.socket() as second:
+            try:
+                second.bind(("127.0.0.1", first + 1))
+                return first
+            except OSError:
+                continue
+
+
+class Fleet(Moor):
+    """add(ROLE, COUNT), remove(NAMES), kill(NAME). A replica is named differ-0, differ-1 …; its number is used once."""
+
+    def __init__(self, cluster, folder, **options):
+        super().__init__(cluster, folder, **options)
+        self.number = 0
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._write_keys()
+
+    def add(self, role, count=1):
+        """More replicas of a role; returns their names when they are ready and hold their Leases."""
+        names = []
+        for _ in range(count):
+            name = f"{role}-{self.number}"
+            self.number += 1
+            (self.listen[name],) = ports.free()
+            if role == "admission":
+                (self.webhook_port,) = ports.free()
+            self.processes[name] = Process(name, [self.binaries / f"gitmoor-{role}", *self._flags_of(role, name)], self.folder)
+            self.processes[name].start()
+            names.append(name)
+        for name in names:
+            self.wait_ready(name)
+        wait_for(lambda: set(names) <= set(self.leases()), what=f"Leases of {names}")
+        return names
+
+    def remove(self, names):
+        """SIGTERM to all of them at once, once; they must end well."""
+        for name in names:
+            self.processes[name].child.terminate()
+        for name in names:
+            status = self.processes.pop(name).child.wait(15)
+            assert status == 0, f"{name} ended with {status}"
+
+    def kill(self, name):
+        self.processes.pop(name).kill()
+
+    def stop(self):
+        """SIGTERM to all at once, once; they must end well."""
+        self.remove(list(self.processes))
+
+    def of(self, role):
+        """The names of the replicas that run."""
+        return [name for name in self.processes if name.rpartition("-")[0] == role]
+
+    def each(self, role, metric, label=""):
+        """name -> value, of the replicas of a role that run."""
+        return {name: self.metric(name, metric, label) for name in self.of(role)}
+
+    def total(self, role, metric, label=""):
+        return sum(self.each(role, metric, label).values())
+
+    def leases(self):
+        """The names of the replicas that have a Lease."""
+        found = self.cluster.api().request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases")["items"]
+        return [lease["spec"]["holderIdentity"] for lease in found if "gitmoor.io/role" in lease["metadata"].get("labels", {})]
+
+    def _flags_of(self, role, name):
+        flags = ["--kubeconfig", self.kubeconfig(role), "--listen", f"127.0.0.1:{self.listen[name]}",
+                 "--bus", f"tcp://127.0.0.1:{port_pair()}", "--bus-keys", self.folder / "keys" / role, "--instance", name,
+                 "--lease-namespace", NAMESPACE]
+        if role in ("fetcher", "differ"):
+            flags += ["--data-dir", self.folder / "data" / name]
+        if role == "applier":
+            flags += ["--default-service-account", f"{NAMESPACE}/gitmoor-default"]
+        if role == "admission":
+            flags += ["--applier", self.applier_user, "--webhook-url", f"https://{self.webhook_host}:{self.webhook_port}",
+                      "--webhook-listen", f"{self.webhook_host}:{self.webhook_port}"]
+        return flags + list(self.extra.get(role, ()))
