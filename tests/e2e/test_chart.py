@@ -179,14 +179,16 @@ LINKS = {"fetcher": {"differ"}, "differ": {"fetcher", "applier", "admission"}, "
 
 
 def test_the_links_are_those_of_the_bus(render):
-    """bus.h names the links; the flags, the keys and the NetworkPolicies follow."""
+    """bus.h names the links; the flags, the keys and the NetworkPolicies follow. With split, peers are found by Leases."""
     names = re.search(r"enum bus_link \{([^}]*)\}", (paths.ROOT / "common/bus/bus.h").read_text()).group(1)
     links = {tuple(name.strip().removeprefix("BUS_").lower().split("_")) for name in names.split(",") if "LINKS" not in name}
     assert {frozenset(link) for link in links} == {frozenset((left, right)) for left, peers in LINKS.items() for right in peers}
     for variant in ("nothing", "split"):
         for process, (spec, container) in containers(render(*VARIANTS[variant])).items():
             given = {argument[2:].split("=")[0] for argument in container["args"]}
-            assert given & set(PROCESSES) == LINKS[process] | ({"applier"} if process == "admission" else set())
+            peers = LINKS[process] if variant == "nothing" else set()
+            assert given & set(PROCESSES) == peers | ({"applier"} if process == "admission" else set())
+            assert ({"lease-namespace", "bus-advertise", "pod-uid"} <= given) == (variant == "split")
             (mount,) = [each["name"] for each in container["volumeMounts"] if each["mountPath"] == "/etc/gitmoor/keys"]
             (volume,) = [each for each in spec["volumes"] if each["name"] == mount]
             assert {source["secret"]["name"] for source in volume["projected"]["sources"]} == {
@@ -243,10 +245,16 @@ def test_a_container_holds_no_token_but_its_own(render):
 
 def test_names_of_other_services_do_not_become_settings(render):
     """A Service called gitmoor would set GITMOOR_SERVICE_PORT in every Pod that takes service links."""
-    for process, (spec, container) in containers(render("topology=split")).items():
-        wanted = {argument[2:].split("=")[0] for argument in container["args"]}
-        assert process != "admission" or {"service", "service-port", "namespace"} <= wanted
-    assert all(not spec["enableServiceLinks"] for spec, _ in containers(render()).values())
+    for variant in VARIANTS:
+        assert all(not spec["enableServiceLinks"] for spec in pod_specs(render(*VARIANTS[variant])).values())
+
+
+@pytest.mark.parametrize("variant, address", [("split", "tcp://$(POD_IP):7001"), ("ipv6", "tcp://[$(POD_IP)]:7001")])
+def test_each_replica_tells_the_address_of_its_pod(render, variant, address):
+    for _, container in containers(render(*VARIANTS[variant])).values():
+        assert f"--bus-advertise={address}" in container["args"] and f"--lease-namespace={NAMESPACE}" in container["args"]
+        fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"]}
+        assert fields == {"POD_NAME": "metadata.name", "POD_UID": "metadata.uid", "POD_IP": "status.podIP"}
 
 
 def test_the_dashboard_shows_metrics_that_exist(render):
@@ -412,9 +420,7 @@ def test_from_one_topology_to_the_other_and_back(installed):
     assert {deployment["metadata"]["name"] for deployment in installed.api.list("Deployment", NAMESPACE)} == {
         f"gitmoor-{process}" for process in PROCESSES}
     wait_for(lambda: running() == {"fetcher": 1, "differ": 1, "applier": 1, "admission": 2}, what="the split Pods alone")
-    for process in ("fetcher", "differ", "applier", "admission-bus"):
-        service = installed.api.get("Service", NAMESPACE, f"gitmoor-{process}")
-        assert [port["port"] for port in service["spec"]["ports"]] == [7001, 7002]
+    assert [service["metadata"]["name"] for service in installed.api.list("Service", NAMESPACE)] == ["gitmoor-admission"]
     installed.upgrade()
     wait_for(lambda: running() == {"all": 1}, what="one Pod again")
 
@@ -424,19 +430,20 @@ def test_from_one_topology_to_the_other_and_back(installed):
 EVENTS = {("events.k8s.io", "events", "", verb) for verb in ("create", "patch")}
 APPLICATIONS = {("gitmoor.io", "applications", "", verb) for verb in ("get", "list", "watch")}
 WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
+LEASES = {("coordination.k8s.io", "leases", "", verb) for verb in ("get", "list", "watch", "create", "update", "patch", "delete")}
 # process -> (rights in every namespace, further ones in its own): (group, resource, name or "", verb).
 RIGHTS = {
     "fetcher": (EVENTS | {("gitmoor.io", "gitrepositories", "", verb) for verb in ("get", "list", "watch")} |
-                {("gitmoor.io", "gitrepositories/status", "", "patch"), ("", "secrets", "", "get")}, set()),
+                {("gitmoor.io", "gitrepositories/status", "", "patch"), ("", "secrets", "", "get")}, LEASES),
     "differ": (EVENTS | {("*", "*", "", verb) for verb in ("get", "list", "watch")} |
-               {("gitmoor.io", "applications/status", "", "patch")}, set()),
+               {("gitmoor.io", "applications/status", "", "patch")}, LEASES),
     "applier": (APPLICATIONS | {("", "serviceaccounts", "", "impersonate"),
                                 ("authentication.k8s.io", "userextras/gitmoor.io/applier", "", "impersonate"),
-                                ("authentication.k8s.io", "selfsubjectreviews", "", "create")}, set()),
+                                ("authentication.k8s.io", "selfsubjectreviews", "", "create")}, LEASES),
     "admission": (APPLICATIONS | {("admissionregistration.k8s.io", kind, "", "create") for kind in WEBHOOKS} |
                   {("admissionregistration.k8s.io", kind, "gitmoor-admission", verb) for kind in WEBHOOKS
                    for verb in ("get", "list", "watch", "update", "patch", "delete")},
-                  {("", "secrets", "", "create")} |
+                  LEASES | {("", "secrets", "", "create")} |
                   {("", "secrets", "gitmoor-admission-tls", verb) for verb in ("get", "list", "watch", "update", "patch")}),
     "default": (set(), set()),
 }
@@ -485,6 +492,8 @@ QUESTIONS = [
     ("admission", "get", "", "secrets", NAMESPACE, "gitmoor-admission-tls", True),
     ("admission", "get", "", "secrets", NAMESPACE, "gitmoor-bus-differ-applier", False),
     ("admission", "get", "", "secrets", "shop", "git", False),
+    ("fetcher", "delete", "coordination.k8s.io", "leases", NAMESPACE, "gitmoor-fetcher-0.fetcher", True),
+    ("differ", "patch", "coordination.k8s.io", "leases", "kube-system", "kube-controller-manager", False),
 ]
 
 

@@ -63,14 +63,12 @@ system:serviceaccount:{{ .Release.Namespace }}:gitmoor-applier
 {{- if .Values.defaultServiceAccount.create }}{{ .Release.Namespace }}/gitmoor-default{{ else }}{{ .Values.defaultServiceAccount.name }}{{ end }}
 {{- end }}
 
-{{- /* The inbox of a process as its peers know it; with split, the address of its Service. nanomsg connects to addresses, not to
-       names. Takes (root, process). */ -}}
+{{- /* The inbox of a process as its peers know it. With split each replica tells its Pod's address in its Lease (docs/adr/0006).
+       Takes (root, process). */ -}}
 {{- define "gitmoor.inbox" -}}
 {{- $root := index . 0 }}{{ $process := index . 1 }}
-{{- if eq $root.Values.topology "split" }}
-{{- $host := printf "$(GITMOOR_%s_SERVICE_HOST)" (upper $process | replace "ADMISSION" "ADMISSION_BUS") }}
-{{- if hasPrefix "[" $root.Values.bindAddress }}{{ $host = printf "[%s]" $host }}{{ end -}}
-tcp://{{ $host }}:7001
+{{- if eq $root.Values.topology "split" -}}
+tcp://{{ if hasPrefix "[" $root.Values.bindAddress }}[$(POD_IP)]{{ else }}$(POD_IP){{ end }}:7001
 {{- else -}}
 ipc:///run/gitmoor/bus/{{ $process }}
 {{- end }}
@@ -101,10 +99,17 @@ seccompProfile: {type: RuntimeDefault}
 - --log-level={{ $root.Values.logLevel }}
 - --listen={{ $root.Values.bindAddress }}:{{ index $links.ports $process }}
 - --instance=$(POD_NAME){{ if not $split }}-{{ $process }}{{ end }}
-- --bus={{ if $split }}tcp://{{ $root.Values.bindAddress }}:7001{{ else }}{{ include "gitmoor.inbox" . }}{{ end }}
 - --bus-keys=/etc/gitmoor/keys
+{{- if $split }}
+- --bus=tcp://{{ $root.Values.bindAddress }}:7001
+- --bus-advertise={{ include "gitmoor.inbox" . }}
+- --lease-namespace={{ $root.Release.Namespace }}
+- --pod-uid=$(POD_UID)
+{{- else }}
+- --bus={{ include "gitmoor.inbox" . }}
 {{- range index $links.peers $process }}
 - --{{ . }}={{ include "gitmoor.inbox" (list $root .) }}
+{{- end }}
 {{- end }}
 {{- if eq $process "fetcher" }}
 - --data-dir=/var/lib/gitmoor/fetcher
@@ -149,6 +154,12 @@ args:
 env:
   - name: POD_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  {{- if $split }}
+  - name: POD_UID
+    valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+  - name: POD_IP
+    valueFrom: {fieldRef: {fieldPath: status.podIP}}
+  {{- end }}
 ports:
   - {name: http-{{ $process }}, containerPort: {{ index $links.ports $process }}}
   {{- if $split }}
