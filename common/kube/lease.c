@@ -8,6 +8,9 @@
 #include <event2/event.h>
 
 #define FAREWELL_MS 2000
+/* Others renewed at most a third of the duration before the API server went: they are not declared
+ * dead before two thirds have passed, and by then this has. */
+#define FRESH_SLACK_MS 2000
 
 struct kube_lease {
     struct kube_client *client;
@@ -138,6 +141,12 @@ bool kube_lease_is_held(const struct kube_lease *lease)
 {
     return lease->written &&
            clock_monotonic_ms() - lease->written < (int64_t)lease->options.seconds * 1000;
+}
+
+bool kube_lease_is_fresh(const struct kube_lease *lease)
+{
+    return lease->written && clock_monotonic_ms() - lease->written <
+                                 (int64_t)lease->options.seconds * 1000 / 3 + FRESH_SLACK_MS;
 }
 
 const char *kube_lease_trouble(const struct kube_lease *lease)

@@ -4,8 +4,8 @@
  * Whether a replica lives is judged by when its Lease was last seen to change, on our own monotonic
  * clock: clocks of other machines decide nothing but how old a Lease is that we see for the first
  * time. So that nobody has to see a dead replica's for the first time, whoever notices that it ran
- * out deletes it. While the API server is out of reach nobody is declared dead, since nobody can
- * renew. */
+ * out deletes it. While the API server is out of reach, or takes no writes, nobody is declared
+ * dead, since nobody can renew: whether it does is seen by the own Lease. */
 #ifndef GITMOOR_KUBE_LEASE_H
 #define GITMOOR_KUBE_LEASE_H
 
@@ -33,6 +33,8 @@ struct kube_lease *kube_lease_new(struct kube_client *client,
 /* Whether the last write that succeeded is younger than the duration. If not, the others have given
  * our work to somebody else. */
 bool kube_lease_is_held(const struct kube_lease *lease);
+/* Whether it was written as lately as it should have been: the API server takes writes. */
+bool kube_lease_is_fresh(const struct kube_lease *lease);
 /* Why the last write failed; NULL: it did not. */
 const char *kube_lease_trouble(const struct kube_lease *lease);
 /* Stops renewing and deletes the Lease, so that the others know at once. `done` (or NULL) is called
@@ -49,6 +51,8 @@ struct kube_peers;
 /* `changed` is called, from the event loop, after each change of who lives and where. */
 struct kube_peers *kube_peers_new(struct kube_client *client, const char *namespace_,
                                   const char *role, void (*changed)(void *context), void *context);
+/* From now on nobody is declared dead while this Lease is not fresh. NULL: it is not looked at. */
+void kube_peers_witness(struct kube_peers *peers, const struct kube_lease *own);
 void kube_peers_free(struct kube_peers *peers); /* allowed from within `changed` */
 /* Whether the Leases have been listed: before, there are no peers because none are known. */
 bool kube_peers_is_synced(const struct kube_peers *peers);

@@ -33,8 +33,10 @@ struct kube_peers {
     struct map peers; /* by name of the Lease */
     void (*changed)(void *context);
     void *context;
-    bool suspended; /* the watch is in trouble */
-    bool dirty;     /* told at the end of the turn, once */
+    const struct kube_lease *own; /* or NULL */
+    bool suspended;               /* the watch is in trouble */
+    bool stale;                   /* the own Lease is */
+    bool dirty;                   /* told at the end of the turn, once */
 };
 
 static void peer_free(void *value)
@@ -132,14 +134,33 @@ static void on_synced(void *context)
     note(context);
 }
 
+/* To renew. */
+static void give_time(struct kube_peers *peers)
+{
+    for (struct map_slot *slot = map_first(&peers->peers); slot;
+         slot = map_next(&peers->peers, slot)) {
+        struct peer *peer = slot->value;
+        peer->seen = clock_monotonic_ms();
+    }
+}
+
+/* Whether a Lease that is not renewed says something about its holder. */
+static bool may_judge(struct kube_peers *peers)
+{
+    bool was_stale = peers->stale;
+    peers->stale = peers->own && !kube_lease_is_fresh(peers->own);
+    if (was_stale && !peers->stale) {
+        give_time(peers);
+    }
+    return !peers->stale && !peers->suspended;
+}
+
 static void on_trouble(const struct error *error, void *context)
 {
     struct kube_peers *peers = context;
     peers->suspended = error != NULL;
-    for (struct map_slot *slot = map_first(&peers->peers); slot && !error;
-         slot = map_next(&peers->peers, slot)) {
-        struct peer *peer = slot->value;
-        peer->seen = clock_monotonic_ms(); /* they get their time to renew */
+    if (!error) {
+        give_time(peers);
     }
 }
 
@@ -177,7 +198,8 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     struct timeval interval = {CHECK_MS / 1000, CHECK_MS % 1000 * 1000};
     (void)fd;
     (void)what;
-    for (struct map_slot *slot = map_first(&peers->peers); slot && !peers->suspended;
+    bool judging = may_judge(peers);
+    for (struct map_slot *slot = map_first(&peers->peers); slot && judging;
          slot = map_next(&peers->peers, slot)) {
         struct peer *peer = slot->value;
         if (!peer->buried && now - peer->seen >= peer->duration_ms) {
@@ -223,6 +245,11 @@ struct kube_peers *kube_peers_new(struct kube_client *client, const char *namesp
     };
     peers->store = kube_store_new(client, &options);
     return peers;
+}
+
+void kube_peers_witness(struct kube_peers *peers, const struct kube_lease *own)
+{
+    peers->own = own;
 }
 
 void kube_peers_free(struct kube_peers *peers)

@@ -158,6 +158,15 @@ static bool add_fixed(struct members *members, struct error *error)
     return true;
 }
 
+/* What tells whether a replica that does not renew its Lease could. */
+static void set_witness(struct members *members, const struct kube_lease *own)
+{
+    kube_peers_witness(members->own, own);
+    for (size_t i = 0; i < members->count; i++) {
+        kube_peers_witness(members->sides[i].peers, own);
+    }
+}
+
 static bool join(struct members *members, struct error *error)
 {
     const struct members_options *options = &members->options;
@@ -188,6 +197,7 @@ static bool join(struct members *members, struct error *error)
             kube_peers_new(options->client, settings->lease_namespace, members->sides[i].role,
                            on_side_changed, &members->sides[i]);
     }
+    set_witness(members, members->lease);
     return true;
 }
 
@@ -229,6 +239,7 @@ void members_leave(struct members *members)
     int64_t deadline = clock_monotonic_ms() + RELEASE_MS;
     event_free(members->timer);
     members->leaving = true;
+    set_witness(members, NULL);
     kube_lease_free(members->lease, on_released, members);
     members->lease = NULL;
     while (!members->released && clock_monotonic_ms() < deadline) {

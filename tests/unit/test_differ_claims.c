@@ -78,6 +78,7 @@ static void close_world(struct world *world)
     desired_free(world->second.desired);
     map_release(&world->differ.applications, NULL);
     map_release(&world->differ.by_label, NULL);
+    map_release(&world->differ.elsewhere, NULL);
     map_release(&world->differ.claims, NULL);
     live_free(world->differ.live);
     event_free(world->differ.queue_event);
@@ -142,6 +143,19 @@ static void what_the_named_one_declares_no_more_is_free(void **state)
     close_world(world);
 }
 
+static void what_an_application_of_another_replica_has_is_left_to_it(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    record(world, "m.other", 1);
+    assert_int_equal(refused(&world->second), 0); /* no application has that label */
+    map_set(&world->differ.elsewhere, "m.other", (void *)"m/other");
+    assert_int_equal(refused(&world->second), 1);
+    map_remove(&world->differ.elsewhere, "m.other");
+    assert_int_equal(refused(&world->second), 0);
+    close_world(world);
+}
+
 static void who_waits_for_an_object_is_woken_at_once_when_it_is_free(void **state)
 {
     (void)state;
@@ -174,6 +188,7 @@ int main(void)
         cmocka_unit_test(the_one_that_the_live_object_names_holds_it_whoever_came_first),
         cmocka_unit_test(a_label_without_our_entry_names_nobody),
         cmocka_unit_test(what_the_named_one_declares_no_more_is_free),
+        cmocka_unit_test(what_an_application_of_another_replica_has_is_left_to_it),
         cmocka_unit_test(who_waits_for_an_object_is_woken_at_once_when_it_is_free),
         cmocka_unit_test(what_anybody_declares_is_declared_before_it_is_claimed),
     };

@@ -73,9 +73,10 @@ class Fleet(Moor):
         return sum(self.each(role, metric, label).values())
 
     def leases(self):
-        """The names of the replicas that have a Lease."""
+        """Replica -> when it last renewed its Lease."""
         found = self.cluster.api().request("GET", f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases")["items"]
-        return [lease["spec"]["holderIdentity"] for lease in found if "gitmoor.io/role" in lease["metadata"].get("labels", {})]
+        return {lease["spec"]["holderIdentity"]: lease["spec"]["renewTime"] for lease in found
+                if "gitmoor.io/role" in lease["metadata"].get("labels", {})}
 
     def _flags_of(self, role, name):
         flags = ["--kubeconfig", self.kubeconfig(role), "--listen", f"127.0.0.1:{self.listen[name]}",
