@@ -257,7 +257,9 @@ static void take_answer(struct execution *execution, const struct attempt *attem
 {
     const struct plan_operation *operation = &execution->plan->operations[attempt->index];
     struct request_answer answer = {0};
-    if (request_read_answer(operation, response, &answer)) {
+    /* What a dry-run made of the object is asked for by nobody, unless it is all that is done. */
+    bool is_checked = response->ok && attempt->preflight && !execution->plan->dry_run;
+    if (is_checked || request_read_answer(operation, response, &answer)) {
         result_add_success(&execution->result, attempt->index, attempt->preflight, &answer.success);
     } else {
         take_failure(execution, attempt, response, &answer.error);
