@@ -30,7 +30,7 @@ def scratch():
 @pytest.fixture(scope="session")
 def node_cluster(scratch):
     """The control plane and the node that all tests share."""
-    cluster = NodeCluster(scratch / "node").start()
+    cluster = NodeCluster(scratch / "node", people=["red-person"]).start()
     yield cluster
     cluster.stop()
 

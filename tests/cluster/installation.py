@@ -1,6 +1,8 @@
 """Gitmoor as Helm installs it into a NodeCluster, with what the tests ask of it."""
 import http.client
 import json
+import os
+import signal
 import subprocess
 
 from harness import paths
@@ -72,6 +74,23 @@ class Installation:
         """The host's pid of a process."""
         pod = pod or self.pods(process)[0]
         return self.cluster.container_pid(NAMESPACE, pod["metadata"]["name"], process)
+
+    def kill(self, process):
+        """SIGKILL to one process; returns when kubelet has noticed and it is there again."""
+        pod = self.pods(process)[0]
+        before = self.restarts(pod, process)
+        os.kill(self.pid(process, pod), signal.SIGKILL)
+
+        def again():
+            now = next(each for each in self.pods(process) if each["metadata"]["name"] == pod["metadata"]["name"])
+            return self.restarts(now, process) > before
+
+        wait_for(again, 30, f"{process} restarted")
+        return self.wait_ready()
+
+    @staticmethod
+    def restarts(pod, process):
+        return next(status["restartCount"] for status in pod["status"]["containerStatuses"] if status["name"] == process)
 
     def wait_ready(self, timeout=60):
         for workload in sorted({self.workload(process) for process in PROCESSES}):

@@ -126,6 +126,7 @@ class Machine:
         self.run("ip", "address", "add", f"{net.node}/30", "dev", "eth0")
         self.run("ip", "link", "set", "eth0", "up")
         self.run("ip", "route", "add", "default", "via", net.host)
+        self.run("ip", "route", "add", "blackhole", net.pods)  # a Pod that is gone answers nothing, as in many networks
         for range_ in (net.pods, net.services):
             run("ip", "route", "add", range_, "via", net.node)
         return self
@@ -150,6 +151,16 @@ class Machine:
         hierarchies = [folder for folder in CGROUPS.iterdir() if (folder / "cgroup.procs").exists() and not folder.is_symlink()]
         return [folder / self.cgroup for folder in hierarchies]
 
+    def kill_containers(self):
+        """SIGKILL to every process that runs in a container."""
+        for top in self._cgroups():
+            for file in top.rglob("cgroup.procs"):
+                for pid in file.read_text().split():
+                    try:
+                        os.kill(int(pid), 9)
+                    except ProcessLookupError:
+                        pass
+
     def _remove_cgroups(self):
         for top in self._cgroups():
             for folder, _, _ in os.walk(top, topdown=False):
@@ -160,14 +171,16 @@ class Machine:
 class NodeCluster(Cluster):
     """start(), stop(). A control plane, a node that is Ready, DNS, and the images PAUSE, COREDNS and TOOLBOX."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, people=()):
+        """people: names of users without any right, each with a kubeconfig."""
         if os.geteuid():
             raise PermissionError("a real node needs root: run as root, or in a virtual machine of your own")
         self.network = Network()
         self.machine = Machine(Path(folder) / "machine", self.network)
         self.kubelet = self.containerd = self.proxy = None
         pki = Path(folder) / "pki"
-        super().__init__(folder, layout=Layout(self.network.host, self.network.services, self.network.kubernetes, True, SYSTEM_USERS),
+        users = SYSTEM_USERS + tuple((name, name, "") for name in people)
+        super().__init__(folder, layout=Layout(self.network.host, self.network.services, self.network.kubernetes, True, users),
                          server_flags=["--authorization-mode=Node", "--kubelet-preferred-address-types=InternalIP",
                                        f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
                                        f"--kubelet-client-key={pki / 'kubelet-client.key'}"])
@@ -226,7 +239,8 @@ class NodeCluster(Cluster):
         """kubelet, containerd and every container die at once and start again, as when a node restarts."""
         self.kubelet.kill()
         self.containerd.kill()
-        self.machine.run("sh", "-c", "pkill -KILL -f containerd-shim; true")
+        self.machine.run("pkill", "-KILL", "containerd-shim", check=False)
+        self.machine.kill_containers()
         self.containerd.start()
         self.wait_containerd()
         self.kubelet.start()
