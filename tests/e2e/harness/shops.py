@@ -50,10 +50,17 @@ class Shops:
 
     def commit(self, files=None, only=None):
         """To all repositories, and a fetch asked for, as a push notification would."""
+        self.push(files, only)
+        self.nudge(only)
+
+    def push(self, files=None, only=None):
         self.step += 1
         self.repository.commit({**self.files(), **(files or {})}, push=False)
         for number in range(REPOSITORIES) if only is None else only:
             subprocess.run(["git", "-C", self.repository.folder, "push", "-q", self.bare[number], "HEAD:refs/heads/main"], check=True)
+
+    def nudge(self, only=None):
+        for number in range(REPOSITORIES) if only is None else only:
             self.api.patch("GitRepository", f"m{number}", "shops", {
                 "metadata": {"annotations": {"gitmoor.io/reconcile-requested-at": secrets.token_hex(8)}}})
 
