@@ -173,6 +173,8 @@ static void succeed(struct repository *repository, const cJSON *answer)
     }
     metric_add(&received, NULL, (double)json_int(answer, "receivedBytes", 0));
     repository->fresh = false;
+    free(repository->fetched_url);
+    repository->fetched_url = mem_string(repository->spec.url);
     /* Anew compared with the status, so that a restart makes no Event. */
     AUTO_FREE char *before = mem_string(text_or_empty(json_string(repository->status, "revision")));
     bool is_new = !text_equal(before, revision);
@@ -222,8 +224,12 @@ static cJSON *new_request(const struct repository *repository)
     json_add_string(request, "branch", spec->branch);
     json_add_string(request, "tag", spec->tag);
     json_add_string(request, "commit", spec->commit);
-    /* Another spec may mean another repository, whose history says nothing of a forced push. */
-    if (json_int(repository->status, "observedGeneration", 0) == repository->generation) {
+    /* Another URL means another repository, whose history says nothing of a forced push. After a
+     * restart it is not known where the revision in the status came from, only of which spec. */
+    bool same = repository->fetched_url ? text_equal(repository->fetched_url, spec->url)
+                                        : json_int(repository->status, "observedGeneration", 0) ==
+                                              repository->generation;
+    if (same) {
         json_add_string(request, "previous", json_string(repository->status, "revision"));
     }
     json_add_int(request, "sizeMaximum", settings->max_repository_size);
@@ -445,6 +451,7 @@ void repository_free(void *value)
     free(repository->key);
     free(repository->directory);
     free(repository->requested_at);
+    free(repository->fetched_url);
     free(repository);
 }
 

@@ -35,6 +35,7 @@ struct repository {
     /* What the mirror holds, as far as is known; "" before the first fetch. */
     char commit[FETCH_COMMIT_SIZE];
     char revision[FETCH_REVISION_SIZE];
+    char *fetched_url; /* where that came from; NULL before the first fetch */
 
     /* The status as the server has it, or will when the patch under way is there. */
     cJSON *status;
