@@ -10,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+# What kubelet wants of the whole kernel (pkg/kubelet/cm, setupKernelTunables): it finds these files instead, and leaves the host's
+# settings alone.
+WANTED = {"vm/overcommit_memory": 1, "vm/panic_on_oom": 0, "kernel/panic": 10, "kernel/panic_on_oops": 1,
+          "kernel/keys/root_maxkeys": 1000000, "kernel/keys/root_maxbytes": 25000000}
 HIDDEN = ("/var/lib", "/var/log")  # CNI's cache, the logs of Pods
 
 
@@ -23,6 +27,10 @@ def main(folder):
         ours = folder / "hidden" / path.strip("/").replace("/", "-")
         ours.mkdir(parents=True, exist_ok=True)
         mount("--bind", ours, path)
+    for name, value in WANTED.items():
+        ours = folder / "hidden" / name.replace("/", "-")
+        ours.write_text(f"{value}\n", encoding="ascii")
+        mount("--bind", ours, Path("/proc/sys") / name)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1\n", encoding="ascii")
     for number in (signal.SIGTERM, signal.SIGINT):

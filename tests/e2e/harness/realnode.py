@@ -2,8 +2,7 @@
 
 The node is a machine of its own as far as Linux allows: namespaces for mounts, network and processes (machine.py is its first
 process), joined to the host by one veth pair. So nothing of it is in the host's iptables, mounts or interfaces, and when its
-first process ends, everything ends: containers, mounts, rules. What remains are its cgroups, which stop() removes, and a few kernel
-settings that kubelet insists on, which stop() sets back.
+first process ends, everything ends: containers, mounts, rules. What remains are its cgroups, which stop() removes.
 
 The control plane is on the host, at the host's end of the veth pair, as a managed control plane is: the API server reaches Pods and
 Services by routes through the node, and Pods reach it, and the Git server, at `NodeCluster.address`.
@@ -11,6 +10,7 @@ Services by routes through the node, and Pods reach it, and the Git server, at `
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +30,6 @@ SYSTEM_USERS = (
     ("scheduler", "system:kube-scheduler", ""),
     ("controller-manager", "system:kube-controller-manager", ""),
 )
-# kubelet sets these for the whole kernel (pkg/kubelet/cm, setupKernelTunables).
-KERNEL_SETTINGS = ("vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
-                   "kernel/keys/root_maxbytes")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -60,12 +57,22 @@ class Network:
 
     def __init__(self):
         used = {route.get("dst", "").split("/")[0] for route in json.loads(run("ip", "-j", "route", "show", "table", "all"))}
-        self.number = next(n for n in range(200, 250) if not any(dst.startswith(f"10.{n}.") for dst in used))
+        self.reserved = socket.socket(socket.AF_UNIX)  # an abstract name: the kernel frees it, whatever becomes of this process
+        self.number = next(n for n in range(200, 250)
+                           if not any(dst.startswith(f"10.{n}.") for dst in used) and self._reserve(f"\0gitmoor-node-{n}"))
         prefix = f"10.{self.number}"
         self.pods, self.services = f"{prefix}.0.0/18", f"{prefix}.128.0/18"
         self.kubernetes, self.dns = f"{prefix}.128.1", f"{prefix}.128.10"
         self.host, self.node = f"{prefix}.255.1", f"{prefix}.255.2"
         self.interface = f"gitmoor{self.number}"
+
+    def _reserve(self, name):
+        """So that two clusters that start at the same time do not choose the same addresses."""
+        try:
+            self.reserved.bind(name)
+            return True
+        except OSError:
+            return False
 
 
 class Inside(Process):
@@ -104,14 +111,12 @@ class Machine:
                                          "--mount-proc", "--propagation", "private",
                                          sys.executable, paths.HARNESS / "machine.py", self.folder], self.folder)
         self.pid = None
-        self.settings = {}
 
     @property
     def enter(self):
         return ["nsenter", "--target", self.pid, "--mount", "--net", "--pid", "--ipc", "--uts", "--"]
 
     def start(self):
-        self.settings = {name: (Path("/proc/sys") / name).read_text().strip() for name in KERNEL_SETTINGS}
         for folder in self._cgroups():
             folder.mkdir(exist_ok=True)
         self.first.start()
@@ -135,10 +140,6 @@ class Machine:
         self.first.kill()
         run("ip", "link", "delete", self.network.interface, check=False)
         wait_for(self._remove_cgroups, timeout=30, what="the node's cgroups empty", every=0.2)
-        for name, value in self.settings.items():
-            file = Path("/proc/sys") / name
-            if file.read_text().strip() != value:
-                file.write_text(value + "\n")
 
     def run(self, *words, check=True):
         """Run a command inside; returns its output."""
