@@ -677,8 +677,8 @@ def test_a_compacted_history_is_listed_again(own_cluster, tmp_path, probe_of):
     probe.watch(path)
     probe.wait("synced")
     proxy.refuse = True
-    proxy.cut()
-    probe.wait("trouble", timeout=60)
+    # Again and again: a connection that was accepted just before may not be known to the proxy yet.
+    wait_for(lambda: (proxy.cut(), probe.wait("trouble", timeout=2)), timeout=60, what="trouble")
     for i in range(0, 50, 2):
         api.delete("ConfigMap", namespace, f"c-{i}")
     compact(own_cluster, int(api.request("GET", path)["metadata"]["resourceVersion"]))
