@@ -101,7 +101,6 @@ def test_a_process_that_is_taken_over_may_do_only_its_own_work(review):
     assert wrong == []
 
 
-@pytest.mark.xfail(strict=True, reason="the differ may get everything, sub-resources too; list and watch are all that it needs")
 def test_what_a_process_may_read_runs_no_command(review):
     assert [words for words in READING_THAT_ACTS if review(*words)] == []
 

@@ -436,7 +436,7 @@ LEASES = {("coordination.k8s.io", "leases", "", verb) for verb in ("get", "list"
 RIGHTS = {
     "fetcher": (EVENTS | {("gitmoor.io", "gitrepositories", "", verb) for verb in ("get", "list", "watch")} |
                 {("gitmoor.io", "gitrepositories/status", "", "patch"), ("", "secrets", "", "get")}, LEASES),
-    "differ": (EVENTS | {("*", "*", "", verb) for verb in ("get", "list", "watch")} |
+    "differ": (EVENTS | {("*", "*", "", verb) for verb in ("list", "watch")} |
                {("gitmoor.io", "applications/status", "", "patch")}, LEASES),
     "applier": (APPLICATIONS | {("", "serviceaccounts", "", "impersonate"),
                                 ("authentication.k8s.io", "userextras/gitmoor.io/applier", "", "impersonate"),
