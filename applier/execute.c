@@ -398,8 +398,3 @@ enum result_outcome execution_outcome(const struct execution *execution)
 {
     return execution->outcome;
 }
-
-unsigned execution_in_flight(const struct execution *execution)
-{
-    return execution->in_flight;
-}

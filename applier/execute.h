@@ -40,6 +40,5 @@ void execution_cancel(struct execution *execution);
 /* Once finished: the result's text, for the caller to free. */
 char *execution_result(const struct execution *execution, size_t *ret_size);
 enum result_outcome execution_outcome(const struct execution *execution);
-unsigned execution_in_flight(const struct execution *execution);
 
 #endif

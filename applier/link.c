@@ -81,11 +81,6 @@ void link_set_ready(struct link *link, bool ready)
     link->ready = ready;
 }
 
-bool link_is_idle(const struct link *link)
-{
-    return link->fetches.count == 0;
-}
-
 /* ---- Results ---- */
 
 static void send_answer(struct link *link, struct bus_peer *peer, const char *id)

@@ -22,9 +22,6 @@ bool link_take_hint(struct bus_peer *peer, const char *kind, const char *body, s
 /* For struct schedule_options. */
 void link_take_result(const char *id, enum result_outcome outcome, char *text, size_t size,
                       void *context);
-/* Whether no plan is being fetched. */
-bool link_is_idle(const struct link *link);
-
 /* A replica of the differ is gone: what it asked for is carried out, but answered to nobody. */
 void link_forget_peer(struct bus_peer *peer, void *link);
 
