@@ -8,6 +8,7 @@
 #include "admission/webhook.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/bus_metrics.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
 #include "common/run/members.h"
@@ -296,6 +297,7 @@ static bool run(struct admission *admission, struct arena *arena, int *ret_statu
         return false;
     }
     metrics_on_collect(collect, admission);
+    bus_metrics_open(admission->bus);
     *ret_status = process_run(admission->process, drain, admission);
     return true;
 }

@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/bus_metrics.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
 #include "common/run/members.h"
@@ -188,6 +189,7 @@ static bool open_bus(struct applier *applier, struct error *error)
         .count = 1,
         .gone = link_forget_peer,
         .context = applier->link};
+    bus_metrics_open(applier->bus);
     applier->members = members_new(&members, error);
     return applier->members != NULL;
 }

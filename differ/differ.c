@@ -4,6 +4,7 @@
 #include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/bus_metrics.h"
 #include "common/run/child.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
@@ -506,6 +507,7 @@ bool differ_open(struct differ *differ, struct process *process,
     struct timeval patience = {.tv_sec = START_PATIENCE_MS / 1000};
     evtimer_add(differ->start_timer, &patience);
     metrics_on_collect(collect, differ);
+    bus_metrics_open(differ->bus);
     return true;
 }
 

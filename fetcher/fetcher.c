@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
+#include "common/run/bus_metrics.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
@@ -230,6 +231,7 @@ bool fetcher_open(struct fetcher *fetcher, struct process *process,
     fetcher->announcer = announcer_new(fetcher);
     open_pool(fetcher);
     metrics_on_collect(collect, fetcher);
+    bus_metrics_open(fetcher->bus);
     open_store(fetcher);
     return true;
 }

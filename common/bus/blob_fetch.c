@@ -172,7 +172,7 @@ static void take_answer(struct bus_peer *peer, uint8_t *message, size_t size)
     struct frame_blob_answer answer;
     if (header.type != FRAME_BLOB_ANSWER ||
         !frame_read_blob_answer(message + FRAME_HEADER_SIZE, size - FRAME_OVERHEAD, &answer)) {
-        bus_drop(bus, BUS_DROP_MALFORMED);
+        bus_drop(bus, header.link, BUS_DROP_MALFORMED);
         return;
     }
     struct bus_peer *sender = session_admit(bus, &header);
@@ -181,7 +181,7 @@ static void take_answer(struct bus_peer *peer, uint8_t *message, size_t size)
     }
     struct fetch *fetch = peer->asking;
     if (sender != peer || !fetch || answer.request != peer->asking_sequence) {
-        bus_drop(bus, BUS_DROP_REPLAY);
+        bus_drop(bus, header.link, BUS_DROP_REPLAY);
         return;
     }
     stop_asking(peer);

@@ -35,7 +35,7 @@ static void serve(struct bus *bus, uint8_t *message, size_t size)
     struct frame_blob_request request;
     if (header.type != FRAME_BLOB_REQUEST ||
         !frame_read_blob_request(message + FRAME_HEADER_SIZE, size - FRAME_OVERHEAD, &request)) {
-        bus_drop(bus, BUS_DROP_MALFORMED);
+        bus_drop(bus, header.link, BUS_DROP_MALFORMED);
         return;
     }
     struct bus_peer *peer = session_admit(bus, &header);

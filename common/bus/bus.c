@@ -38,9 +38,10 @@ const char *bus_drop_name(enum bus_drop drop)
     return names[drop];
 }
 
-void bus_drop(struct bus *bus, enum bus_drop reason)
+void bus_drop(struct bus *bus, enum bus_link link, enum bus_drop reason)
 {
     bus->stats.dropped[reason]++;
+    bus->stats.links[link].dropped[reason]++;
 }
 
 /* ---- turns ---- */
@@ -397,4 +398,19 @@ void bus_blob_drop(struct bus *bus, const struct digest *digest)
 const struct bus_stats *bus_stats(const struct bus *bus)
 {
     return &bus->stats;
+}
+
+struct bus_link_state bus_link_state(const struct bus *bus, enum bus_link link)
+{
+    struct bus_link_state state = {0};
+    const struct bus_peer *peer;
+    TAILQ_FOREACH(peer, &bus->peers, entry)
+    {
+        if (peer->link == link) {
+            state.peers++;
+            state.up += bus_peer_is_up(peer);
+            state.waiting += peer->outbox.count;
+        }
+    }
+    return state;
 }

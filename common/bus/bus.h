@@ -128,6 +128,11 @@ enum bus_drop {
 };
 const char *bus_drop_name(enum bus_drop drop); /* "malformed", "unknown-peer", … */
 
+/* What happened on one link. */
+struct bus_link_stats {
+    uint64_t sent, resent, received; /* hints, as below */
+    uint64_t dropped[BUS_DROPS];     /* by the link that the message claims to be of */
+};
 struct bus_stats {
     uint64_t sent, resent, acknowledged;     /* hints: first sendings, further ones, done */
     uint64_t received, declined, duplicates; /* hints: taken, not now, seen again */
@@ -135,7 +140,15 @@ struct bus_stats {
     uint64_t blob_chunks_served, blob_chunks_fetched, blob_bytes_stored;
     uint64_t key_changes;
     uint64_t dropped[BUS_DROPS];
+    struct bus_link_stats links[BUS_LINKS + 1]; /* the last: of what names no link */
 };
 const struct bus_stats *bus_stats(const struct bus *bus);
+
+/* How a link is now. */
+struct bus_link_state {
+    size_t peers, up; /* that were added, and those of them that were heard of lately */
+    size_t waiting;   /* hints that no peer has acknowledged yet */
+};
+struct bus_link_state bus_link_state(const struct bus *bus, enum bus_link link);
 
 #endif

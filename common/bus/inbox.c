@@ -23,9 +23,9 @@ static bool is_stale(const struct frame_header *header)
     return header->time_ms < now_ms - STALE_MS || header->time_ms > now_ms + STALE_MS;
 }
 
-static bool refuse(struct bus *bus, enum bus_drop reason)
+static bool refuse(struct bus *bus, enum bus_link link, enum bus_drop reason)
 {
-    bus_drop(bus, reason);
+    bus_drop(bus, link, reason);
     return false;
 }
 
@@ -34,21 +34,21 @@ bool inbox_open(struct bus *bus, uint8_t *message, size_t size, size_t maximum,
 {
     enum bus_drop reason;
     if (size > maximum) {
-        return refuse(bus, BUS_DROP_OVERSIZE);
+        return refuse(bus, BUS_LINKS, BUS_DROP_OVERSIZE);
     }
     if (!frame_read_header(message, size, ret, &reason)) {
-        return refuse(bus, reason);
+        return refuse(bus, BUS_LINKS, reason);
     }
     const struct seal_key *key = find_key(bus, ret);
     if (!key) {
-        return refuse(bus, BUS_DROP_KEY);
+        return refuse(bus, ret->link, BUS_DROP_KEY);
     }
     struct seal_key derived;
     keyring_derive(bus->keys, key, ret, &derived);
     if (!frame_open(ret, &derived, message, size)) {
-        return refuse(bus, BUS_DROP_TAG);
+        return refuse(bus, ret->link, BUS_DROP_TAG);
     }
-    return is_stale(ret) ? refuse(bus, BUS_DROP_STALE) : true;
+    return is_stale(ret) ? refuse(bus, ret->link, BUS_DROP_STALE) : true;
 }
 
 static void take_hint(struct bus_peer *peer, uint8_t *body, size_t size)
@@ -57,7 +57,7 @@ static void take_hint(struct bus_peer *peer, uint8_t *body, size_t size)
     struct frame_hint hint;
     body[size] = '\0'; /* the first byte of the tag, which has served its purpose */
     if (!frame_read_hint(body, size, &hint)) {
-        bus_drop(bus, BUS_DROP_MALFORMED);
+        bus_drop(bus, peer->link, BUS_DROP_MALFORMED);
         return;
     }
     if (bus_window_look(&peer->hints, hint.id) == WINDOW_SEEN) {
@@ -66,11 +66,13 @@ static void take_hint(struct bus_peer *peer, uint8_t *body, size_t size)
         return;
     }
     uint64_t epoch = peer->epoch;
+    enum bus_link link = peer->link;
     if (!bus->handlers.hint(peer, hint.kind, hint.body, hint.body_size, bus->handlers.context)) {
         bus->stats.declined++;
         return;
     }
     bus->stats.received++;
+    bus->stats.links[link].received++;
     if (!peer->removed && peer->epoch == epoch) {
         bus_window_mark(&peer->hints, hint.id);
         bus_peer_acknowledge(peer, hint.id);
@@ -81,7 +83,7 @@ static void take_acks(struct bus_peer *peer, const uint8_t *body, size_t size)
 {
     size_t count = 0;
     if (!frame_read_ack(body, size, &count)) {
-        bus_drop(peer->bus, BUS_DROP_MALFORMED);
+        bus_drop(peer->bus, peer->link, BUS_DROP_MALFORMED);
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -105,7 +107,7 @@ static void take(struct bus *bus, uint8_t *message, size_t size)
         return;
     }
     if (header.type != FRAME_HINT && header.type != FRAME_ACK) {
-        bus_drop(bus, BUS_DROP_MALFORMED);
+        bus_drop(bus, header.link, BUS_DROP_MALFORMED);
         return;
     }
     struct bus_peer *peer = session_admit(bus, &header);

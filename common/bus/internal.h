@@ -91,7 +91,8 @@ struct bus {
 void bus_enter(struct bus *bus); /* around whatever may call a handler */
 void bus_leave(struct bus *bus);
 void bus_look_at_keys(struct bus *bus, int64_t now_ms);
-void bus_drop(struct bus *bus, enum bus_drop reason);
+/* `link` is what the message claims; BUS_LINKS: it does not get as far. */
+void bus_drop(struct bus *bus, enum bus_link link, enum bus_drop reason);
 
 /* session.c */
 /* Fills in what identifies us and seals; returns the sequence. */

@@ -62,8 +62,10 @@ static bool send_hints(struct bus_peer *peer, int64_t now_ms)
         }
         if (next->tries++ == 0) {
             peer->bus->stats.sent++;
+            peer->bus->stats.links[peer->link].sent++;
         } else {
             peer->bus->stats.resent++;
+            peer->bus->stats.links[peer->link].resent++;
         }
         outbox_sent(&peer->outbox, next, now_ms);
         next = outbox_next(&peer->outbox);

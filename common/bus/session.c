@@ -213,7 +213,7 @@ static bool is_session(const struct bus_peer *peer, const struct frame_header *h
 static bool is_new(struct bus_peer *peer, const struct frame_header *header)
 {
     if (bus_window_look(&peer->sequences, header->sequence) != WINDOW_NEW) {
-        bus_drop(peer->bus, BUS_DROP_REPLAY);
+        bus_drop(peer->bus, peer->link, BUS_DROP_REPLAY);
         return false;
     }
     bus_window_mark(&peer->sequences, header->sequence);
@@ -238,20 +238,20 @@ void session_take_hello(struct bus *bus, const struct frame_header *header, cons
     struct frame_hello hello;
     struct bus_peer *known = find_session(bus, header);
     if (header->sender_epoch == bus->epoch || header->recipient_epoch != 0) {
-        bus_drop(bus, BUS_DROP_RECIPIENT); /* our own, thrown back at us */
+        bus_drop(bus, header->link, BUS_DROP_RECIPIENT); /* our own, thrown back at us */
         return;
     }
     if (is_session(known, header) && !is_new(known, header)) {
         return;
     }
     if (!frame_read_hello(body, size, &hello)) {
-        bus_drop(bus, BUS_DROP_MALFORMED);
+        bus_drop(bus, header->link, BUS_DROP_MALFORMED);
         return;
     }
     struct bus_peer *proven = find_challenged(bus, header->link, hello.echo);
     struct bus_peer *peer = proven ? proven : find_greeted(bus, header, &hello);
     if (!peer) {
-        bus_drop(bus, BUS_DROP_UNKNOWN_PEER);
+        bus_drop(bus, header->link, BUS_DROP_UNKNOWN_PEER);
         return;
     }
     answer(peer, header, &hello);
@@ -272,7 +272,7 @@ void session_take_hello(struct bus *bus, const struct frame_header *header, cons
 /* Who does not know of a session asks for one. */
 static void want_session(struct bus_peer *peer)
 {
-    bus_drop(peer->bus, BUS_DROP_SESSION);
+    bus_drop(peer->bus, peer->link, BUS_DROP_SESSION);
     if (!peer->wanting) {
         peer->wanting = true;
         peer->hello_ms = 0;
@@ -296,7 +296,7 @@ static struct bus_peer *find_ungreeted(struct bus *bus, enum bus_link link)
 struct bus_peer *session_admit(struct bus *bus, const struct frame_header *header)
 {
     if (header->recipient_epoch != bus->epoch) {
-        bus_drop(bus, BUS_DROP_RECIPIENT);
+        bus_drop(bus, header->link, BUS_DROP_RECIPIENT);
         return NULL;
     }
     struct bus_peer *peer = find_session(bus, header);
@@ -305,7 +305,7 @@ struct bus_peer *session_admit(struct bus *bus, const struct frame_header *heade
         if (peer) {
             want_session(peer);
         } else {
-            bus_drop(bus, BUS_DROP_UNKNOWN_PEER);
+            bus_drop(bus, header->link, BUS_DROP_UNKNOWN_PEER);
         }
         return NULL;
     }

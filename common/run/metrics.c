@@ -10,6 +10,7 @@
 
 #define BUCKETS_MAXIMUM 32
 #define COLLECTORS_MAXIMUM 16
+#define VALUES_SEPARATOR '\x1f' /* between the values of two labels, in the key of a series */
 
 struct series {
     double value;     /* counter, gauge; a histogram's sum */
@@ -17,7 +18,8 @@ struct series {
     uint64_t *within; /* a histogram: how many fell into each bucket, not cumulative */
 };
 
-/* All series of one metric, by the value of its label ("" where it has none). */
+/* All series of one metric, by the value of its label ("" where it has none), or the values of
+ * two. */
 struct metric_series {
     struct map by_label;
 };
@@ -78,6 +80,12 @@ void metric_set(struct metric *metric, const char *label, double value)
     series_of(metric, label)->value = value;
 }
 
+void metric_set_two(struct metric *metric, const char *label, const char *second, double value)
+{
+    AUTO_FREE char *both = mem_format("%s%c%s", label, VALUES_SEPARATOR, second);
+    metric_set(metric, both, value);
+}
+
 void metric_observe(struct metric *metric, const char *label, double value)
 {
     struct series *series = series_of(metric, label);
@@ -126,6 +134,23 @@ static void append_number(struct buf *out, double value)
     }
 }
 
+/* The first `size` bytes of a label's value. */
+static void append_value(struct buf *out, const char *name, const char *value, size_t size)
+{
+    buf_append_format(out, "%s=\"", name);
+    for (size_t i = 0; i < size; i++) {
+        if (value[i] == '\n') {
+            buf_append_string(out, "\\n");
+            continue;
+        }
+        if (value[i] == '"' || value[i] == '\\') {
+            buf_append_char(out, '\\');
+        }
+        buf_append_char(out, value[i]);
+    }
+    buf_append_char(out, '"');
+}
+
 /* `{label="value",le="bound"}`, as much of it as there is. */
 static void append_labels(struct buf *out, const struct metric *metric, const char *value,
                           const char *bound)
@@ -135,18 +160,15 @@ static void append_labels(struct buf *out, const struct metric *metric, const ch
     }
     buf_append_char(out, '{');
     if (metric->label) {
-        buf_append_format(out, "%s=\"", metric->label);
-        for (const char *c = value; *c; c++) {
-            if (*c == '\n') {
-                buf_append_string(out, "\\n");
-                continue;
-            }
-            if (*c == '"' || *c == '\\') {
-                buf_append_char(out, '\\');
-            }
-            buf_append_char(out, *c);
+        size_t size = strlen(value), first = size;
+        if (metric->second_label) {
+            first = strcspn(value, (char[]){VALUES_SEPARATOR, '\0'});
         }
-        buf_append_char(out, '"');
+        append_value(out, metric->label, value, first);
+        if (first < size) {
+            buf_append_char(out, ',');
+            append_value(out, metric->second_label, value + first + 1, size - first - 1);
+        }
     }
     if (bound) {
         buf_append_format(out, "%sle=\"%s\"", metric->label ? "," : "", bound);

@@ -15,7 +15,8 @@ struct metric {
     const char *name;
     const char *help;
     enum metric_type type;
-    const char *label;            /* name of its one label, or NULL */
+    const char *label;            /* name of its label, or NULL */
+    const char *second_label;     /* of a second one: use metric_set_two; or NULL */
     const double *bounds;         /* histogram: ascending upper bounds, ended by 0 */
     struct metric_series *series; /* internal */
     struct metric *next;          /* internal */
@@ -24,6 +25,8 @@ struct metric {
 /* `label` is the label's value, NULL where the metric has none. */
 void metric_add(struct metric *metric, const char *label, double amount);
 void metric_set(struct metric *metric, const char *label, double value);
+/* Of a metric with two labels. The values hold no character 0x1f. */
+void metric_set_two(struct metric *metric, const char *label, const char *second, double value);
 void metric_observe(struct metric *metric, const char *label, double value);
 void metric_forget(struct metric *metric, const char *label); /* drop one series */
 

@@ -439,3 +439,20 @@ def test_tcp_without_a_key_does_not_start(world):
     wait_for(lambda: made.failures)
     assert "without keys" in made.failures[0]
     del world.nodes["bare"]
+
+
+@pytest.mark.parametrize("process, links", [("fetcher", ["fetcher-differ"]), ("differ", LINKS), ("applier", ["differ-applier"]),
+                                            ("admission", ["admission-differ"])])
+def test_every_process_tells_of_its_links_and_of_what_it_dropped(gitmoor, process, links):
+    """gitmoor_bus_* in /metrics: one peer on each link of the process, and no other link."""
+    def told():
+        return [link for link in LINKS if gitmoor.metric(process, "gitmoor_bus_peers", f'link="{link}",state="up"') == 1]
+
+    wait_for(lambda: told() == list(links), what=f"{process} is connected on {links}")
+    before = gitmoor.metric(process, "gitmoor_bus_dropped_total", 'reason="malformed"')
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(str(gitmoor.bus / process))
+        # nanomsg's greeting of a PUSH socket, then a message of five bytes; ipc frames begin with 1 and the size
+        stranger.sendall(b"\0SP\0\0\x50\0\0" + b"\x01" + (5).to_bytes(8, "big") + b"hello")
+        wait_for(lambda: gitmoor.metric(process, "gitmoor_bus_dropped_total", 'link="none",reason="malformed"') == before + 1,
+                 what="the message is counted as dropped")

@@ -145,6 +145,13 @@ static void expect_drop(struct world *world, struct stranger *stranger, const ch
         if (after->dropped[i] != before.dropped[i] + (i == (int)drop)) {
             fail_msg("%s: also dropped as %s", name, bus_drop_name((enum bus_drop)i));
         }
+        uint64_t on_links = 0;
+        for (int link = 0; link <= BUS_LINKS; link++) {
+            on_links += after->links[link].dropped[i];
+        }
+        if (on_links != after->dropped[i]) {
+            fail_msg("%s: %s is counted for no link", name, bus_drop_name((enum bus_drop)i));
+        }
     }
     assert_int_equal(after->received, before.received);
 }

@@ -12,6 +12,11 @@
 
 #include <cmocka.h>
 
+static struct metric pairs = {.name = "gitmoor_test_pairs",
+                              .help = "Pairs.",
+                              .type = METRIC_GAUGE,
+                              .label = "first",
+                              .second_label = "second"};
 static const double bounds[] = {0.01, 0.1, 1, 0};
 static struct metric requests = {.name = "gitmoor_test_requests_total",
                                  .help = "Requests.",
@@ -61,6 +66,17 @@ static void series_stand_under_their_help_and_type_in_order(void **state)
                    "# TYPE gitmoor_test_requests_total counter\n"
                    "gitmoor_test_requests_total{result=\"failed\"} 1\n"
                    "gitmoor_test_requests_total{result=\"ok\"} 3\n");
+}
+
+static void a_metric_may_have_two_labels(void **state)
+{
+    (void)state;
+    metric_set_two(&pairs, "a", "x", 1);
+    metric_set_two(&pairs, "a", "y\"", 2);
+    metric_set_two(&pairs, "", "x", 3);
+    assert_exposed("gitmoor_test_pairs{first=\"\",second=\"x\"} 3\n"
+                   "gitmoor_test_pairs{first=\"a\",second=\"x\"} 1\n"
+                   "gitmoor_test_pairs{first=\"a\",second=\"y\\\"\"} 2\n");
 }
 
 static void label_values_are_escaped(void **state)
@@ -152,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(series_stand_under_their_help_and_type_in_order),
+        cmocka_unit_test(a_metric_may_have_two_labels),
         cmocka_unit_test(label_values_are_escaped),
         cmocka_unit_test(numbers_keep_their_value),
         cmocka_unit_test(buckets_are_cumulative_and_end_in_infinity),
