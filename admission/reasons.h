@@ -2,9 +2,9 @@
  *
  * A Scale has its parent's uid but not its annotations, so that a reason written on the parent
  * beforehand is not in the review of /scale; and no request is made while a review is answered.
- * What wrote it was reviewed, though (by the observing webhook entry), and is remembered here. This
- * is a convenience of one replica: another one has not heard of it and asks for the reason in the
- * Scale itself, which is always understood. */
+ * Where the parent is of a built-in kind, what wrote it was reviewed (webhooks.c, `reasons`), and
+ * is remembered here. This is a convenience of one replica: another one has not heard of it and
+ * asks for the reason in the Scale itself, which is always understood. */
 #ifndef GITMOOR_ADMISSION_REASONS_H
 #define GITMOOR_ADMISSION_REASONS_H
 

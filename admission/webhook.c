@@ -88,7 +88,9 @@ int webhook_handle(const char *path, const char *body, size_t size, struct buf *
                    void *context)
 {
     const struct webhook *webhook = context;
-    if (strcmp(path, WEBHOOKS_REVIEW_PATH) != 0 && strcmp(path, WEBHOOKS_SCALE_PATH) != 0) {
+    bool is_reason = strcmp(path, WEBHOOKS_REASON_PATH) == 0; /* exempt: to be remembered only */
+    if (!is_reason && strcmp(path, WEBHOOKS_REVIEW_PATH) != 0 &&
+        strcmp(path, WEBHOOKS_SCALE_PATH) != 0) {
         return 404;
     }
     int64_t start = clock_monotonic_us();
@@ -101,8 +103,11 @@ int webhook_handle(const char *path, const char *body, size_t size, struct buf *
     }
     AUTO_JSON cJSON *answer = review_answer(&review);
     json_write(answer, ret_body);
-    note(webhook, &review);
-    remember_reason(webhook, &review.request);
+    if (is_reason) {
+        remember_reason(webhook, &review.request);
+    } else {
+        note(webhook, &review);
+    }
     review_release(&review);
     metric_observe(&duration, NULL, (double)(clock_monotonic_us() - start) / 1e6);
     return 200;

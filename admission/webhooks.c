@@ -7,8 +7,10 @@
  * namespaces   deletion of any Namespace: it need not be labelled to hold managed objects.
  * scale        /scale, in the mutating phase, where the old Scale tells who owns the replicas
  *              (kubernetes#113594: it has no labels to select by). It never patches.
- * break-glass  what the others exempt by break-glass, only to be reported: failurePolicy Ignore. In
- *              both configurations, as /scale is in the mutating one.
+ * reasons      a break-glass reason that is written on a workload, only to be remembered for its
+ *              /scale, whose reviews do not show it: failurePolicy Ignore. Of the built-in kinds
+ *              that scale, and of no others: whatever is written costs one evaluation of the
+ *              expression. What is let through by break-glass is seen by the differ's watch.
  *
  * Exempt by matchConditions, so that it goes on with every replica down: the applier; break-glass;
  * what is terminating; the control plane's own controllers, which roll out, bind, collect and copy
@@ -25,6 +27,8 @@
 
 #define EXPRESSION_MAXIMUM ((size_t)16384)
 #define CONDITIONS_MAXIMUM 6
+#define RULES_MAXIMUM 2
+#define RESOURCES_MAXIMUM 4
 
 /* The object whose annotation tells the reason. */
 #define SUBJECT "(request.operation == 'DELETE' ? oldObject : object)"
@@ -62,7 +66,7 @@
 
 struct rule {
     const char *group;
-    const char *resources[3]; /* ended by NULL */
+    const char *resources[RESOURCES_MAXIMUM]; /* ended by NULL */
     const char *operations[4];
     const char *scope;
 };
@@ -78,7 +82,7 @@ struct entry {
     const char *path;
     bool labelled; /* select by our label */
     bool observer; /* let pass what nobody answers, whatever the setting */
-    struct rule rules[2];
+    struct rule rules[RULES_MAXIMUM];
     struct condition conditions[CONDITIONS_MAXIMUM];
 };
 
@@ -204,12 +208,13 @@ static const struct entry validating[] = {
      false,
      {{"", {"namespaces"}, {"DELETE"}, "Cluster"}},
      {{NULL, append_not_applier}, {"!" BREAK_GLASS, NULL}}},
-    {"break-glass.admission.gitmoor.io",
-     WEBHOOKS_REVIEW_PATH,
+    {"reasons.admission.gitmoor.io",
+     WEBHOOKS_REASON_PATH,
      true,
      true,
-     {{"*", {"*", "pods/resize"}, {"CREATE", "UPDATE", "DELETE"}, "*"}},
-     {{NULL, append_not_applier}, {ELSEWHERE, NULL}, {BREAK_GLASS, NULL}}},
+     {{"apps", {"deployments", "replicasets", "statefulsets"}, {"UPDATE"}, "Namespaced"},
+      {"", {"replicationcontrollers"}, {"UPDATE"}, "Namespaced"}},
+     {{NULL, append_not_applier}, {BREAK_GLASS, NULL}}},
 };
 
 static const struct entry mutating[] = {
@@ -221,12 +226,6 @@ static const struct entry mutating[] = {
      {{NULL, append_not_applier},
       {OURS("oldObject") " || " MANAGER, NULL},
       {"!" BREAK_GLASS, NULL}}},
-    {"break-glass.admission.gitmoor.io",
-     WEBHOOKS_SCALE_PATH,
-     false,
-     true,
-     {{"*", {"*/scale"}, {"UPDATE"}, "*"}},
-     {{NULL, append_not_applier}, {OURS("oldObject"), NULL}, {BREAK_GLASS, NULL}}},
 };
 
 static const struct {
@@ -334,13 +333,13 @@ static void add_selectors(cJSON *webhook, const struct entry *entry, const char 
 static void add_rules(cJSON *webhook, const struct entry *entry)
 {
     cJSON *rules = json_add_array(webhook, "rules");
-    for (size_t i = 0; i < 2 && entry->rules[i].scope; i++) {
+    for (size_t i = 0; i < RULES_MAXIMUM && entry->rules[i].scope; i++) {
         const struct rule *rule = &entry->rules[i];
         cJSON *node = json_append(rules, json_new_object());
         add_string(node, "apiGroups", rule->group);
         add_string(node, "apiVersions", "*");
         add_strings(node, "operations", rule->operations, 4);
-        add_strings(node, "resources", rule->resources, 3);
+        add_strings(node, "resources", rule->resources, RESOURCES_MAXIMUM);
         json_add_string(node, "scope", rule->scope);
     }
 }

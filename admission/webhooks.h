@@ -10,6 +10,7 @@
 #define WEBHOOKS_NAME "gitmoor-admission" /* of both configurations */
 #define WEBHOOKS_REVIEW_PATH "/review"
 #define WEBHOOKS_SCALE_PATH "/scale"
+#define WEBHOOKS_REASON_PATH "/reason"
 
 struct webhooks_options {
     const char *url;        /* "https://host:port", or NULL: the service */

@@ -34,7 +34,7 @@ static void each(const struct webhooks_options *options,
         assert_true(json_size(json_array(configuration, "webhooks")) > 0);
         for (const cJSON *webhook = json_first(json_array(configuration, "webhooks")); webhook;
              webhook = webhook->next) {
-            check(webhook, text_has_prefix(json_string(webhook, "name"), "break-glass."));
+            check(webhook, text_has_prefix(json_string(webhook, "name"), "reasons."));
         }
     }
 }
@@ -129,11 +129,31 @@ static void test_scale_is_asked_about_only_where_replicas_are_declared(void **st
     each(&in_cluster, check_scale);
 }
 
+static void check_observer(const cJSON *webhook, bool observer)
+{
+    for (const cJSON *rule = json_first(json_array(webhook, "rules")); observer && rule;
+         rule = rule->next) {
+        assert_false(has_item(json_array(rule, "apiGroups"), "*"));
+        assert_false(has_item(json_array(rule, "resources"), "*"));
+        assert_true(has_item(json_array(rule, "operations"), "UPDATE"));
+        assert_int_equal(json_size(json_array(rule, "operations")), 1);
+    }
+}
+
+static void test_a_reason_is_looked_for_only_on_what_scales(void **state)
+{
+    (void)state;
+    each(&in_cluster, check_observer);
+    AUTO_JSON cJSON *mutating = webhooks_configuration(WEBHOOKS_MUTATING, &in_cluster);
+    assert_int_equal(json_size(json_array(mutating, "webhooks")), 1); /* nothing but /scale */
+}
+
 static void check_url(const cJSON *webhook, bool observer)
 {
     const char *url = json_string_path(webhook, "clientConfig.url");
     assert_true(text_equal(url, "https://127.0.0.1:9443/review") ||
-                text_equal(url, "https://127.0.0.1:9443/scale"));
+                text_equal(url, "https://127.0.0.1:9443/scale") ||
+                text_equal(url, "https://127.0.0.1:9443/reason"));
     assert_null(json_get_path(webhook, "clientConfig.service"));
     (void)observer;
 }
@@ -163,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_the_applier_and_break_glass_are_exempt_everywhere),
         cmocka_unit_test(test_nothing_without_our_label_waits_but_scales_and_namespace_deletions),
         cmocka_unit_test(test_scale_is_asked_about_only_where_replicas_are_declared),
+        cmocka_unit_test(test_a_reason_is_looked_for_only_on_what_scales),
         cmocka_unit_test(test_outside_a_cluster_the_url_takes_the_place_of_the_service),
         cmocka_unit_test(test_the_setting_says_which_controllers_may_copy_the_label),
     };
