@@ -13,10 +13,10 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-def row(what, unit, ours, ceiling=None, flux=None, target=None):
-    """target: (limit, text); met when ours is at most the limit."""
+def row(what, unit, ours, ceiling=None, flux=None, target=None, most=True):
+    """target: (limit, text); met when ours is at most the limit, or with most=False at least."""
     limit, text = target if target else (None, "")
-    met = None if limit is None or ours is None else ours <= limit
+    met = None if limit is None or ours is None else ours <= limit if most else ours >= limit
     return {"what": what, "unit": unit, "ours": ours, "ceiling": ceiling, "flux": flux, "target": text, "limit": limit, "met": met}
 
 
