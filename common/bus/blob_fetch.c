@@ -1,6 +1,7 @@
-/* Fetching blobs. A peer has one REQ socket, made at the first fetch, with one request on it at a
+/* Fetching blobs. A peer has one REQ socket, made when it is needed, with one request on it at a
  * time; fetches from the same peer take turns chunk by chunk. A request without an answer is
- * repeated, sealed anew, until the deadline of its fetch: the socket drops the earlier one. */
+ * repeated, sealed anew, until the deadline of its fetch, and on a socket made anew: the connection
+ * of the one before may lead to a machine that is no more, or wait minutes for it. */
 #include "common/bus/internal.h"
 
 #include "common/base/memory.h"
@@ -97,10 +98,35 @@ static size_t next_length(const struct fetch *fetch)
     return rest < BUS_CHUNK_MAXIMUM ? rest : BUS_CHUNK_MAXIMUM;
 }
 
+static void on_answered(evutil_socket_t fd, short events, void *context);
+static void on_retry(evutil_socket_t fd, short events, void *context);
+
+static bool connect_request(struct bus_peer *peer, struct error *error)
+{
+    struct event_base *base = peer->bus->base;
+    if (!peer->retry) {
+        peer->retry = event_new(base, -1, 0, on_retry, peer);
+    }
+    if (peer->request >= 0) {
+        return true;
+    }
+    peer->request = bus_socket_connect(NN_REQ, &peer->address, peer->address.blobs, error);
+    if (peer->request < 0) {
+        return false;
+    }
+    peer->answered = bus_socket_event(base, peer->request, NN_RCVFD, EV_PERSIST, on_answered, peer);
+    event_add(peer->answered, NULL);
+    return true;
+}
+
 void blob_fetch_pump(struct bus_peer *peer)
 {
     struct fetch *fetch = next_fetch(peer);
-    if (peer->asking || !fetch || peer->epoch == 0 || peer->request < 0) {
+    if (peer->asking || !fetch || peer->epoch == 0) {
+        return;
+    }
+    if (!connect_request(peer, NULL)) {
+        set_after(peer->retry, RETRY_MS); /* out of descriptors */
         return;
     }
     struct frame_blob_request request = {
@@ -117,14 +143,13 @@ void blob_fetch_pump(struct bus_peer *peer)
 static void on_retry(evutil_socket_t fd, short events, void *context)
 {
     (void)fd, (void)events;
-    struct bus_peer *peer = context;
-    peer->asking = NULL;
-    blob_fetch_pump(peer);
+    blob_fetch_reconnect(context);
 }
 
-void blob_fetch_restart(struct bus_peer *peer)
+void blob_fetch_reconnect(struct bus_peer *peer)
 {
     stop_asking(peer);
+    bus_socket_close(&peer->request, &peer->answered);
     blob_fetch_pump(peer);
 }
 
@@ -213,22 +238,6 @@ static void on_answered(evutil_socket_t fd, short events, void *context)
 }
 
 /* ---- the public calls ---- */
-
-static bool connect_request(struct bus_peer *peer, struct error *error)
-{
-    if (peer->request >= 0) {
-        return true;
-    }
-    peer->request = bus_socket_connect(NN_REQ, &peer->address, peer->address.blobs, error);
-    if (peer->request < 0) {
-        return false;
-    }
-    struct event_base *base = peer->bus->base;
-    peer->answered = bus_socket_event(base, peer->request, NN_RCVFD, EV_PERSIST, on_answered, peer);
-    event_add(peer->answered, NULL);
-    peer->retry = event_new(base, -1, 0, on_retry, peer);
-    return true;
-}
 
 static void on_deadline(evutil_socket_t fd, short events, void *context)
 {

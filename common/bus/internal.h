@@ -50,6 +50,7 @@ struct bus_peer {
     int push;
     struct event *writable;
     bool blocked;         /* the socket takes nothing; `writable` is added */
+    int64_t blocked_ms;   /* since when */
     int64_t connected_ms; /* when `push` was made */
     struct event *timer;
     int64_t timer_ms; /* when it fires; INT64_MAX: not set */
@@ -122,9 +123,9 @@ bool inbox_open(struct bus *bus, uint8_t *message, size_t size, size_t maximum,
 
 /* blob_server.c, blob_fetch.c */
 void blob_server_on_readable(evutil_socket_t fd, short events, void *context);
-void blob_fetch_pump(struct bus_peer *peer);    /* asks for the next chunk if none is asked for */
-void blob_fetch_restart(struct bus_peer *peer); /* the peer has restarted: ask again */
-void blob_fetch_abandon(struct bus_peer *peer); /* the peer is removed */
+void blob_fetch_pump(struct bus_peer *peer);      /* asks for the next chunk if none is asked for */
+void blob_fetch_reconnect(struct bus_peer *peer); /* it is lost, or has restarted: ask again */
+void blob_fetch_abandon(struct bus_peer *peer);   /* the peer is removed */
 void blob_fetch_free_all(struct bus *bus);
 
 #endif

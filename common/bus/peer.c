@@ -11,6 +11,9 @@
 #include <nanomsg/reqrep.h>
 #include <string.h>
 
+/* How long a socket over tcp may take nothing before it is made anew. nanomsg leaves connecting to
+ * the kernel, which asks a machine that is not there for two minutes, in ever longer intervals. */
+#define CONNECT_MS 5000
 /* Acknowledgements beyond this are not kept: the hints come again. */
 #define ACKS_MAXIMUM ((size_t)16384)
 
@@ -28,6 +31,7 @@ static void set_timer(struct bus_peer *peer, int64_t now_ms, int64_t at_ms)
 static void block(struct bus_peer *peer)
 {
     peer->blocked = true;
+    peer->blocked_ms = clock_monotonic_ms();
     event_add(peer->writable, NULL);
 }
 
@@ -93,8 +97,10 @@ void bus_peer_flush(struct bus_peer *peer)
     }
     int64_t next = peer->hello_ms, due = peer->epoch == 0 ? INT64_MAX : outbox_due(&peer->outbox);
     next = due < next ? due : next;
-    if (peer->push < 0 || peer->blocked) {
-        next = now_ms + HEARTBEAT_MS; /* `writable` comes first; this is for is_lost */
+    if (peer->push < 0) {
+        next = now_ms + CONNECT_MS;
+    } else if (peer->blocked) { /* `writable` comes first; this is for is_lost */
+        next = (peer->address.is_ipc ? now_ms : peer->blocked_ms) + CONNECT_MS;
     }
     set_timer(peer, now_ms, next);
 }
@@ -124,8 +130,13 @@ static bool connect_push(struct bus_peer *peer, struct error *error)
  * of our hellos does. */
 static bool is_lost(const struct bus_peer *peer, int64_t now_ms)
 {
-    return !peer->address.is_ipc && peer->epoch != 0 && now_ms - peer->reached_ms > SILENCE_MS &&
-           now_ms - peer->connected_ms > SILENCE_MS;
+    if (peer->address.is_ipc || peer->push < 0) {
+        return false;
+    }
+    if (peer->blocked) {
+        return now_ms - peer->blocked_ms >= CONNECT_MS;
+    }
+    return now_ms - peer->reached_ms > SILENCE_MS && now_ms - peer->connected_ms > SILENCE_MS;
 }
 
 static void on_timer(evutil_socket_t fd, short events, void *context)
@@ -137,6 +148,7 @@ static void on_timer(evutil_socket_t fd, short events, void *context)
     outbox_expire(&peer->outbox, now_ms);
     if (is_lost(peer, now_ms)) {
         bus_socket_close(&peer->push, &peer->writable);
+        blob_fetch_reconnect(peer);
         peer->hello_ms = 0;
     }
     if (peer->push < 0) {

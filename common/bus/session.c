@@ -197,7 +197,7 @@ static void begin(struct bus_peer *peer, const struct frame_header *header, int6
     bus_window_mark(&peer->sequences, header->sequence);
     session_challenge(peer);
     outbox_restart(&peer->outbox);
-    blob_fetch_restart(peer);
+    blob_fetch_reconnect(peer);
     bus->stats.greeted++;
     if (!peer->removed && bus->handlers.peer_up) {
         bus->handlers.peer_up(peer, bus->handlers.context);

@@ -8,11 +8,11 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/kube/backoff.h"
 #include "common/kube/internal.h"
 #include "common/kube/list.h"
 
 #include <event2/event.h>
-#include <event2/util.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,8 +25,6 @@
 #define STREAM_SECONDS 300 /* to twice as many, so that streams do not all end at once */
 /* The API server sends a bookmark about each minute. */
 #define IDLE_LIMIT_MS 150000
-#define BACKOFF_FIRST_MS 100
-#define BACKOFF_LAST_MS 30000
 #define SETTLED_MS 5000 /* a stream that lasted so long was a good one */
 #define SPREAD_MS 20    /* when all streams of a connection end at once */
 #define VERSION_SIZE 256
@@ -46,7 +44,7 @@ struct kube_watch {
     uint64_t epoch;
     bool synced;
     unsigned page_size;
-    unsigned failures; /* in a row */
+    struct kube_backoff backoff;
     int64_t stream_started;
     int64_t last_byte;
     bool stream_open;  /* it answered 200 */
@@ -145,20 +143,9 @@ static void set_timer(struct kube_watch *watch, int64_t milliseconds)
     evtimer_add(watch->timer, &timeout);
 }
 
-static int64_t jitter(int64_t most)
+static void try_again(struct kube_watch *watch, const struct error *why, int64_t least)
 {
-    uint16_t random;
-    evutil_secure_rng_get_bytes(&random, sizeof(random));
-    return most / 2 + random % (most / 2 + 1);
-}
-
-/* Later, and the later the more often it has failed; not before `least`. */
-static void try_again(struct kube_watch *watch, int64_t least)
-{
-    int64_t most =
-        watch->failures > 9 ? BACKOFF_LAST_MS : (int64_t)BACKOFF_FIRST_MS << watch->failures;
-    int64_t delay = jitter(most > BACKOFF_LAST_MS ? BACKOFF_LAST_MS : most);
-    watch->failures++;
+    int64_t delay = kube_backoff_next(&watch->backoff, why, watch->synced);
     set_timer(watch, delay < least ? least : delay);
 }
 
@@ -240,7 +227,7 @@ static void list_failed(struct kube_watch *watch, const struct error *error, int
     relist(watch);
     tell_trouble(watch, error);
     if (!watch->doomed) {
-        try_again(watch, least);
+        try_again(watch, error, least);
     }
 }
 
@@ -256,7 +243,7 @@ static void read_list(struct kube_watch *watch, const struct kube_response *resp
     }
     if (response->status == 410 && watch->continue_) {
         relist(watch); /* compacted between two pages: nothing that anybody need know */
-        try_again(watch, 0);
+        try_again(watch, NULL, 0);
         return;
     }
     if (!response->ok) {
@@ -281,7 +268,7 @@ static void read_list(struct kube_watch *watch, const struct kube_response *resp
         return;
     }
     watch->synced = true;
-    watch->failures = 0;
+    kube_backoff_reset(&watch->backoff);
     if (watch->options.synced) {
         watch->options.synced(watch->epoch, watch->options.context);
     }
@@ -345,10 +332,10 @@ static void stream_resume(struct kube_watch *watch)
     bool settled = watch->stream_open && clock_monotonic_ms() - watch->stream_started >= SETTLED_MS;
     stream_stop(watch);
     if (settled) {
-        watch->failures = 0;
-        set_timer(watch, jitter(SPREAD_MS));
+        kube_backoff_reset(&watch->backoff);
+        set_timer(watch, kube_backoff_spread(0, SPREAD_MS));
     } else {
-        try_again(watch, 0);
+        try_again(watch, NULL, 0);
     }
 }
 
@@ -361,7 +348,7 @@ static void stream_failed(struct kube_watch *watch, const struct error *error, b
     }
     tell_trouble(watch, error);
     if (!watch->doomed) {
-        try_again(watch, least);
+        try_again(watch, error, least);
     }
 }
 
@@ -375,7 +362,7 @@ static void stream_refused(struct kube_watch *watch, int status, const cJSON *bo
     if (status == 410) {
         stream_stop(watch);
         relist(watch);
-        try_again(watch, 0);
+        try_again(watch, NULL, 0);
         return;
     }
     error_prefix(&error, "watching %s", watch->options.path);
@@ -396,7 +383,7 @@ static bool on_line(const char *type, cJSON *object, void *context)
         json_free(object);
         return false;
     }
-    watch->failures = 0;
+    kube_backoff_reset(&watch->backoff);
     if (text_equal(type, "ADDED") || text_equal(type, "MODIFIED")) {
         tell_event(watch, KUBE_EVENT_PRESENT, object, false);
     } else if (text_equal(type, "DELETED")) {
@@ -508,7 +495,7 @@ static void stream_start(struct kube_watch *watch)
     buf_init(&url, URL_MAXIMUM);
     kube_client_url(watch->client, watch->options.path, &url);
     buf_append_format(&url, "?watch=1&allowWatchBookmarks=true&timeoutSeconds=%d&resourceVersion=",
-                      (int)jitter(2 * STREAM_SECONDS));
+                      (int)kube_backoff_spread(STREAM_SECONDS, 2 * STREAM_SECONDS));
     buf_append_percent(&url, watch->version);
     append_query(watch, &url);
     kube_stream_free(watch->stream);

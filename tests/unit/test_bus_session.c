@@ -2,6 +2,10 @@
  * and share a name. */
 #include "tests/unit/bus_world.h"
 
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 /* nanomsg 1.1.5 loses 736 bytes when an ipc address is taken. */
@@ -100,6 +104,85 @@ static void hints_and_blobs_travel_over_tcp(void **state)
     for (int i = 0; i < BUS_DROPS; i++) {
         assert_int_equal(bus_stats(world->two.bus)->dropped[i], 0);
     }
+}
+
+/* A port whose listener takes no more connections: the kernel drops who asks, as a machine that is
+ * not there would. Returns how many sockets were needed. */
+static size_t stuff(unsigned port, int *sockets, size_t maximum)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    sockets[0] = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(sockets[0], (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(sockets[0], 0), 0);
+    size_t count = 1;
+    bool full = false;
+    while (count < maximum && !full) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(fd, (struct sockaddr *)&address, sizeof address);
+        struct pollfd waiting = {.fd = fd, .events = POLLOUT};
+        full = poll(&waiting, 1, 300) == 0;
+        sockets[count++] = fd;
+    }
+    assert_true(full);
+    return count;
+}
+
+/* Local ports that are asking for a connection to `port` now, by /proc/net/tcp. */
+struct asking {
+    unsigned port;
+    unsigned ignored; /* the last of ours that the kernel does not answer */
+    unsigned first;
+    bool again;      /* another one than the first was seen */
+    int64_t next_ms; /* when to look again: it costs the kernel something */
+};
+
+static bool asks_again(void *context)
+{
+    struct asking *asking = context;
+    if (clock_monotonic_ms() < asking->next_ms) {
+        return asking->again;
+    }
+    asking->next_ms = clock_monotonic_ms() + 100;
+    FILE *table = fopen("/proc/net/tcp", "r");
+    char line[512];
+    while (table && fgets(line, sizeof line, table)) {
+        unsigned local, remote, status;
+        if (sscanf(line, " %*d: %*8x:%x %*8x:%x %x", &local, &remote, &status) == 3 &&
+            remote == asking->port && status == TCP_SYN_SENT && local != asking->ignored) {
+            asking->again |= asking->first != 0 && local != asking->first;
+            asking->first = asking->first ? asking->first : local;
+        }
+    }
+    if (table) {
+        fclose(table);
+    }
+    return asking->again;
+}
+
+static void a_connection_that_is_not_answered_is_asked_for_anew(void **state)
+{
+    struct world *world = *state;
+    int sockets[16];
+    use_tcp(world);
+    write_key(world, "keys-one", "differ-applier.key", KEY_A);
+    write_key(world, "keys-two", "differ-applier.key", KEY_A);
+    struct asking asking = {.port = (unsigned)atoi(strrchr(world->two.inbox, ':') + 1)};
+    size_t count = stuff(asking.port, sockets, 16);
+    struct sockaddr_in own;
+    socklen_t size = sizeof own;
+    assert_int_equal(getsockname(sockets[count - 1], (struct sockaddr *)&own, &size), 0);
+    asking.ignored = ntohs(own.sin_port);
+    open_with_keys(world, &world->one, "one");
+    add(&world->one, &world->two);
+    assert_true(holds(world, asks_again, &asking, 3 * PATIENCE_MS));
+    for (size_t i = 0; i < count; i++) {
+        close(sockets[i]);
+    }
+    open_with_keys(world, &world->two, "two");
+    add(&world->two, &world->one);
+    assert_true(reaches(world, &world->one.ups, 1));
 }
 
 static void the_wrong_key_is_counted_and_the_right_one_heals_without_a_restart(void **state)
@@ -337,6 +420,7 @@ int main(void)
         TEST(a_link_whose_key_is_not_held_is_refused),
         TEST(hints_and_blobs_travel_over_tcp),
         TEST(the_wrong_key_is_counted_and_the_right_one_heals_without_a_restart),
+        TEST(a_connection_that_is_not_answered_is_asked_for_anew),
         TEST(keys_change_under_traffic_without_a_message_dropped),
         TEST(a_broken_key_file_is_reported_and_the_old_key_kept),
         TEST(sockets_are_closed_to_others_and_bound_once),
