@@ -16,15 +16,34 @@ static enum protection protection_from_text(const char *text)
     return PROTECTION_ENFORCE; /* the default; a value that a newer version knows is no licence */
 }
 
-static void read_namespaces(const cJSON *status, struct application *ret)
+static char **read_strings(const cJSON *array, size_t *ret_count)
 {
-    const cJSON *names = json_array(status, "namespaces");
-    ret->namespaces = mem_new(json_size(names), sizeof *ret->namespaces);
-    for (const cJSON *item = json_first(names); item; item = item->next) {
+    char **items = mem_new(json_size(array), sizeof *items);
+    *ret_count = 0;
+    for (const cJSON *item = json_first(array); item; item = item->next) {
         if (cJSON_IsString(item)) {
-            ret->namespaces[ret->namespace_count++] = mem_string(item->valuestring);
+            items[(*ret_count)++] = mem_string(item->valuestring);
         }
     }
+    return items;
+}
+
+static void free_strings(char **items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(items[i]);
+    }
+    free(items);
+}
+
+static bool contains(char *const *items, size_t count, const char *item)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(items[i], item) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool application_from_json(const cJSON *object, struct application **ret, struct error *error)
@@ -56,7 +75,9 @@ bool application_from_json(const cJSON *object, struct application **ret, struct
     const char *path = json_string(source, "path");
     application->path = mem_string(path ? path : ".");
     application->revision = mem_string(json_string(status, "lastAppliedRevision"));
-    read_namespaces(status, application);
+    application->namespaces =
+        read_strings(json_array(status, "namespaces"), &application->namespace_count);
+    application->kinds = read_strings(json_array(status, "kinds"), &application->kind_count);
     *ret = application;
     return true;
 }
@@ -71,21 +92,19 @@ void application_free(struct application *application)
     free(application->repository);
     free(application->path);
     free(application->revision);
-    for (size_t i = 0; i < application->namespace_count; i++) {
-        free(application->namespaces[i]);
-    }
-    free(application->namespaces);
+    free_strings(application->namespaces, application->namespace_count);
+    free_strings(application->kinds, application->kind_count);
     free(application);
 }
 
 bool application_holds(const struct application *application, const char *namespace_)
 {
-    for (size_t i = 0; i < application->namespace_count; i++) {
-        if (strcmp(application->namespaces[i], namespace_) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return contains(application->namespaces, application->namespace_count, namespace_);
+}
+
+bool application_has_kind(const struct application *application, const char *kind)
+{
+    return contains(application->kinds, application->kind_count, kind);
 }
 
 static void free_value(void *value)
@@ -141,14 +160,16 @@ static bool comes_before(const struct application *left, const struct applicatio
     return strcmp(left->label, right->label) < 0;
 }
 
-size_t application_set_holders(const struct application_set *set, const char *namespace_,
-                               const struct application **ret, size_t maximum)
+size_t application_set_select(const struct application_set *set,
+                              bool (*question)(const struct application *application,
+                                               const char *name),
+                              const char *name, const struct application **ret, size_t maximum)
 {
     size_t total = 0;
     for (struct map_slot *slot = map_first(&set->by_label); slot;
          slot = map_next(&set->by_label, slot)) {
         const struct application *application = slot->value;
-        if (namespace_ && !application_holds(application, namespace_)) {
+        if (!question(application, name)) {
             continue;
         }
         /* Insert in order; what falls off the end is only counted. */

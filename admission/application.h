@@ -22,6 +22,8 @@ struct application {
     char *revision;    /* status.lastAppliedRevision, or NULL while there is none */
     char **namespaces; /* status.namespaces */
     size_t namespace_count;
+    char **kinds; /* status.kinds, "Kind.group" */
+    size_t kind_count;
     uint64_t epoch; /* of the watch; see kube_watch */
 };
 
@@ -29,8 +31,9 @@ struct application {
 bool application_from_json(const cJSON *object, struct application **ret, struct error *error);
 void application_free(struct application *application);
 
-/* Whether status.namespaces names it. */
+/* Whether status.namespaces, or status.kinds, names it. */
 bool application_holds(const struct application *application, const char *namespace_);
+bool application_has_kind(const struct application *application, const char *kind);
 
 /* All of them, by label value. */
 struct application_set {
@@ -47,10 +50,12 @@ void application_set_sweep(struct application_set *set, uint64_t epoch);
 const struct application *application_set_find(const struct application_set *set,
                                                const char *label);
 
-/* The applications that hold objects in a namespace (NULL: all), strictest first, then by name: at
- * most `maximum` are written to `ret`; returns how many there are. Cost: one pass over the set,
- * paid only for deletions of namespaces and for /scale. */
-size_t application_set_holders(const struct application_set *set, const char *namespace_,
-                               const struct application **ret, size_t maximum);
+/* The applications of which the question is true, strictest first, then by name: at most `maximum`
+ * are written to `ret`; returns how many there are. Cost: one pass over the set, paid only for
+ * deletions of Namespaces and CustomResourceDefinitions and for /scale. */
+size_t application_set_select(const struct application_set *set,
+                              bool (*question)(const struct application *application,
+                                               const char *name),
+                              const char *name, const struct application **ret, size_t maximum);
 
 #endif

@@ -13,18 +13,40 @@ static struct metric known = {.name = "gitmoor_admission_applications",
 struct applications {
     struct application_set set;
     struct kube_watch *watch;
-    void (*synced)(void *context);
-    void *context;
-    bool told;
+    struct applications_handlers handlers;
+    bool told; /* that it is synced */
 };
+
+static void tell_change(const struct applications *applications)
+{
+    if (applications->told) {
+        applications->handlers.changed(applications->handlers.context);
+    }
+}
+
+static bool is_lax(const struct application *application)
+{
+    return application && application->protection != PROTECTION_ENFORCE;
+}
+
+static void on_deleted(struct applications *applications, const cJSON *object)
+{
+    const char *namespace_ = text_or_empty(json_string_path(object, "metadata.namespace"));
+    const char *name = text_or_empty(json_string_path(object, "metadata.name"));
+    char label[OBJECT_LABEL_VALUE_SIZE];
+    object_label_value(namespace_, name, label);
+    bool was_lax = is_lax(application_set_find(&applications->set, label));
+    application_set_remove(&applications->set, namespace_, name);
+    if (was_lax) {
+        tell_change(applications);
+    }
+}
 
 static void on_event(const struct kube_event *event, void *context)
 {
     struct applications *applications = context;
     if (event->type == KUBE_EVENT_DELETED) {
-        application_set_remove(&applications->set,
-                               text_or_empty(json_string_path(event->object, "metadata.namespace")),
-                               text_or_empty(json_string_path(event->object, "metadata.name")));
+        on_deleted(applications, event->object);
     } else {
         struct application *application;
         struct error error;
@@ -33,7 +55,12 @@ static void on_event(const struct kube_event *event, void *context)
             return;
         }
         application->epoch = event->epoch;
+        bool was_lax = is_lax(application_set_find(&applications->set, application->label));
+        bool lax = is_lax(application);
         application_set_put(&applications->set, application);
+        if (lax != was_lax) {
+            tell_change(applications);
+        }
     }
     metric_set(&known, NULL, (double)applications->set.by_label.count);
 }
@@ -45,8 +72,9 @@ static void on_synced(uint64_t epoch, void *context)
     metric_set(&known, NULL, (double)applications->set.by_label.count);
     if (!applications->told) {
         applications->told = true;
-        applications->synced(applications->context);
+        applications->handlers.synced(applications->handlers.context);
     }
+    tell_change(applications);
 }
 
 static void on_trouble(const struct error *error, void *context)
@@ -60,13 +88,12 @@ static void on_trouble(const struct error *error, void *context)
     }
 }
 
-struct applications *applications_new(struct kube_client *client, void (*synced)(void *context),
-                                      void *context)
+struct applications *applications_new(struct kube_client *client,
+                                      const struct applications_handlers *handlers)
 {
     struct applications *applications = NEW(struct applications);
     application_set_init(&applications->set);
-    applications->synced = synced;
-    applications->context = context;
+    applications->handlers = *handlers;
     struct kube_watch_options options = {
         .path = "/apis/" GITMOOR_API_VERSION "/applications",
         .api_version = GITMOOR_API_VERSION,

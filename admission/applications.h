@@ -7,9 +7,14 @@
 
 struct applications;
 
-/* `synced` is called when the set is complete for the first time. */
-struct applications *applications_new(struct kube_client *client, void (*synced)(void *context),
-                                      void *context);
+struct applications_handlers {
+    void (*synced)(void *context);  /* the set is complete for the first time */
+    void (*changed)(void *context); /* then, and when other applications are not enforced */
+    void *context;
+};
+
+struct applications *applications_new(struct kube_client *client,
+                                      const struct applications_handlers *handlers);
 void applications_free(struct applications *applications);
 const struct application_set *applications_set(const struct applications *applications);
 

@@ -56,6 +56,13 @@ static void on_applications(void *context)
     register_when_ready(admission);
 }
 
+static void on_laxity(void *context)
+{
+    struct admission *admission = context;
+    AUTO_FREE char *lax = floor_lax(applications_set(admission->applications));
+    registration_set_lax(admission->registration, lax);
+}
+
 static bool on_serve(const char *certificate, const char *key, void *context, struct error *error)
 {
     struct admission *admission = context;
@@ -209,8 +216,8 @@ static void open_registration(struct admission *admission)
                                        .applier = settings->applier,
                                        .controllers = admission->controllers};
     struct registration_handlers handlers = {.standing = on_standing, .context = admission};
-    admission->registration =
-        registration_new(process_loop(admission->process), admission->client, &options, &handlers);
+    admission->registration = registration_new(process_loop(admission->process), admission->client,
+                                               &options, settings->floor, &handlers);
 }
 
 static bool open_parts(struct admission *admission, struct arena *arena, struct error *error)
@@ -221,7 +228,9 @@ static bool open_parts(struct admission *admission, struct arena *arena, struct 
     if (!open_bus(admission, error)) {
         return false;
     }
-    admission->applications = applications_new(admission->client, on_applications, admission);
+    const struct applications_handlers handlers = {
+        .synced = on_applications, .changed = on_laxity, .context = admission};
+    admission->applications = applications_new(admission->client, &handlers);
     if (!open_server(admission, error)) {
         return false;
     }

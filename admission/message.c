@@ -153,6 +153,17 @@ static void append_namespace(struct buf *out, const struct request *request,
     append_owners(out, verdict);
 }
 
+static void append_definition(struct buf *out, const struct request *request,
+                              const struct verdict *verdict)
+{
+    const char *kind = json_string_path(request->old, "spec.names.kind");
+    buf_append_format(out,
+                      "%s defines objects that are managed by Git, and they would be deleted with "
+                      "it: %s is declared by ",
+                      verdict->object, text_or_empty(kind));
+    append_owners(out, verdict);
+}
+
 /* What is wrong, and who declares it: a sentence without its full stop. */
 static void append_finding(struct buf *out, const struct request *request,
                            const struct verdict *verdict)
@@ -192,6 +203,16 @@ static void append_finding(struct buf *out, const struct request *request,
     case RULE_NAMESPACE:
         append_namespace(out, request, verdict);
         return;
+    case RULE_DEFINITION:
+        append_definition(out, request, verdict);
+        return;
+    case RULE_REASON:
+        buf_append_format(out,
+                          "%s is managed by Git: only break-glass may write the "
+                          "annotation " GITMOOR_BREAK_GLASS_ANNOTATION ", here in the name of ",
+                          verdict->object);
+        append_owners(out, verdict);
+        return;
     case RULE_NONE:
         return;
     }
@@ -222,8 +243,12 @@ static void append_remedy(struct buf *out, const struct verdict *verdict)
         buf_append_string(out, "Remove it from Git.");
         return;
     case RULE_NAMESPACE:
+    case RULE_DEFINITION:
         buf_append_string(out, "Remove them from Git first.");
         return;
+    case RULE_REASON:
+        buf_append_string(out, "Leave it out, or write it as break-glass.");
+        break;
     case RULE_NONE:
         return;
     }
@@ -248,7 +273,8 @@ static void append_break_glass(struct buf *out, const struct verdict *verdict)
         return;
     }
     const char *where = "";
-    if (verdict->rule == RULE_DELETE || verdict->rule == RULE_NAMESPACE) {
+    if (verdict->rule == RULE_DELETE || verdict->rule == RULE_NAMESPACE ||
+        verdict->rule == RULE_DEFINITION) {
         where = ", set beforehand";
     } else if (verdict->rule == RULE_SCALE) {
         where = ", set beforehand, or of the Scale that is sent";

@@ -12,6 +12,7 @@
 
 #define MANAGER "gitmoor-admission"
 #define BODY_MAXIMUM ((size_t)1 << 20)
+#define REGISTRATION_API "/apis/admissionregistration.k8s.io/v1/"
 #define FIRST_DELAY_MS                                                                             \
     1000                    /* between two writes of the same configuration, doubled each time … \
                              */
@@ -24,16 +25,33 @@ static struct metric repairs = {.name = "gitmoor_admission_configuration_writes_
                                 .type = METRIC_COUNTER,
                                 .label = "kind"};
 
-/* One of the two configurations. */
+/* What is kept: of each kind one object, named WEBHOOKS_NAME. In the order of removal: the floor
+ * refers to nothing, and a binding to its policy. */
+enum { FLOOR_BINDING = WEBHOOKS_KINDS, FLOOR_POLICY, KINDS };
+static const struct {
+    const char *kind, *path, *content;
+} kinds[KINDS] = {
+    [WEBHOOKS_VALIDATING] = {"ValidatingWebhookConfiguration",
+                             REGISTRATION_API "validatingwebhookconfigurations", "webhooks"},
+    [WEBHOOKS_MUTATING] = {"MutatingWebhookConfiguration",
+                           REGISTRATION_API "mutatingwebhookconfigurations", "webhooks"},
+    [FLOOR_BINDING] = {"ValidatingAdmissionPolicyBinding",
+                       REGISTRATION_API "validatingadmissionpolicybindings", "spec"},
+    [FLOOR_POLICY] = {"ValidatingAdmissionPolicy", REGISTRATION_API "validatingadmissionpolicies",
+                      "spec"},
+};
+
+/* One of them. */
 struct configuration {
     struct registration *registration;
-    enum webhooks_kind kind;
+    unsigned kind;
     struct kube_store *store; /* of this one object */
-    cJSON *wanted;            /* NULL until there is a bundle */
-    bool stood;               /* it was as wanted when we last looked */
-    struct kube_call *call;   /* a write under way */
+    bool known;               /* what is wanted: the next, or if that is NULL that there is none */
+    cJSON *wanted;
+    bool stood;             /* it was as wanted when we last looked */
+    struct kube_call *call; /* a write under way */
     struct event *timer;
-    bool replace; /* server-side apply left what others had added: replace the list as a whole */
+    cJSON *replace; /* as server-side apply left it, with what others had added; NULL: it did not */
     int64_t written_at; /* monotonic; 0: never */
     int64_t delay_ms;
 };
@@ -44,7 +62,9 @@ struct registration {
     struct registration_handlers handlers;
     char *bundle;
     bool standing; /* told so for this bundle */
-    struct configuration configurations[WEBHOOKS_KINDS];
+    bool floor;
+    char *lax; /* as told last */
+    struct configuration configurations[KINDS];
 };
 
 static const cJSON *live(const struct configuration *configuration)
@@ -52,13 +72,27 @@ static const cJSON *live(const struct configuration *configuration)
     return kube_store_get(configuration->store, "", WEBHOOKS_NAME);
 }
 
-static bool is_standing(const struct configuration *configuration)
+static const char *kind_of(const struct configuration *configuration)
 {
-    return configuration->wanted && live(configuration) &&
-           json_equal(json_get(live(configuration), "webhooks"),
-                      json_get(configuration->wanted, "webhooks"));
+    return kinds[configuration->kind].kind;
 }
 
+static bool is_content_equal(const struct configuration *configuration, const cJSON *object)
+{
+    const char *content = kinds[configuration->kind].content;
+    return json_equal(json_get(object, content), json_get(configuration->wanted, content));
+}
+
+static bool is_standing(const struct configuration *configuration)
+{
+    if (!configuration->wanted) {
+        return configuration->known && kube_store_is_synced(configuration->store) &&
+               !live(configuration);
+    }
+    return live(configuration) && is_content_equal(configuration, live(configuration));
+}
+
+/* Of the webhooks: whether the floor stands does not matter to who answers reviews. */
 static void check_standing(struct registration *registration)
 {
     for (unsigned i = 0; i < WEBHOOKS_KINDS; i++) {
@@ -84,7 +118,7 @@ static void schedule(struct configuration *configuration, int64_t delay_ms)
 /* Writes if it is due: at once, or, when it was written a moment ago, after a growing delay. */
 static void reconcile(struct configuration *configuration)
 {
-    if (!configuration->wanted || configuration->call || is_standing(configuration) ||
+    if (!configuration->known || configuration->call || is_standing(configuration) ||
         !kube_store_is_synced(configuration->store)) {
         return;
     }
@@ -99,27 +133,29 @@ static void reconcile(struct configuration *configuration)
 static void on_written(const struct kube_response *response, void *context)
 {
     struct configuration *configuration = context;
+    bool replaced = configuration->replace != NULL;
     configuration->call = NULL;
+    json_free(configuration->replace);
+    configuration->replace = NULL; /* it may have changed meanwhile */
     configuration->delay_ms =
         configuration->delay_ms ? configuration->delay_ms * 2 : FIRST_DELAY_MS;
     if (configuration->delay_ms > LAST_DELAY_MS) {
         configuration->delay_ms = LAST_DELAY_MS;
     }
-    const char *kind = webhooks_kind_name(configuration->kind);
-    if (!response->ok) {
-        log_error("the webhook configuration cannot be written", "kind", kind, "error",
+    const char *kind = kind_of(configuration);
+    if (!response->ok && response->error.code != ERROR_NOT_FOUND) {
+        log_error("what admission registers cannot be written", "kind", kind, "error",
                   response->error.message);
-        configuration->replace = false; /* it may have been deleted meanwhile */
         reconcile(configuration);
         return;
     }
     AUTO_JSON cJSON *answer = NULL;
-    if (json_parse(response->body, response->size, NULL, &answer, NULL)) {
-        configuration->replace =
-            !json_equal(json_get(answer, "webhooks"), json_get(configuration->wanted, "webhooks"));
-        if (configuration->replace) {
-            configuration->delay_ms = 0;
-        }
+    if (configuration->wanted && response->ok && !replaced &&
+        json_parse(response->body, response->size, NULL, &answer, NULL) &&
+        !is_content_equal(configuration, answer)) {
+        configuration->replace = answer;
+        answer = NULL;
+        configuration->delay_ms = 0;
     }
     /* The watch tells what stands. If it has done so already, the write was of an older wish. */
     reconcile(configuration);
@@ -127,39 +163,53 @@ static void on_written(const struct kube_response *response, void *context)
 
 static void write_configuration(struct configuration *configuration)
 {
-    struct registration *registration = configuration->registration;
     AUTO_BUF struct buf path, body;
     buf_init(&path, 512);
     buf_init(&body, BODY_MAXIMUM);
-    buf_append_format(&path, "%s/%s?fieldManager=%s%s",
-                      webhooks_collection_path(configuration->kind), WEBHOOKS_NAME, MANAGER,
-                      configuration->replace ? "" : "&force=true");
-    if (configuration->replace) {
-        AUTO_JSON cJSON *patch = json_new_object();
-        json_add(patch, "webhooks", json_copy(json_get(configuration->wanted, "webhooks")));
-        json_write(patch, &body);
-    } else {
-        json_write(configuration->wanted, &body);
+    const char *content = kinds[configuration->kind].content;
+    bool replace = configuration->replace != NULL;
+    buf_append_format(&path, "%s/%s?fieldManager=%s%s", kinds[configuration->kind].path,
+                      WEBHOOKS_NAME, MANAGER, replace ? "" : "&force=true");
+    if (replace) {
+        json_set(configuration->replace, content,
+                 json_copy(json_get(configuration->wanted, content)));
+        json_remove(json_get(configuration->replace, "metadata"), "managedFields");
     }
+    json_write(replace ? configuration->replace : configuration->wanted, &body);
     struct kube_request request = {
-        .method = KUBE_PATCH,
+        .method = replace ? KUBE_PUT : KUBE_PATCH,
         .path = path.data,
-        .content_type = configuration->replace ? KUBE_MERGE_TYPE : KUBE_APPLY_TYPE,
+        .content_type = replace ? NULL : KUBE_APPLY_TYPE,
         .body = body.data,
         .body_size = body.size,
     };
-    configuration->written_at = clock_monotonic_ms();
-    metric_add(&repairs, webhooks_kind_name(configuration->kind), 1);
     configuration->call =
-        kube_client_call(registration->client, &request, on_written, configuration);
+        kube_client_call(configuration->registration->client, &request, on_written, configuration);
+}
+
+static void remove_configuration(struct configuration *configuration)
+{
+    AUTO_BUF struct buf path;
+    buf_init(&path, 512);
+    buf_append_format(&path, "%s/%s", kinds[configuration->kind].path, WEBHOOKS_NAME);
+    struct kube_request request = {.method = KUBE_DELETE, .path = path.data};
+    configuration->call =
+        kube_client_call(configuration->registration->client, &request, on_written, configuration);
 }
 
 static void on_due(evutil_socket_t fd, short what, void *context)
 {
     (void)fd, (void)what;
     struct configuration *configuration = context;
-    if (!configuration->call && !is_standing(configuration)) {
+    if (configuration->call || is_standing(configuration)) {
+        return;
+    }
+    configuration->written_at = clock_monotonic_ms();
+    metric_add(&repairs, kind_of(configuration), 1);
+    if (configuration->wanted) {
         write_configuration(configuration);
+    } else {
+        remove_configuration(configuration);
     }
 }
 
@@ -170,9 +220,8 @@ static void look(struct configuration *configuration)
 {
     bool stands = is_standing(configuration);
     if (configuration->stood && !stands) {
-        log_warn("the webhook configuration was changed by somebody else and is put back", "kind",
-                 webhooks_kind_name(configuration->kind), "what",
-                 live(configuration) ? "edited" : "deleted");
+        log_warn("what admission registers was changed by somebody else and is put back", "kind",
+                 kind_of(configuration), "what", live(configuration) ? "edited" : "deleted");
     }
     configuration->stood = stands;
     check_standing(configuration->registration);
@@ -195,12 +244,12 @@ static void on_trouble(const struct error *error, void *context)
 {
     const struct configuration *configuration = context;
     if (error) {
-        log_warn("the webhook configuration cannot be watched", "kind",
-                 webhooks_kind_name(configuration->kind), "error", error->message);
+        log_warn("what admission registers cannot be watched", "kind", kind_of(configuration),
+                 "error", error->message);
     }
 }
 
-static void open_configuration(struct registration *registration, enum webhooks_kind kind,
+static void open_configuration(struct registration *registration, unsigned kind,
                                struct event_base *base)
 {
     struct configuration *configuration = &registration->configurations[kind];
@@ -208,9 +257,9 @@ static void open_configuration(struct registration *registration, enum webhooks_
     configuration->kind = kind;
     configuration->timer = event_new(base, -1, 0, on_due, configuration);
     struct kube_store_options options = {
-        .watch = {.path = webhooks_collection_path(kind),
+        .watch = {.path = kinds[kind].path,
                   .api_version = "admissionregistration.k8s.io/v1",
-                  .kind = webhooks_kind_name(kind),
+                  .kind = kinds[kind].kind,
                   .field_selector = "metadata.name=" WEBHOOKS_NAME},
         .changed = on_changed,
         .synced = on_synced,
@@ -223,15 +272,16 @@ static void open_configuration(struct registration *registration, enum webhooks_
 /* ---- Life ---- */
 
 struct registration *registration_new(struct event_base *base, struct kube_client *client,
-                                      const struct webhooks_options *options,
+                                      const struct webhooks_options *options, bool floor,
                                       const struct registration_handlers *handlers)
 {
     struct registration *registration = NEW(struct registration);
     registration->client = client;
     registration->options = *options;
     registration->handlers = *handlers;
-    for (unsigned i = 0; i < WEBHOOKS_KINDS; i++) {
-        open_configuration(registration, (enum webhooks_kind)i, base);
+    registration->floor = floor;
+    for (unsigned i = 0; i < KINDS; i++) {
+        open_configuration(registration, i, base);
     }
     return registration;
 }
@@ -241,7 +291,7 @@ void registration_free(struct registration *registration)
     if (!registration) {
         return;
     }
-    for (unsigned i = 0; i < WEBHOOKS_KINDS; i++) {
+    for (unsigned i = 0; i < KINDS; i++) {
         struct configuration *configuration = &registration->configurations[i];
         if (configuration->call) {
             kube_call_cancel(configuration->call);
@@ -249,9 +299,24 @@ void registration_free(struct registration *registration)
         kube_store_free(configuration->store);
         event_free(configuration->timer);
         json_free(configuration->wanted);
+        json_free(configuration->replace);
     }
     free(registration->bundle);
+    free(registration->lax);
     free(registration);
+}
+
+/* Takes what is wanted from now on; NULL: that there is none. */
+static void set_wanted(struct configuration *configuration, cJSON *wanted)
+{
+    json_free(configuration->wanted);
+    configuration->wanted = wanted;
+    configuration->known = true;
+    json_free(configuration->replace);
+    configuration->replace = NULL;
+    configuration->stood = false;
+    configuration->delay_ms = 0; /* our own change waits for nothing */
+    reconcile(configuration);
 }
 
 void registration_set_bundle(struct registration *registration, const char *ca_bundle)
@@ -265,30 +330,43 @@ void registration_set_bundle(struct registration *registration, const char *ca_b
     struct webhooks_options options = registration->options;
     options.ca_bundle = registration->bundle;
     for (unsigned i = 0; i < WEBHOOKS_KINDS; i++) {
-        struct configuration *configuration = &registration->configurations[i];
-        json_free(configuration->wanted);
-        configuration->wanted = webhooks_configuration((enum webhooks_kind)i, &options);
-        configuration->replace = false;
-        configuration->stood = false;
-        configuration->delay_ms = 0; /* our own change waits for nothing */
-        reconcile(configuration);
+        set_wanted(&registration->configurations[i],
+                   webhooks_configuration((enum webhooks_kind)i, &options));
     }
     check_standing(registration);
 }
 
+void registration_set_lax(struct registration *registration, const char *lax)
+{
+    if (text_equal(registration->lax, lax)) {
+        return;
+    }
+    free(registration->lax);
+    registration->lax = mem_string(lax);
+    bool floor = registration->floor;
+    size_t count = floor_lax_count(lax);
+    if (floor && count > FLOOR_LAX_MAXIMUM) {
+        AUTO_FREE char *text = mem_format("%zu", count);
+        log_error("there is no floor: more applications are not enforced than it can list",
+                  "applications", text);
+        floor = false;
+    }
+    set_wanted(&registration->configurations[FLOOR_BINDING], floor ? floor_binding() : NULL);
+    set_wanted(&registration->configurations[FLOOR_POLICY],
+               floor ? floor_policy(&registration->options, lax) : NULL);
+}
+
 bool registration_remove(struct kube_client *client, struct error *error)
 {
-    for (unsigned i = 0; i < WEBHOOKS_KINDS; i++) {
+    for (unsigned i = 0; i < KINDS; i++) {
         AUTO_BUF struct buf path;
         buf_init(&path, 512);
-        buf_append_format(&path, "%s/%s", webhooks_collection_path((enum webhooks_kind)i),
-                          WEBHOOKS_NAME);
+        buf_append_format(&path, "%s/%s", kinds[i].path, WEBHOOKS_NAME);
         struct kube_request request = {.method = KUBE_DELETE, .path = path.data};
         AUTO_JSON cJSON *answer = NULL;
         if (!kube_client_call_wait(client, &request, &answer, error) &&
             error->code != ERROR_NOT_FOUND) {
-            return error_prefix(error, "removing %s %s", webhooks_kind_name((enum webhooks_kind)i),
-                                WEBHOOKS_NAME);
+            return error_prefix(error, "removing %s %s", kinds[i].kind, WEBHOOKS_NAME);
         }
     }
     return true;

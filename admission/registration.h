@@ -1,8 +1,10 @@
-/* Keeps both webhook configurations in the API server as they should be: made by server-side apply,
- * watched, and put back when somebody edits or deletes them. */
+/* Keeps both webhook configurations, and the floor if there is to be one, in the API server as they
+ * should be: made by server-side apply, watched, and put back when somebody edits or deletes them.
+ */
 #ifndef GITMOOR_ADMISSION_REGISTRATION_H
 #define GITMOOR_ADMISSION_REGISTRATION_H
 
+#include "admission/floor.h"
 #include "admission/webhooks.h"
 #include "common/kube/client.h"
 
@@ -16,16 +18,20 @@ struct registration_handlers {
 };
 
 /* The options are copied, the strings in them outlive the registration. Nothing is registered until
- * there is a bundle. */
+ * there is a bundle. `floor`: whether there is to be one; if not, one that stands is removed. */
 struct registration *registration_new(struct event_base *base, struct kube_client *client,
-                                      const struct webhooks_options *options,
+                                      const struct webhooks_options *options, bool floor,
                                       const struct registration_handlers *handlers);
 void registration_free(struct registration *registration);
 
 /* From now on this bundle (PEM). Setting the same again does nothing. */
 void registration_set_bundle(struct registration *registration, const char *ca_bundle);
 
-/* Removes both configurations and waits for it. Those that do not exist are removed already. */
+/* The applications that are not enforced, as floor_lax writes them. Nothing is done about the floor
+ * before they are told. */
+void registration_set_lax(struct registration *registration, const char *lax);
+
+/* Removes all of it, and waits for that. Those that do not exist are removed already. */
 bool registration_remove(struct kube_client *client, struct error *error);
 
 #endif

@@ -43,8 +43,11 @@ const struct setting admission_settings_table[] = {
     ROW(rotation_grace, "rotation-grace", SETTING_DURATION, "30s", "DURATION",
         "How long the API servers are given to learn of a new authority before its certificate is "
         "served, and again before the old authority is dropped."),
+    ROW(floor, "floor", SETTING_BOOL, "false", NULL,
+        "Register a ValidatingAdmissionPolicy too, which refuses most of the same while nobody "
+        "answers; without it, one that is there is removed."),
     ROW(unregister, "unregister", SETTING_BOOL, "false", NULL,
-        "Remove the webhook configurations and exit: the first step of uninstalling."),
+        "Remove what was registered and exit: the first step of uninstalling."),
     {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };
 

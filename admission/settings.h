@@ -19,6 +19,7 @@ struct admission_settings {
     int64_t connections;
     int64_t certificate_days;
     int64_t rotation_grace; /* ms */
+    bool floor;
     bool unregister;
 };
 

@@ -42,10 +42,16 @@ static const struct {
 };
 
 static const char *const rule_names[] = {
-    [RULE_NONE] = "none",     [RULE_FIELD_MANAGER] = "field-manager",
-    [RULE_FIELDS] = "fields", [RULE_OWNER_REFERENCE] = "owner-reference",
-    [RULE_CLAIM] = "claim",   [RULE_SCALE] = "scale",
-    [RULE_DELETE] = "delete", [RULE_NAMESPACE] = "namespace",
+    [RULE_NONE] = "none",
+    [RULE_FIELD_MANAGER] = "field-manager",
+    [RULE_FIELDS] = "fields",
+    [RULE_OWNER_REFERENCE] = "owner-reference",
+    [RULE_CLAIM] = "claim",
+    [RULE_SCALE] = "scale",
+    [RULE_DELETE] = "delete",
+    [RULE_NAMESPACE] = "namespace",
+    [RULE_DEFINITION] = "definition",
+    [RULE_REASON] = "reason",
 };
 
 const char *verdict_rule_name(enum verdict_rule rule)
@@ -94,6 +100,38 @@ static bool is_namespace(const struct request *request)
     return *request->group == '\0' && strcmp(request->resource, "namespaces") == 0;
 }
 
+static bool is_definition(const struct request *request)
+{
+    return strcmp(request->group, "apiextensions.k8s.io") == 0 &&
+           strcmp(request->resource, "customresourcedefinitions") == 0;
+}
+
+static bool is_blank(const char *text)
+{
+    return !text || text[strspn(text, " \t\r\n")] == '\0';
+}
+
+static const char *reason_on(const cJSON *object)
+{
+    const char *reason =
+        json_string(json_get_path(object, "metadata.annotations"), GITMOOR_BREAK_GLASS_ANNOTATION);
+    return is_blank(reason) ? NULL : reason;
+}
+
+const char *verdict_reason(const struct request *request)
+{
+    return reason_on(request->operation == OPERATION_DELETE ? request->old : request->object);
+}
+
+/* A reason that somebody else has left would be taken for that of whoever breaks the glass next. It
+ * may be removed by anybody. */
+static bool writes_reason(const struct request *request)
+{
+    const char *reason = reason_on(request->object);
+    return reason && !text_equal(reason, reason_on(request->old)) &&
+           !request_user_in_group(request, GITMOOR_BREAK_GLASS_GROUP);
+}
+
 /* ---- The rules: each says which one is broken, or RULE_NONE ---- */
 
 static bool deletes_as_duty(const struct request *request)
@@ -107,6 +145,18 @@ static bool deletes_as_duty(const struct request *request)
     return false;
 }
 
+/* The server deletes the objects of a definition with it and asks nobody about them. Whose they are
+ * is what the Applications' statuses tell. */
+static void find_users(const struct request *request, const struct application_set *applications,
+                       struct arena *arena, struct verdict *ret)
+{
+    const char *kind = json_string_path(request->old, "spec.names.kind");
+    const char *group = json_string_path(request->old, "spec.group");
+    const char *name = arena_format(arena, "%s.%s", text_or_empty(kind), text_or_empty(group));
+    ret->owner_count = application_set_select(applications, application_has_kind, name, ret->owners,
+                                              VERDICT_OWNERS_NAMED);
+}
+
 static enum verdict_rule judge_delete(const struct request *request,
                                       const struct application_set *applications,
                                       struct verdict *ret)
@@ -116,9 +166,15 @@ static enum verdict_rule judge_delete(const struct request *request,
     }
     bool ours = loss_is_ours(request->old);
     if (is_namespace(request)) {
-        ret->owner_count =
-            application_set_holders(applications, request->name, ret->owners, VERDICT_OWNERS_NAMED);
+        ret->owner_count = application_set_select(applications, application_holds, request->name,
+                                                  ret->owners, VERDICT_OWNERS_NAMED);
         return ours || ret->owner_count > 0 ? RULE_NAMESPACE : RULE_NONE;
+    }
+    if (is_definition(request)) {
+        find_users(request, applications, ret->fields.arena, ret);
+        if (ret->owner_count > 0) {
+            return RULE_DEFINITION;
+        }
     }
     return ours && !deletes_as_duty(request) ? RULE_DELETE : RULE_NONE;
 }
@@ -202,7 +258,10 @@ static enum verdict_rule judge_update(const struct request *request, bool contro
     if (!controller) {
         find_new_owners(request, &ret->fields);
     }
-    return ret->fields.count > 0 ? RULE_OWNER_REFERENCE : RULE_NONE;
+    if (ret->fields.count > 0) {
+        return RULE_OWNER_REFERENCE;
+    }
+    return writes_reason(request) ? RULE_REASON : RULE_NONE;
 }
 
 /* A Scale has no label. In the mutating phase its old object carries the entries of those who own
@@ -276,17 +335,23 @@ static void add_owner(struct verdict *verdict, const struct application *owner)
     verdict->owner_count++;
 }
 
+static bool is_any(const struct application *application, const char *name)
+{
+    (void)application, (void)name;
+    return true;
+}
+
 /* A Scale has no label: its application is one of those that hold objects in its namespace; or, as
  * long as none is known to, any. */
 static void find_scale_owners(const struct request *request,
                               const struct application_set *applications, struct verdict *ret)
 {
     const char *namespace_ = request->namespace_;
-    ret->owner_count =
-        application_set_holders(applications, namespace_, ret->owners, VERDICT_OWNERS_NAMED);
+    ret->owner_count = application_set_select(applications, application_holds, namespace_,
+                                              ret->owners, VERDICT_OWNERS_NAMED);
     if (ret->owner_count == 0) {
         ret->owner_count =
-            application_set_holders(applications, NULL, ret->owners, VERDICT_OWNERS_NAMED);
+            application_set_select(applications, is_any, NULL, ret->owners, VERDICT_OWNERS_NAMED);
     }
 }
 
@@ -299,7 +364,8 @@ static enum protection find_owners(const struct request *request,
     if (!label) {
         label = object_label(request->object);
     }
-    if (ret->rule == RULE_NAMESPACE && !loss_is_ours(request->old)) {
+    bool cascades = ret->rule == RULE_NAMESPACE || ret->rule == RULE_DEFINITION;
+    if (cascades && !loss_is_ours(request->old)) {
         label = NULL; /* only its guests count */
     }
     if (strcmp(request->subresource, "scale") == 0) {
@@ -310,23 +376,10 @@ static enum protection find_owners(const struct request *request,
         add_owner(ret, owner);
     }
     /* A Scale does not say whose it is: with several candidates nobody is blamed. */
-    bool sure = ret->owner_count == 1 || (ret->owner_count > 1 && ret->rule == RULE_NAMESPACE);
+    bool sure = ret->owner_count == 1 || (ret->owner_count > 1 && cascades);
     ret->label = label ? label : sure ? ret->owners[0]->label : "";
     bool unknown = ret->owner_count == 0 || (label && !owner);
     return unknown ? PROTECTION_ENFORCE : ret->owners[0]->protection;
-}
-
-static bool is_blank(const char *text)
-{
-    return !text || text[strspn(text, " \t\r\n")] == '\0';
-}
-
-const char *verdict_reason(const struct request *request)
-{
-    const cJSON *object = request->operation == OPERATION_DELETE ? request->old : request->object;
-    const char *reason =
-        json_string(json_get_path(object, "metadata.annotations"), GITMOOR_BREAK_GLASS_ANNOTATION);
-    return is_blank(reason) ? NULL : reason;
 }
 
 static const char *find_reason(const struct request *request,

@@ -35,7 +35,9 @@ enum verdict_rule {
     RULE_CLAIM,           /* puts our label, or our managedFields entry, where neither was */
     RULE_SCALE,           /* scales declared replicas */
     RULE_DELETE,          /* deletes a managed object */
-    RULE_NAMESPACE        /* deletes a Namespace that is managed or holds managed objects */
+    RULE_NAMESPACE,       /* deletes a Namespace that is managed or holds managed objects */
+    RULE_DEFINITION,      /* deletes the CustomResourceDefinition of managed objects */
+    RULE_REASON           /* writes a break-glass reason, and is not break-glass */
 };
 const char *verdict_rule_name(enum verdict_rule rule); /* "fields", "delete", … */
 

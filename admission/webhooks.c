@@ -5,6 +5,8 @@
  * status       the same objects' /status, but only if it would change labels, annotations,
  *              ownerReferences or managedFields: some built-in kinds let /status do that.
  * namespaces   deletion of any Namespace: it need not be labelled to hold managed objects.
+ * definitions  deletion of any CustomResourceDefinition: the server deletes its objects with it,
+ *              without a review.
  * scale        /scale, in the mutating phase, where the old Scale tells who owns the replicas
  *              (kubernetes#113594: it has no labels to select by). It never patches.
  * reasons      a break-glass reason that is written on a workload, only to be remembered for its
@@ -18,6 +20,7 @@
  * cannot fail: a failing one would refuse the request under Fail. */
 #include "admission/webhooks.h"
 
+#include "admission/conditions.h"
 #include "common/base/base64.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -26,55 +29,14 @@
 #include <string.h>
 
 #define EXPRESSION_MAXIMUM ((size_t)16384)
-#define CONDITIONS_MAXIMUM 6
 #define RULES_MAXIMUM 2
 #define RESOURCES_MAXIMUM 4
-
-/* The object whose annotation tells the reason. */
-#define SUBJECT "(request.operation == 'DELETE' ? oldObject : object)"
-#define MANAGER                                                                                    \
-    "(has(request.options) && has(request.options.fieldManager) && "                               \
-    "request.options.fieldManager == '" GITMOOR_FIELD_MANAGER "')"
-#define BREAK_GLASS                                                                                \
-    "(has(request.userInfo.groups) && '" GITMOOR_BREAK_GLASS_GROUP "' in request.userInfo.groups"  \
-    " && !" MANAGER " && has(" SUBJECT                                                             \
-    ".metadata.annotations) && '" GITMOOR_BREAK_GLASS_ANNOTATION "' in " SUBJECT                   \
-    ".metadata.annotations && " SUBJECT ".metadata.annotations['" GITMOOR_BREAK_GLASS_ANNOTATION   \
-    "'].matches('[^ \\t\\r\\n]'))"
-/* Leases and Events are written all the time and declared by nobody. Deletions of Namespaces have
- * an entry of their own. */
-#define ELSEWHERE                                                                                  \
-    "!(request.resource.resource == 'leases' && request.resource.group == 'coordination.k8s.io')"  \
-    " && request.resource.resource != 'events'"
-#define NAMESPACE_DELETION                                                                         \
-    "(request.operation == 'DELETE' && request.resource.resource == 'namespaces' && "              \
-    "request.resource.group == '')"
-#define CHANGED(field, empty)                                                                      \
-    "(has(object.metadata." field ") ? object.metadata." field " : " empty ") != "                 \
-    "(has(oldObject.metadata." field ") ? oldObject.metadata." field " : " empty ")"
-#define OURS(object)                                                                               \
-    "(has(" object ".metadata.managedFields) && " object ".metadata.managedFields.exists(e, "      \
-    "has(e.manager) && e.manager == '" GITMOOR_FIELD_MANAGER "' && has(e.operation) && "           \
-    "e.operation == 'Apply'))"
-/* Our field manager is never exempt. */
-#define NOT_TERMINATING                                                                            \
-    "!(oldObject != null && has(oldObject.metadata.deletionTimestamp)) || " MANAGER
-#define STATUS_TOUCHES_METADATA                                                                    \
-    CHANGED("labels", "{}")                                                                        \
-    " || " CHANGED("annotations", "{}") " || " CHANGED("ownerReferences", "[]") " || " CHANGED(    \
-        "finalizers", "[]") " || " OURS("oldObject") " != " OURS("object")
 
 struct rule {
     const char *group;
     const char *resources[RESOURCES_MAXIMUM]; /* ended by NULL */
     const char *operations[4];
     const char *scope;
-};
-
-/* The conditions of an entry must all hold; each is written so that it cannot fail. */
-struct condition {
-    const char *expression;
-    void (*append)(struct buf *out, const struct webhooks_options *options); /* or made by this */
 };
 
 struct entry {
@@ -86,135 +48,48 @@ struct entry {
     struct condition conditions[CONDITIONS_MAXIMUM];
 };
 
-/* A string literal of CEL; its escapes are C's. */
-static void append_quoted(struct buf *out, const char *text)
-{
-    buf_append_char(out, '\'');
-    for (const char *c = text; *c; c++) {
-        if (*c == '\'' || *c == '\\') {
-            buf_append_char(out, '\\');
-        }
-        buf_append_char(out, *c);
-    }
-    buf_append_char(out, '\'');
-}
-
-static void append_not_applier(struct buf *out, const struct webhooks_options *options)
-{
-    buf_append_string(out, "!((has(request.userInfo.username) && request.userInfo.username == ");
-    append_quoted(out, options->applier);
-    buf_append_string(out, ") || (has(request.userInfo.extra) && '" GITMOOR_APPLIER_EXTRA
-                           "' in request.userInfo.extra && ");
-    append_quoted(out, options->applier);
-    buf_append_string(out, " in request.userInfo.extra['" GITMOOR_APPLIER_EXTRA "']))");
-}
-
-/* The controllers that write managed objects, or copies of them, as their duty. Source: the roles
- * system:controller:* that Kubernetes 1.35 makes at start. */
-static const char *const duties[] = {
-    "attachdetach-controller",
-    "certificate-controller",
-    "clusterrole-aggregation-controller",
-    "cronjob-controller",
-    "daemon-set-controller",
-    "deployment-controller",
-    "disruption-controller",
-    "endpoint-controller",
-    "endpointslice-controller",
-    "endpointslicemirroring-controller",
-    "ephemeral-volume-controller",
-    "expand-controller",
-    "generic-garbage-collector",
-    "job-controller",
-    "legacy-service-account-token-cleaner",
-    "namespace-controller",
-    "node-controller",
-    "persistent-volume-binder",
-    "pod-garbage-collector",
-    "pv-protection-controller",
-    "pvc-protection-controller",
-    "replicaset-controller",
-    "replication-controller",
-    "resource-claim-controller",
-    "resourcequota-controller",
-    "root-ca-cert-publisher",
-    "service-account-controller",
-    "service-cidrs-controller",
-    "service-controller",
-    "statefulset-controller",
-    "taint-eviction-controller",
-    "token-cleaner",
-    "ttl-after-finished-controller",
-    "validatingadmissionpolicy-status-controller",
-};
-
-static void append_user(struct buf *out, const char *pattern)
-{
-    size_t size = strlen(pattern);
-    if (size > 0 && pattern[size - 1] == '*') {
-        AUTO_FREE char *prefix = mem_string_n(pattern, size - 1);
-        buf_append_string(out, "request.userInfo.username.startsWith(");
-        append_quoted(out, prefix);
-        buf_append_char(out, ')');
-        return;
-    }
-    buf_append_string(out, "request.userInfo.username == ");
-    append_quoted(out, pattern);
-}
-
-/* !(has a user && !our manager && (a controller by duty || one of the setting, with a copy)) */
-static void append_not_control_plane(struct buf *out, const struct webhooks_options *options)
-{
-    buf_append_string(out, "!(has(request.userInfo.username) && !" MANAGER
-                           " && (request.userInfo.username in ['system:kube-controller-manager', "
-                           "'system:kube-scheduler'");
-    for (size_t i = 0; i < sizeof duties / sizeof *duties; i++) {
-        buf_append_format(out, ", 'system:serviceaccount:kube-system:%s'", duties[i]);
-    }
-    buf_append_string(out, "] || ((false");
-    for (const char *const *each = options->controllers; each && *each; each++) {
-        buf_append_string(out, " || ");
-        append_user(out, *each);
-    }
-    buf_append_string(out, ") && !(object != null && " OURS(
-                               "object") ") && "
-                                         "!(oldObject != null && " OURS("oldObject") "))))");
-}
-
 static const struct entry validating[] = {
     {"objects.admission.gitmoor.io",
      WEBHOOKS_REVIEW_PATH,
      true,
      false,
      {{"*", {"*", "pods/resize"}, {"CREATE", "UPDATE", "DELETE"}, "*"}},
-     {{NULL, append_not_applier},
-      {ELSEWHERE " && !" NAMESPACE_DELETION, NULL},
-      {NOT_TERMINATING, NULL},
-      {NULL, append_not_control_plane},
-      {"!" BREAK_GLASS, NULL}}},
+     {{NULL, condition_append_not_applier},
+      {CONDITION_ELSEWHERE " && !" CONDITION_NAMESPACE_DELETION
+                           " && !" CONDITION_DEFINITION_DELETION,
+       NULL},
+      {CONDITION_NOT_TERMINATING, NULL},
+      {NULL, condition_append_not_control_plane},
+      {"!" CONDITION_BREAK_GLASS, NULL}}},
     {"status.admission.gitmoor.io",
      WEBHOOKS_REVIEW_PATH,
      true,
      false,
      {{"*", {"*/status"}, {"UPDATE"}, "*"}},
-     {{NULL, append_not_applier},
-      {STATUS_TOUCHES_METADATA, NULL},
-      {NOT_TERMINATING, NULL},
-      {NULL, append_not_control_plane},
-      {"!" BREAK_GLASS, NULL}}},
+     {{NULL, condition_append_not_applier},
+      {CONDITION_STATUS_TOUCHES_METADATA, NULL},
+      {CONDITION_NOT_TERMINATING, NULL},
+      {NULL, condition_append_not_control_plane},
+      {"!" CONDITION_BREAK_GLASS, NULL}}},
     {"namespaces.admission.gitmoor.io",
      WEBHOOKS_REVIEW_PATH,
      false,
      false,
      {{"", {"namespaces"}, {"DELETE"}, "Cluster"}},
-     {{NULL, append_not_applier}, {"!" BREAK_GLASS, NULL}}},
+     {{NULL, condition_append_not_applier}, {"!" CONDITION_BREAK_GLASS, NULL}}},
+    {"definitions.admission.gitmoor.io",
+     WEBHOOKS_REVIEW_PATH,
+     false,
+     false,
+     {{"apiextensions.k8s.io", {"customresourcedefinitions"}, {"DELETE"}, "Cluster"}},
+     {{NULL, condition_append_not_applier}, {"!" CONDITION_BREAK_GLASS, NULL}}},
     {"reasons.admission.gitmoor.io",
      WEBHOOKS_REASON_PATH,
      true,
      true,
      {{"apps", {"deployments", "replicasets", "statefulsets"}, {"UPDATE"}, "Namespaced"},
       {"", {"replicationcontrollers"}, {"UPDATE"}, "Namespaced"}},
-     {{NULL, append_not_applier}, {BREAK_GLASS, NULL}}},
+     {{NULL, condition_append_not_applier}, {CONDITION_BREAK_GLASS, NULL}}},
 };
 
 static const struct entry mutating[] = {
@@ -223,34 +98,25 @@ static const struct entry mutating[] = {
      false,
      false,
      {{"*", {"*/scale"}, {"UPDATE"}, "*"}},
-     {{NULL, append_not_applier},
-      {OURS("oldObject") " || " MANAGER, NULL},
-      {"!" BREAK_GLASS, NULL}}},
+     {{NULL, condition_append_not_applier},
+      {CONDITION_OURS("oldObject") " || " CONDITION_MANAGER, NULL},
+      {"!" CONDITION_BREAK_GLASS, NULL}}},
 };
 
 static const struct {
     const char *kind;
-    const char *path;
     const struct entry *entries;
     size_t count;
 } kinds[] = {
-    [WEBHOOKS_VALIDATING] =
-        {"ValidatingWebhookConfiguration",
-         "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", validating,
-         sizeof validating / sizeof *validating},
-    [WEBHOOKS_MUTATING] = {"MutatingWebhookConfiguration",
-                           "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
-                           mutating, sizeof mutating / sizeof *mutating},
+    [WEBHOOKS_VALIDATING] = {"ValidatingWebhookConfiguration", validating,
+                             sizeof validating / sizeof *validating},
+    [WEBHOOKS_MUTATING] = {"MutatingWebhookConfiguration", mutating,
+                           sizeof mutating / sizeof *mutating},
 };
 
 const char *webhooks_kind_name(enum webhooks_kind kind)
 {
     return kinds[kind].kind;
-}
-
-const char *webhooks_collection_path(enum webhooks_kind kind)
-{
-    return kinds[kind].path;
 }
 
 static void add_strings(cJSON *object, const char *name, const char *const *items, size_t maximum)
@@ -284,50 +150,15 @@ static void add_client_config(cJSON *webhook, const struct entry *entry,
     json_add_int(service, "port", options->service_port);
 }
 
-static bool is_set(const struct condition *condition)
-{
-    return condition->expression || condition->append;
-}
-
-/* One expression for all of an entry's conditions, the applier's first: the server evaluates every
- * matchCondition there is, but within one it stops at the first that decides. Each write of the
- * applier passes here (bench/results/apply.json). */
 static void add_conditions(cJSON *webhook, const struct entry *entry,
                            const struct webhooks_options *options)
 {
     AUTO_BUF struct buf expression;
     buf_init(&expression, EXPRESSION_MAXIMUM);
-    for (size_t i = 0; i < CONDITIONS_MAXIMUM && is_set(&entry->conditions[i]); i++) {
-        const struct condition *condition = &entry->conditions[i];
-        buf_append_string(&expression, i > 0 ? " && (" : "(");
-        if (condition->expression) {
-            buf_append_string(&expression, condition->expression);
-        } else {
-            condition->append(&expression, options);
-        }
-        buf_append_char(&expression, ')');
-    }
+    condition_append_all(&expression, entry->conditions, options);
     cJSON *node = json_append(json_add_array(webhook, "matchConditions"), json_new_object());
     json_add_string(node, "name", "guarded");
     json_add_string(node, "expression", expression.data);
-}
-
-static void add_selectors(cJSON *webhook, const struct entry *entry, const char *namespace_)
-{
-    cJSON *spaces =
-        json_add_array(json_add_object(webhook, "namespaceSelector"), "matchExpressions");
-    cJSON *except = json_append(spaces, json_new_object());
-    json_add_string(except, "key", "kubernetes.io/metadata.name");
-    json_add_string(except, "operator", "NotIn");
-    const char *const names[] = {"kube-system", namespace_};
-    add_strings(except, "values", names, 2);
-    cJSON *objects = json_add_object(webhook, "objectSelector");
-    if (entry->labelled) {
-        cJSON *expressions = json_add_array(objects, "matchExpressions");
-        cJSON *expression = json_append(expressions, json_new_object());
-        json_add_string(expression, "key", GITMOOR_LABEL);
-        json_add_string(expression, "operator", "Exists");
-    }
 }
 
 static void add_rules(cJSON *webhook, const struct entry *entry)
@@ -353,7 +184,7 @@ static cJSON *new_webhook(enum webhooks_kind kind, const struct entry *entry,
     add_client_config(webhook, entry, options);
     json_add_string(webhook, "failurePolicy", entry->observer ? "Ignore" : options->failure_policy);
     json_add_string(webhook, "matchPolicy", "Equivalent");
-    add_selectors(webhook, entry, options->namespace_);
+    condition_add_selectors(webhook, entry->labelled, options->namespace_);
     add_rules(webhook, entry);
     add_conditions(webhook, entry, options);
     json_add_string(webhook, "sideEffects", "None");

@@ -30,6 +30,5 @@ enum webhooks_kind { WEBHOOKS_VALIDATING, WEBHOOKS_MUTATING, WEBHOOKS_KINDS };
 cJSON *webhooks_configuration(enum webhooks_kind kind, const struct webhooks_options *options);
 
 const char *webhooks_kind_name(enum webhooks_kind kind); /* "ValidatingWebhookConfiguration" */
-const char *webhooks_collection_path(enum webhooks_kind kind);
 
 #endif

@@ -31,7 +31,7 @@ VARIANTS = {
             "networkPolicy.apiServer.cidrs={198.51.100.1/32}", "nodeSelector.pool=infra",
             "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
             "tolerations[0].operator=Exists", "podLabels.team=platform", "podAnnotations.note=x", "bus.rotation=1",
-            "admission.extraArgs={--webhook-connections=64}"],
+            "admission.extraArgs={--webhook-connections=64}", "admission.floor=true"],
     "least": ["podDisruptionBudget.enabled=false", "networkPolicy.enabled=false", "priorityClass.create=false",
               "priorityClass.name=", "crds.install=false", "rbac.aggregate=false", "bus.createKeys=false"],
     "ipv6": ["topology=split", "bindAddress=[::]"],

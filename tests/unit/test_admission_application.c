@@ -124,15 +124,15 @@ static void test_holders_of_a_namespace_come_strictest_first(void **state)
     }
     application_set_put(&set, read(NAMED("elsewhere"), "", "\"namespaces\":[\"m\"]"));
     const struct application *found[3];
-    assert_int_equal(application_set_holders(&set, "n", found, 3), 5);
+    assert_int_equal(application_set_select(&set, application_holds, "n", found, 3), 5);
     assert_string_equal(found[0]->name, "a");
     assert_string_equal(found[1]->name, "m");
     assert_string_equal(found[2]->name, "z");
     const struct application *all[8];
-    assert_int_equal(application_set_holders(&set, "n", all, 8), 5);
+    assert_int_equal(application_set_select(&set, application_holds, "n", all, 8), 5);
     assert_string_equal(all[3]->name, "warn");
     assert_string_equal(all[4]->name, "off");
-    assert_int_equal(application_set_holders(&set, "nowhere", all, 8), 0);
+    assert_int_equal(application_set_select(&set, application_holds, "nowhere", all, 8), 0);
     application_set_release(&set);
 }
 

@@ -71,6 +71,14 @@ struct row {
 #define OBJECTS(old, new) "'oldObject':" old ",'object':" new
 #define NEW_IMAGE WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]", SPEC("2", "web:2"))
 #define IMAGE ".spec.template.spec.containers[name=\"web\"].image"
+#define DEFINITION                                                                                 \
+    "'kind':{'group':'apiextensions.k8s.io','version':'v1','kind':'CustomResourceDefinition'},"    \
+    "'resource':{'group':'apiextensions.k8s.io','version':'v1','resource':"                        \
+    "'customresourcedefinitions'},"
+#define WIDGETS(metadata, group)                                                                   \
+    "{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition','metadata':{"       \
+    "'name':'widgets.example.org'" metadata "},'spec':{'group':'" group                            \
+    "','names':{'kind':'Widget','plural':'widgets'}}}"
 #define CONFIG                                                                                     \
     "'kind':{'group':'','version':'v1','kind':'ConfigMap'},"                                       \
     "'resource':{'group':'','version':'v1','resource':'configmaps'},'namespace':'prod',"
@@ -390,6 +398,44 @@ static const struct row rows[] = {
     {"scaling by break-glass takes a reason from the Scale that is sent", BREAK,
      U SCALE_REQUEST OBJECTS(SCALE(SCALE_ENTRY, "2"), SCALE("," REASON, "5")), NULL,
      VERDICT_BREAK_GLASS, RULE_SCALE, ".spec.replicas", NULL},
+    /* ---- the reason ---- */
+    {"a reason is written by break-glass only", ADMIN, U DEPLOYMENT OBJECTS(OURS, OURS_AND(REASON)),
+     NULL, VERDICT_REFUSE, RULE_REASON, NULL, "only break-glass may write the annotation"},
+    {"break-glass writes its reason beforehand", BREAK,
+     U DEPLOYMENT OBJECTS(OURS, OURS_AND(REASON)), NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    {"a reason that stands may stay", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS_AND(REASON), OURS_AND(REASON)), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
+     NULL},
+    {"a reason may be removed by anybody", ADMIN, U DEPLOYMENT OBJECTS(OURS_AND(REASON), OURS),
+     NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    {"a reason that stands is not changed by others", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS_AND(REASON),
+                          OURS_AND("'annotations':{'gitmoor.io/break-glass-reason':'INC-8'}")),
+     NULL, VERDICT_REFUSE, RULE_REASON, NULL, "application prod/shop"},
+    {"a reason under Warn passes with a warning", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS, OURS_AND(REASON)), "Warn", VERDICT_WARN, RULE_REASON, NULL, NULL},
+    {"a reason on an object that is not ours is nobody's business", ADMIN,
+     U CONFIG OBJECTS(MAP(""), MAP("," REASON)), NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    /* ---- definitions ---- */
+    {"deleting the definition of managed objects is refused", ADMIN,
+     D DEFINITION "'oldObject':" WIDGETS("", "example.org"), NULL, VERDICT_REFUSE, RULE_DEFINITION,
+     NULL, "Widget is declared by application prod/shop"},
+    {"deleting a definition that nobody uses is allowed", ADMIN,
+     D DEFINITION "'oldObject':" WIDGETS("", "example.com"), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
+     NULL},
+    {"deleting a definition under Warn passes with a warning", ADMIN,
+     D DEFINITION "'oldObject':" WIDGETS("", "example.org"), "Warn", VERDICT_WARN, RULE_DEFINITION,
+     NULL, NULL},
+    {"a definition that goes already may be deleted again", ADMIN,
+     D DEFINITION
+     "'oldObject':" WIDGETS(",'deletionTimestamp':'2026-01-01T00:00:00Z'", "example.org"),
+     NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    {"break-glass deletes a definition with the reason that stands on it", BREAK,
+     D DEFINITION "'oldObject':" WIDGETS("," REASON, "example.org"), NULL, VERDICT_BREAK_GLASS,
+     RULE_DEFINITION, NULL, NULL},
+    {"the applier deletes a definition", "'username':'" APPLIER "'",
+     D DEFINITION "'oldObject':" WIDGETS("", "example.org"), NULL, VERDICT_ALLOW, RULE_NONE, NULL,
+     NULL},
     /* ---- controllers' bookkeeping ---- */
     {"the garbage collector may orphan a dependent whose ownerReference Git declares",
      SYSTEM("generic-garbage-collector"),
@@ -420,7 +466,7 @@ static void add_application(struct application_set *set, const char *protection)
         "{\"apiVersion\":\"gitmoor.io/v1alpha1\",\"kind\":\"Application\",\"metadata\":{\"name\":"
         "\"shop\",\"namespace\":\"prod\"},\"spec\":{\"protection\":\"%s\",\"source\":{"
         "\"repository\":\"shop\",\"path\":\"deploy/web\"}},\"status\":{\"lastAppliedRevision\":"
-        "\"main@sha1:4f2a91c\",\"namespaces\":[\"prod\"]}}",
+        "\"main@sha1:4f2a91c\",\"namespaces\":[\"prod\"],\"kinds\":[\"Widget.example.org\"]}}",
         protection);
     struct error error = {0};
     AUTO_JSON cJSON *tree = NULL;

@@ -100,14 +100,15 @@ static void check_selector(const cJSON *webhook, bool observer)
     const cJSON *resources = json_array(rule, "resources");
     bool selects = text_equal(json_string(selector, "key"), "gitmoor.io/managed-by") &&
                    text_equal(json_string(selector, "operator"), "Exists");
-    /* A Scale has no labels, and a Namespace need have none. */
-    bool cannot = has_item(resources, "*/scale") || has_item(resources, "namespaces");
+    /* A Scale has no labels, and Namespaces and definitions need have none. */
+    bool cannot = has_item(resources, "*/scale") || has_item(resources, "namespaces") ||
+                  has_item(resources, "customresourcedefinitions");
     assert_true(selects != cannot);
     assert_false(has_item(resources, "*/*"));
     (void)observer;
 }
 
-static void test_nothing_without_our_label_waits_but_scales_and_namespace_deletions(void **state)
+static void test_nothing_without_our_label_waits_but_scales_and_deletions_that_cascade(void **state)
 {
     (void)state;
     each(&in_cluster, check_selector);
@@ -181,7 +182,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_webhook_is_narrow_and_has_no_side_effects),
         cmocka_unit_test(test_the_applier_and_break_glass_are_exempt_everywhere),
-        cmocka_unit_test(test_nothing_without_our_label_waits_but_scales_and_namespace_deletions),
+        cmocka_unit_test(
+            test_nothing_without_our_label_waits_but_scales_and_deletions_that_cascade),
         cmocka_unit_test(test_scale_is_asked_about_only_where_replicas_are_declared),
         cmocka_unit_test(test_a_reason_is_looked_for_only_on_what_scales),
         cmocka_unit_test(test_outside_a_cluster_the_url_takes_the_place_of_the_service),

@@ -133,6 +133,9 @@ seccompProfile: {type: RuntimeDefault}
 - --webhook-listen={{ $root.Values.bindAddress }}:9443
 - --webhook-timeout={{ $values.webhookTimeout }}
 - --failure-policy={{ $values.failurePolicy }}
+{{- if $values.floor }}
+- --floor
+{{- end }}
 - --control-plane-controllers={{ join "," $values.controlPlaneControllers }}
 - --certificate-days={{ $values.certificateDays }}
 {{- end }}
