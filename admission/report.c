@@ -45,8 +45,7 @@ bool report_send(const struct bus *bus, struct bus_peer *differ, const struct re
     default:
         return true;
     }
-    const struct bus_stats *stats = bus_stats(bus);
-    if (stats->sent - stats->acknowledged >= REPORTS_WAITING_MAXIMUM) {
+    if (bus_link_state(bus, BUS_ADMISSION_DIFFER).waiting >= REPORTS_WAITING_MAXIMUM) {
         return false;
     }
     AUTO_JSON cJSON *body = report_body(review);

@@ -15,15 +15,13 @@ bool review_judge(const char *text, size_t size, const struct verdict_settings *
                   struct error *error)
 {
     struct review review = {0};
-    if (!json_parse(text, size, &review_limits, &review.tree, error)) {
-        return false;
-    }
-    if (!request_from_json(review.tree, &review.request, error)) {
-        json_free(review.tree);
+    arena_init(&review.arena);
+    if (!json_parse_in(&review.arena, text, size, &review_limits, &review.tree, error) ||
+        !request_from_json(review.tree, &review.request, error)) {
+        arena_release(&review.arena);
         return false;
     }
     *ret = review;
-    arena_init(&ret->arena);
     verdict_decide(&ret->request, settings, applications, &ret->arena, &ret->verdict);
     return true;
 }
@@ -31,7 +29,6 @@ bool review_judge(const char *text, size_t size, const struct verdict_settings *
 void review_release(struct review *review)
 {
     arena_release(&review->arena);
-    json_free(review->tree);
     *review = (struct review){0};
 }
 

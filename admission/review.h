@@ -10,8 +10,8 @@
 
 /* A parsed review with its verdict; everything in it lives until review_release. */
 struct review {
-    cJSON *tree;
     struct arena arena;
+    const cJSON *tree; /* in the arena */
     struct request request;
     struct verdict verdict;
 };

@@ -14,6 +14,9 @@
 #define ROOM 32
 /* Of one path as people read it; a longer one is cut. */
 #define PATH_MAXIMUM 65536
+/* So many levels of a set are skipped if the values below are equal as a whole, as most are. Not
+ * more: each such level reads all that is below it. */
+#define EQUAL_LEVELS 4
 
 /* The steps from the root to where a walk stands. */
 struct trail {
@@ -114,42 +117,42 @@ struct visit {
     struct buf path;
 };
 
-static bool visit_leaf(struct visit *visit)
+static void append_trail(struct buf *out, const struct trail *trail)
 {
+    if (trail) {
+        append_trail(out, trail->up);
+        fields_append_step(out, trail->member);
+    }
+}
+
+/* The path is written only for what is told: to write it parses the keys of list items. */
+static bool visit_leaf(struct visit *visit, const struct trail *trail)
+{
+    buf_clear(&visit->path);
+    append_trail(&visit->path, trail);
     return visit->function(visit->path.data, visit->context);
-}
-
-static size_t enter(struct visit *visit, const char *member)
-{
-    size_t size = visit->path.size;
-    fields_append_step(&visit->path, member);
-    return size;
-}
-
-static void leave(struct visit *visit, size_t size)
-{
-    visit->path.size = size;
-    visit->path.data[size] = '\0';
-    visit->path.overflowed = false;
 }
 
 /* ---- Lost ---- */
 
-static bool lost_below(struct visit *visit, const cJSON *before, const cJSON *after);
+static bool lost_below(struct visit *visit, const cJSON *before, const cJSON *after,
+                       const struct trail *up);
 
-static bool lost_member(struct visit *visit, const cJSON *member, const cJSON *kept)
+static bool lost_member(struct visit *visit, const cJSON *member, const cJSON *kept,
+                        const struct trail *trail)
 {
     if (fields_is_leaf(member)) {
-        return kept || visit_leaf(visit);
+        return kept || visit_leaf(visit, trail);
     }
     if (kept && fields_is_leaf(kept) && !fields_is_owned(member)) {
         return true; /* now owned as a whole: nothing below is lost */
     }
-    return lost_below(visit, member, kept);
+    return lost_below(visit, member, kept, trail);
 }
 
 /* Both levels are sorted, so that one pass over both finds the counterparts. */
-static bool lost_below(struct visit *visit, const cJSON *before, const cJSON *after)
+static bool lost_below(struct visit *visit, const cJSON *before, const cJSON *after,
+                       const struct trail *up)
 {
     cJSON *before_room[ROOM], *after_room[ROOM];
     size_t count, after_count, j = 0;
@@ -164,9 +167,8 @@ static bool lost_below(struct visit *visit, const cJSON *before, const cJSON *af
             j++;
         }
         bool kept = j < after_count && strcmp(others[j]->string, members[i]->string) == 0;
-        size_t size = enter(visit, members[i]->string);
-        go_on = lost_member(visit, members[i], kept ? others[j] : NULL);
-        leave(visit, size);
+        struct trail trail = {.member = members[i]->string, .up = up};
+        go_on = lost_member(visit, members[i], kept ? others[j] : NULL, &trail);
     }
     if (members != before_room) {
         free(members);
@@ -180,9 +182,12 @@ static bool lost_below(struct visit *visit, const cJSON *before, const cJSON *af
 void fields_lost(const cJSON *before, const cJSON *after,
                  bool (*visit)(const char *path, void *context), void *context)
 {
+    if (json_equal(before, after)) {
+        return; /* the usual case */
+    }
     struct visit state = {.function = visit, .context = context};
     buf_init(&state.path, PATH_MAXIMUM);
-    lost_below(&state, before, after);
+    lost_below(&state, before, after, NULL);
     buf_release(&state.path);
 }
 
@@ -234,9 +239,21 @@ static bool value_changed(const struct comparison *comparison, const cJSON *befo
     return !json_equal(before, after);
 }
 
+static unsigned depth_of(const struct trail *trail)
+{
+    unsigned depth = 0;
+    for (; trail; trail = trail->up) {
+        depth++;
+    }
+    return depth;
+}
+
 static bool changed_below(struct comparison *comparison, const cJSON *set, const cJSON *before,
                           const cJSON *after, const struct trail *up)
 {
+    if (depth_of(up) <= EQUAL_LEVELS && json_equal(before, after)) {
+        return true;
+    }
     cJSON *room[ROOM];
     size_t count;
     cJSON **members = json_sorted_members(set, room, ROOM, &count);
@@ -252,13 +269,11 @@ static bool changed_below(struct comparison *comparison, const cJSON *set, const
         struct trail trail = {.member = member, .up = up};
         const cJSON *old_value = fields_level_resolve(&old_level, member);
         const cJSON *new_value = fields_level_resolve(&new_level, member);
-        size_t size = enter(&comparison->visit, member);
         if (!fields_is_leaf(members[i])) {
             go_on = changed_below(comparison, members[i], old_value, new_value, &trail);
         } else if (value_changed(comparison, old_value, new_value, &trail)) {
-            go_on = visit_leaf(&comparison->visit);
+            go_on = visit_leaf(&comparison->visit, &trail);
         }
-        leave(&comparison->visit, size);
     }
     fields_level_release(&old_level);
     fields_level_release(&new_level);

@@ -7,6 +7,7 @@
 #ifndef GITMOOR_DATA_JSON_H
 #define GITMOOR_DATA_JSON_H
 
+#include "common/base/arena.h"
 #include "common/base/buf.h"
 #include "common/base/error.h"
 
@@ -29,6 +30,11 @@ extern const struct json_limits json_default_limits;
  * what exceeds the limits (NULL: json_default_limits). Errors carry line and column. */
 bool json_parse(const char *text, size_t size, const struct json_limits *limits, cJSON **ret,
                 struct error *error);
+
+/* The same, with the tree in the arena: to be read only, and gone with it. A third of the time of
+ * parsing and freeing is malloc's otherwise. */
+bool json_parse_in(struct arena *arena, const char *text, size_t size,
+                   const struct json_limits *limits, const cJSON **ret, struct error *error);
 
 /* Appends the canonical form: keys sorted by byte order, no white space, numbers as they stand,
  * strings escaped only where JSON requires it. Returns false if the buffer overflowed. */

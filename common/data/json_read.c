@@ -16,7 +16,13 @@ const struct json_limits json_default_limits = {
     .nodes = 2000000,
 };
 
+/* Where cJSON's parser takes its memory from while json_parse_in runs: its hooks are told of no
+ * context. Each thread has its own; the hooks are the process's, but only the loop's thread
+ * parses. */
+static _Thread_local struct arena *parsing_into;
+
 struct conversion {
+    struct arena *arena; /* NULL: the heap */
     const char *text;
     const struct json_span *numbers;
     size_t next_number;
@@ -71,7 +77,9 @@ static bool convert(struct conversion *conversion, cJSON *node)
     if (node->type == cJSON_Number) {
         struct json_span span = conversion->numbers[conversion->next_number++];
         node->type = cJSON_Raw;
-        node->valuestring = mem_string_n(conversion->text + span.start, span.size);
+        const char *number = conversion->text + span.start;
+        node->valuestring = conversion->arena ? arena_string_n(conversion->arena, number, span.size)
+                                              : mem_string_n(number, span.size);
         return true;
     }
     if (node->type == cJSON_Object) {
@@ -124,30 +132,81 @@ static bool refuse_duplicate(const struct json_scan *scanned, const cJSON *tree,
                      column, duplicate->string);
 }
 
-bool json_parse_scanned(const struct json_scan *scan, cJSON **ret, struct error *error)
+/* ---- Memory of the tree ---- */
+
+static void *take_from_arena(size_t size)
+{
+    return arena_new(parsing_into, size);
+}
+
+static void leave_to_arena(void *memory)
+{
+    (void)memory;
+}
+
+static cJSON *parse_into(struct arena *arena, const char *text, size_t size)
+{
+    if (!arena) {
+        return cJSON_ParseWithLengthOpts(text, size, NULL, 0);
+    }
+    cJSON_Hooks hooks = {.malloc_fn = take_from_arena, .free_fn = leave_to_arena};
+    parsing_into = arena;
+    cJSON_InitHooks(&hooks);
+    cJSON *tree = cJSON_ParseWithLengthOpts(text, size, NULL, 0);
+    cJSON_InitHooks(NULL);
+    parsing_into = NULL;
+    return tree;
+}
+
+static bool parse_scanned(const struct json_scan *scan, struct arena *arena, cJSON **ret,
+                          struct error *error)
 {
     size_t size = (size_t)(scan->at - scan->text);
-    cJSON *tree = cJSON_ParseWithLengthOpts(scan->text, size, NULL, 0);
+    cJSON *tree = parse_into(arena, scan->text, size);
     if (!tree) {
         return error_set(error, ERROR_INTERNAL, "the JSON text of %zu bytes could not be parsed",
                          size);
     }
-    struct conversion conversion = {.text = scan->text, .numbers = scan->numbers};
+    struct conversion conversion = {.arena = arena, .text = scan->text, .numbers = scan->numbers};
     if (!convert(&conversion, tree)) {
         refuse_duplicate(scan, tree, conversion.duplicate, error);
-        json_free(tree);
+        if (!arena) {
+            json_free(tree);
+        }
         return false;
     }
     *ret = tree;
     return true;
 }
 
-bool json_parse(const char *text, size_t size, const struct json_limits *limits, cJSON **ret,
-                struct error *error)
+bool json_parse_scanned(const struct json_scan *scan, cJSON **ret, struct error *error)
+{
+    return parse_scanned(scan, NULL, ret, error);
+}
+
+static bool parse(struct arena *arena, const char *text, size_t size,
+                  const struct json_limits *limits, cJSON **ret, struct error *error)
 {
     struct json_scan scan;
     json_scan_init(&scan, text, size, limits ? limits : &json_default_limits);
-    bool ok = json_scan_run(&scan) ? json_parse_scanned(&scan, ret, error) : refuse(&scan, error);
+    bool ok = json_scan_run(&scan) ? parse_scanned(&scan, arena, ret, error) : refuse(&scan, error);
     json_scan_release(&scan);
     return ok;
+}
+
+bool json_parse(const char *text, size_t size, const struct json_limits *limits, cJSON **ret,
+                struct error *error)
+{
+    return parse(NULL, text, size, limits, ret, error);
+}
+
+bool json_parse_in(struct arena *arena, const char *text, size_t size,
+                   const struct json_limits *limits, const cJSON **ret, struct error *error)
+{
+    cJSON *tree;
+    if (!parse(arena, text, size, limits, &tree, error)) {
+        return false;
+    }
+    *ret = tree;
+    return true;
 }

@@ -456,6 +456,27 @@ static void a_value_moved_between_objects_takes_its_new_name(void **state)
     assert_string_equal(text, "{\"name\":{\"x\":1}}");
 }
 
+static void a_tree_in_an_arena_is_the_same_and_the_heap_is_used_again_afterwards(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"a\":[1,9007199254740993,\"\\u00fc\",null,true],\"b\":{}}";
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    const cJSON *tree = NULL;
+    assert_true(json_parse_in(&arena, text, strlen(text), NULL, &tree, NULL));
+    AUTO_FREE char *written = canonical(tree);
+    assert_string_equal(written, "{\"a\":[1,9007199254740993,\"\u00fc\",null,true],\"b\":{}}");
+    assert_true(arena.total > 0);
+    static const char *const bad[] = {"{\"a\":1,\"a\":2}", "{\"a\":", "[1,]", "\"\\u0000\""};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(json_parse_in(&arena, bad[i], strlen(bad[i]), NULL, &tree, NULL));
+    }
+    size_t total = arena.total;
+    AUTO_JSON cJSON *on_the_heap = parse(text);
+    json_set(on_the_heap, "a", json_new_string("changed"));
+    assert_int_equal(arena.total, total);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,6 +496,7 @@ int main(void)
         cmocka_unit_test(reading_never_minds_what_is_absent),
         cmocka_unit_test(trees_are_built_and_changed),
         cmocka_unit_test(a_value_moved_between_objects_takes_its_new_name),
+        cmocka_unit_test(a_tree_in_an_arena_is_the_same_and_the_heap_is_used_again_afterwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
