@@ -178,3 +178,8 @@ bool yaml_parse(const char *text, size_t size, const char *name, const struct ya
     }
     return yaml_stream_parse(&stream, text, size, error);
 }
+
+unsigned yaml_line(const cJSON *node)
+{
+    return node && node->valueint > 0 ? (unsigned)node->valueint : 0;
+}

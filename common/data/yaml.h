@@ -27,6 +27,10 @@ bool yaml_parse(const char *text, size_t size, const char *name, const struct ya
                 bool (*document)(cJSON *tree, unsigned line, void *context, struct error *error),
                 void *context, struct error *error);
 
+/* The line on which a value began, in a tree that yaml_parse made of YAML; 0 where that is not
+ * known, as in a document that is JSON. */
+unsigned yaml_line(const cJSON *node);
+
 /* Appends one node as a YAML document that kubectl reads back as the same JSON: keys in their own
  * order, strings quoted where they would otherwise be read as something else. */
 bool yaml_write(const cJSON *node, struct buf *out);

@@ -328,6 +328,7 @@ static bool on_scalar(struct builder *builder, const yaml_event_t *event)
     if (!node) {
         return false;
     }
+    node->valueint = (int)builder->line; /* yaml_line: cJSON uses it for numbers only */
     if (!fill_anchor(builder, anchor, node)) {
         json_free(node);
         return false;
@@ -393,6 +394,7 @@ static bool on_alias(struct builder *builder, const yaml_event_t *event)
 static bool open_container(struct builder *builder, cJSON *node, const yaml_char_t *anchor)
 {
     AUTO_JSON cJSON *owned = node;
+    node->valueint = (int)builder->line;
     if (at_key(innermost(builder))) {
         return refuse(builder, ERROR_INVALID, "a mapping or list cannot be a key", "");
     }

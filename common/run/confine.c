@@ -65,7 +65,9 @@ static bool collect(const struct process_settings *settings, const struct kube_c
 {
     static const char scheme[] = "ipc://";
     bool ok = add_all(read_only, system_paths, error) &&
-              add(read_only, settings->bus_keys, error) && add(read_write, "/dev/null", error);
+              add(read_only, settings->bus_keys, error) &&
+              add_directory_of(read_only, settings->tenancy, error) &&
+              add(read_write, "/dev/null", error);
     if (ok && text_has_prefix(settings->bus, scheme)) {
         ok = add_directory_of(read_write, settings->bus + strlen(scheme), error);
     }

@@ -25,6 +25,7 @@ struct process_settings {
     const char *lease_namespace; /* where the Leases of all replicas are; NULL: peers by flags */
     const char *instance;        /* NULL: the host name */
     const char *pod_uid;         /* of the Pod named `instance`; NULL: the Lease has no owner */
+    const char *tenancy;         /* file of the tenancy settings (tenancy.h); NULL: none */
 };
 
 #define PROCESS_SETTING(owner, field, flag, otherwise, argument, help)                             \
@@ -51,6 +52,11 @@ struct process_settings {
                         "Name of this process among its peers; default: the host name."),          \
         PROCESS_SETTING(owner, pod_uid, "pod-uid", NULL, "UID",                                    \
                         "UID of the Pod named by --instance: its Lease is deleted with it.")
+
+/* The row of those processes that keep to the tenancy settings. */
+#define TENANCY_SETTING(owner)                                                                     \
+    PROCESS_SETTING(owner, tenancy, "tenancy", NULL, "FILE",                                       \
+                    "What each namespace may use, read anew when it changes; docs/tenancy.md.")
 
 /* Opens the log, ignores SIGPIPE, makes the loop, and serves the HTTP endpoint. `name` is a literal
  * such as "fetcher". */
