@@ -72,6 +72,9 @@ bool application_from_json(const cJSON *object, struct application **ret, struct
     const cJSON *status = json_object(object, "status");
     application->protection = protection_from_text(json_string(spec, "protection"));
     application->repository = mem_string(json_string(source, "repository"));
+    const char *source_namespace = json_string(source, "namespace");
+    application->source_namespace =
+        mem_string(text_is_empty(source_namespace) ? namespace_ : source_namespace);
     const char *path = json_string(source, "path");
     application->path = mem_string(path ? path : ".");
     application->revision = mem_string(json_string(status, "lastAppliedRevision"));
@@ -90,6 +93,7 @@ void application_free(struct application *application)
     free(application->namespace_);
     free(application->name);
     free(application->repository);
+    free(application->source_namespace);
     free(application->path);
     free(application->revision);
     free_strings(application->namespaces, application->namespace_count);

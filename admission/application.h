@@ -17,10 +17,11 @@ struct application {
     char *namespace_;
     char *name;
     enum protection protection;
-    char *repository;  /* spec.source.repository, a GitRepository of the same namespace */
-    char *path;        /* spec.source.path */
-    char *revision;    /* status.lastAppliedRevision, or NULL while there is none */
-    char **namespaces; /* status.namespaces */
+    char *repository;       /* spec.source.repository, a GitRepository */
+    char *source_namespace; /* where that is: spec.source.namespace, or the Application's own */
+    char *path;             /* spec.source.path */
+    char *revision;         /* status.lastAppliedRevision, or NULL while there is none */
+    char **namespaces;      /* status.namespaces */
     size_t namespace_count;
     char **kinds; /* status.kinds, "Kind.group" */
     size_t kind_count;

@@ -37,7 +37,7 @@ static struct metric unreported = {.name = "gitmoor_admission_reports_lost_total
 static struct bus_peer *owner_of(const struct webhook *webhook, const char *label)
 {
     const struct application *application = application_set_find(webhook->applications, label);
-    AUTO_FREE char *share = application ? mem_format("%s/%s", application->namespace_,
+    AUTO_FREE char *share = application ? mem_format("%s/%s", application->source_namespace,
                                                      text_or_empty(application->repository))
                                         : mem_string(label);
     return members_owner(webhook->members, "differ", share);

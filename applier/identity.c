@@ -12,7 +12,9 @@
 
 struct entry {
     char *uid;
-    char *service_account; /* NULL: the default */
+    char *service_account;  /* NULL: the default */
+    char *source_namespace; /* NULL: its own */
+    char *source;           /* the name of its GitRepository, or NULL */
     uint64_t epoch;
 };
 
@@ -40,6 +42,8 @@ static void entry_free(void *value)
     struct entry *entry = value;
     free(entry->uid);
     free(entry->service_account);
+    free(entry->source_namespace);
+    free(entry->source);
     free(entry);
 }
 
@@ -120,26 +124,33 @@ static void forget(struct identities *identities, const char *key)
     }
 }
 
+/* Writes the value over what is kept; true if they differ. */
+static bool replace(char **kept, const char *value)
+{
+    if (text_equal(*kept, value)) {
+        return false;
+    }
+    free(*kept);
+    *kept = mem_string(value);
+    return true;
+}
+
 /* True if what is known has changed. */
 static bool remember(struct identities *identities, const char *key, const cJSON *object,
                      uint64_t epoch)
 {
-    const char *uid = json_string_path(object, "metadata.uid");
-    const char *account = json_string_path(object, "spec.serviceAccountName");
     struct entry *entry = map_get(&identities->entries, key);
     if (!entry) {
         entry = NEW(struct entry);
         map_set(&identities->entries, key, entry);
     }
-    bool same = text_equal(entry->uid, uid) && text_equal(entry->service_account, account);
     entry->epoch = epoch;
-    if (!same) {
-        free(entry->uid);
-        free(entry->service_account);
-        entry->uid = mem_string(uid);
-        entry->service_account = mem_string(account);
-    }
-    return !same;
+    bool changed = replace(&entry->uid, json_string_path(object, "metadata.uid"));
+    changed |=
+        replace(&entry->service_account, json_string_path(object, "spec.serviceAccountName"));
+    changed |= replace(&entry->source_namespace, json_string_path(object, "spec.source.namespace"));
+    changed |= replace(&entry->source, json_string_path(object, "spec.source.repository"));
+    return changed;
 }
 
 void identities_take(struct identities *identities, const struct kube_event *event)
@@ -187,6 +198,27 @@ size_t identities_count(const struct identities *identities)
     return identities->entries.count;
 }
 
+/* The account that it names, or else the one that the tenancy settings name for its namespace, or
+ * else the one that the applier's own settings name. */
+static bool choose_account(const struct identities *identities, const struct entry *entry,
+                           const char *namespace_, struct kube_impersonation *ret,
+                           struct error *error)
+{
+    const struct tenancy *tenancy = tenancy_file_get(identities->options.tenancy);
+    const char *home = namespace_;
+    const char *account = entry->service_account;
+    if (!account && tenancy_default_account(tenancy, namespace_, &home, &account)) {
+        *ret = (struct kube_impersonation){.namespace_ = home, .service_account = account};
+        return true;
+    }
+    if (!account) {
+        home = identities->default_namespace ? identities->default_namespace : namespace_;
+        account = identities->default_name;
+    }
+    *ret = (struct kube_impersonation){.namespace_ = home, .service_account = account};
+    return tenancy_check_account(tenancy, namespace_, home, account, error);
+}
+
 bool identities_find(const struct identities *identities, const char *namespace_, const char *name,
                      const char *uid, struct kube_impersonation *ret, struct error *error)
 {
@@ -203,11 +235,13 @@ bool identities_find(const struct identities *identities, const char *namespace_
                          "account",
                          key);
     }
-    const char *home = identities->default_namespace;
-    struct kube_impersonation found = {
-        .namespace_ = own || !home ? namespace_ : home,
-        .service_account = own ? own : identities->default_name,
-    };
+    struct kube_impersonation found;
+    const char *source_namespace = entry->source_namespace ? entry->source_namespace : namespace_;
+    if (!tenancy_check_source(tenancy_file_get(identities->options.tenancy), namespace_,
+                              source_namespace, text_or_empty(entry->source), error) ||
+        !choose_account(identities, entry, namespace_, &found, error)) {
+        return error_prefix(error, "Application %s", key);
+    }
     if (!identity_is_name(found.namespace_)) {
         return error_set(error, ERROR_DENIED, "\"%s\" is not the name of a namespace",
                          found.namespace_);

@@ -1,16 +1,18 @@
 /* On whose behalf a plan is carried out. The applier reads it from the Application itself, which it
- * watches; never from a message. Of each Application only the UID and the service account's name
- * are kept. */
+ * watches; never from a message. Of each Application only the UID, the source and the service
+ * account's name are kept. The tenancy settings say which account it may be, and which source. */
 #ifndef GITMOOR_APPLIER_IDENTITY_H
 #define GITMOOR_APPLIER_IDENTITY_H
 
 #include "common/kube/client.h"
 #include "common/kube/watch.h"
+#include "common/run/tenancy_file.h"
 
 struct identities;
 
 struct identity_options {
     struct kube_client *client;          /* NULL: no watch; tests feed events by themselves */
+    const struct tenancy_file *tenancy;  /* may be NULL: no settings */
     const char *default_service_account; /* "NAME" in the Application's namespace, or
                                           * "NAMESPACE/NAME" */
     void (*changed)(void *context);      /* an Application came, changed or went */
@@ -31,7 +33,8 @@ size_t identities_count(const struct identities *identities);
 
 /* The service account to act as for that Application; the strings live until the loop runs again.
  * ERROR_UNAVAILABLE, retryable: no such Application (with that UID) is known, which a watch that
- * lags behind may cure. ERROR_DENIED: it names what is no service account. */
+ * lags behind may cure. ERROR_DENIED: it names what is no service account, or the tenancy settings
+ * do not let it have the account or its source. */
 bool identities_find(const struct identities *identities, const char *namespace_, const char *name,
                      const char *uid, struct kube_impersonation *ret, struct error *error);
 

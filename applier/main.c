@@ -28,6 +28,7 @@ struct applier {
     struct applier_settings settings;
     struct process *process;
     struct kube_client *client;
+    struct tenancy_file *tenancy;
     struct identities *identities;
     struct self *self;
     char *user_name;
@@ -131,12 +132,36 @@ static bool open_kube(struct applier *applier, struct error *error)
     return applier->client;
 }
 
+static void on_tenancy_changed(void *context)
+{
+    (void)context; /* each plan is held to what is in force when it begins */
+    log_info("tenancy settings read");
+}
+
+static void on_tenancy_trouble(const struct error *error, void *context)
+{
+    (void)context;
+    log_error("the tenancy settings are broken: those before stay in force", "error",
+              error->message);
+}
+
+static bool open_tenancy(struct applier *applier, struct error *error)
+{
+    const struct tenancy_file_options options = {.base = process_loop(applier->process),
+                                                 .path = applier->settings.common.tenancy,
+                                                 .changed = on_tenancy_changed,
+                                                 .trouble = on_tenancy_trouble,
+                                                 .context = applier};
+    return tenancy_file_open(&options, &applier->tenancy, error);
+}
+
 static bool open_work(struct applier *applier, struct error *error)
 {
     const struct applier_settings *settings = &applier->settings;
     struct event_base *base = process_loop(applier->process);
     applier->link = link_new(base);
     const struct identity_options identity_options = {.client = applier->client,
+                                                      .tenancy = applier->tenancy,
                                                       .default_service_account =
                                                           settings->default_service_account,
                                                       .changed = on_identities_changed,
@@ -151,6 +176,7 @@ static bool open_work(struct applier *applier, struct error *error)
         .base = base,
         .client = applier->client,
         .identities = applier->identities,
+        .tenancy = applier->tenancy,
         .window_maximum = (unsigned)settings->window_maximum,
         .request_timeout_ms = settings->request_timeout,
         .identity_timeout_ms = settings->identity_timeout,
@@ -208,7 +234,7 @@ static bool check(const struct applier_settings *settings, struct error *error)
 static bool applier_open(struct applier *applier, struct error *error)
 {
     if (!check(&applier->settings, error) || !open_kube(applier, error) ||
-        !open_work(applier, error) || !open_bus(applier, error)) {
+        !open_tenancy(applier, error) || !open_work(applier, error) || !open_bus(applier, error)) {
         return false;
     }
     if (text_is_empty(applier->settings.user_name)) {
@@ -230,6 +256,7 @@ static void applier_close(struct applier *applier)
     link_free(applier->link);
     schedule_free(applier->schedule);
     identities_free(applier->identities);
+    tenancy_file_free(applier->tenancy);
     if (applier->bus) {
         bus_free(applier->bus);
     }

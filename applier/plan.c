@@ -282,11 +282,11 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* One segment: unreserved characters and percent-encoded ones, but nothing that the server would
- * take for a separator or a way up once it has decoded it. */
-static bool segment_is_valid(const char *text, size_t size)
+/* One segment of a path, decoded: unreserved characters and percent-encoded ones, but nothing that
+ * the server would take for a separator or a way up once it has decoded it. `ret` has room for
+ * size + 1 bytes. */
+static bool decode_segment(const char *text, size_t size, char *ret)
 {
-    char decoded[PLAN_PATH_MAXIMUM];
     size_t length = 0;
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
@@ -303,40 +303,83 @@ static bool segment_is_valid(const char *text, size_t size)
                      c == '-' || c == '.' || c == '_' || c == '~')) {
             return false;
         }
-        decoded[length++] = (char)c;
+        ret[length++] = (char)c;
     }
-    bool way_up = (length == 1 && decoded[0] == '.') ||
-                  (length == 2 && decoded[0] == '.' && decoded[1] == '.');
-    return length > 0 && !way_up;
+    ret[length] = '\0';
+    return length > 0 && strcmp(ret, ".") != 0 && strcmp(ret, "..") != 0;
+}
+
+/* The segments of a path; which words they may be is not looked at. */
+struct segments {
+    const char *raw[PATH_SEGMENTS_MAXIMUM];
+    size_t sizes[PATH_SEGMENTS_MAXIMUM];
+    const char *decoded[PATH_SEGMENTS_MAXIMUM];
+    unsigned count;
+    char buffer[PLAN_PATH_MAXIMUM + PATH_SEGMENTS_MAXIMUM];
+};
+
+static bool split_path(const char *path, struct segments *ret)
+{
+    ret->count = 0;
+    char *buffer = ret->buffer;
+    if (*path != '/' || strlen(path) >= PLAN_PATH_MAXIMUM) {
+        return false;
+    }
+    while (*path) {
+        const char *text = path + 1;
+        size_t size = strcspn(text, "/");
+        if (ret->count == PATH_SEGMENTS_MAXIMUM || !decode_segment(text, size, buffer)) {
+            return false;
+        }
+        ret->raw[ret->count] = text;
+        ret->sizes[ret->count] = size;
+        ret->decoded[ret->count++] = buffer;
+        buffer += strlen(buffer) + 1;
+        path = text + size;
+    }
+    return true;
+}
+
+/* Words of the path's own stand in it as they are, or they are not them. */
+static bool is_word(const struct segments *segments, unsigned index, const char *word)
+{
+    return segments->sizes[index] == strlen(word) &&
+           memcmp(segments->raw[index], word, strlen(word)) == 0;
+}
+
+/* How many segments stand before the resource ("api" and a version, or "apis", a group and a
+ * version), and whether a namespace follows. False: it is not the path of one object. */
+static bool judge_path(const struct segments *segments, unsigned *ret_prefix, bool *ret_namespaced)
+{
+    unsigned prefix = is_word(segments, 0, "api") ? 2 : is_word(segments, 0, "apis") ? 3 : 0;
+    bool namespaced = segments->count == prefix + 4 && is_word(segments, prefix, "namespaces");
+    *ret_prefix = prefix;
+    *ret_namespaced = namespaced;
+    return prefix > 0 && (segments->count == prefix + 2 || namespaced);
 }
 
 bool plan_path_is_valid(const char *path)
 {
-    if (*path != '/' || strlen(path) >= PLAN_PATH_MAXIMUM) {
+    struct segments segments;
+    unsigned prefix;
+    bool namespaced;
+    return split_path(path, &segments) && judge_path(&segments, &prefix, &namespaced);
+}
+
+bool plan_path_read(const char *path, struct arena *arena, struct plan_object *ret)
+{
+    struct segments segments;
+    unsigned prefix;
+    bool namespaced;
+    if (!split_path(path, &segments) || !judge_path(&segments, &prefix, &namespaced)) {
         return false;
     }
-    struct segment {
-        const char *text;
-        size_t size;
-    } segments[PATH_SEGMENTS_MAXIMUM];
-    unsigned count = 0;
-    while (*path) {
-        const char *text = path + 1;
-        size_t size = strcspn(text, "/");
-        if (count == PATH_SEGMENTS_MAXIMUM || !segment_is_valid(text, size)) {
-            return false;
-        }
-        segments[count++] = (struct segment){text, size};
-        path = text + size;
-    }
-    /* Before the resource stand "api" and a version, or "apis", a group and a version. */
-    unsigned prefix = 0;
-    if (segments[0].size == 3 && memcmp(segments[0].text, "api", 3) == 0) {
-        prefix = 2;
-    } else if (segments[0].size == 4 && memcmp(segments[0].text, "apis", 4) == 0) {
-        prefix = 3;
-    }
-    bool namespaced = count == prefix + 4 && segments[prefix].size == strlen("namespaces") &&
-                      memcmp(segments[prefix].text, "namespaces", strlen("namespaces")) == 0;
-    return prefix > 0 && (count == prefix + 2 || namespaced);
+    unsigned resource = namespaced ? prefix + 2 : prefix;
+    *ret = (struct plan_object){
+        .group = arena_string(arena, prefix == 3 ? segments.decoded[1] : ""),
+        .resource = arena_string(arena, segments.decoded[resource]),
+        .namespace_ = arena_string(arena, namespaced ? segments.decoded[prefix + 1] : ""),
+        .name = arena_string(arena, segments.decoded[resource + 1]),
+    };
+    return true;
 }

@@ -5,6 +5,7 @@
 #ifndef GITMOOR_APPLIER_PLAN_H
 #define GITMOOR_APPLIER_PLAN_H
 
+#include "common/base/arena.h"
 #include "common/base/error.h"
 
 #include <stdbool.h>
@@ -47,5 +48,14 @@ void plan_free(struct plan *plan);
 /* Whether it is the path of one object, without a subresource, a query or a way around:
  * /api/VERSION/[namespaces/NAMESPACE/]PLURAL/NAME, or the same under /apis/GROUP. */
 bool plan_path_is_valid(const char *path);
+
+/* What such a path names, decoded as the server decodes it, in the arena. */
+struct plan_object {
+    const char *group;      /* "" for core */
+    const char *resource;   /* "deployments" */
+    const char *namespace_; /* "" for what is cluster-scoped */
+    const char *name;
+};
+bool plan_path_read(const char *path, struct arena *arena, struct plan_object *ret);
 
 #endif

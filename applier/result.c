@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/json.h"
+#include "common/run/tenancy.h"
 
 #include <string.h>
 
@@ -99,6 +100,7 @@ char *result_finish(const struct result *result, const char *id, enum result_out
     if (why) {
         add_message(head, why->message, sizeof why->message);
         json_add_bool(head, "retryable", why->retryable);
+        json_add_string(head, "reason", why->code == ERROR_DENIED ? TENANCY_REASON : NULL);
     }
     AUTO_BUF struct buf text;
     buf_init(&text, RESULT_TEXT_MAXIMUM + HEAD_MAXIMUM);

@@ -38,7 +38,7 @@ void result_add_failure(struct result *result, size_t index, bool preflight, int
                         const char *reason, const struct error *error);
 
 /* The whole text, for the caller to free. `why` (may be NULL): why the plan as a whole was refused
- * or given up; it lands in the head as `message` and `retryable`. */
+ * or given up; it lands in the head as `message`, `retryable` and, for ERROR_DENIED, `reason`. */
 char *result_finish(const struct result *result, const char *id, enum result_outcome outcome,
                     uint64_t requests, const struct error *why, size_t *ret_size);
 

@@ -1,6 +1,7 @@
 #include "applier/schedule.h"
 
 #include "applier/execute.h"
+#include "applier/permit.h"
 #include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
@@ -167,9 +168,28 @@ static void pump(struct schedule *schedule)
     }
 }
 
+/* Ends a plan that names what the tenancy settings refuse; of the rest nothing is tried either. */
+static bool end_refused(struct job *job)
+{
+    struct result refused;
+    result_init(&refused);
+    bool ends = !permit_plan(tenancy_file_get(job->schedule->options.tenancy), job->plan, &refused);
+    if (ends) {
+        size_t size;
+        char *text = result_finish(&refused, job->plan->id, RESULT_INVALID, 0, NULL, &size);
+        end(job, RESULT_INVALID, text, size);
+    }
+    result_release(&refused);
+    return ends;
+}
+
+/* The job is in no list. */
 static void run(struct job *job, const struct kube_impersonation *found)
 {
     struct schedule *schedule = job->schedule;
+    if (end_refused(job)) {
+        return;
+    }
     struct kube_impersonation as = *found;
     as.extra_key = GITMOOR_APPLIER_EXTRA;
     as.extra_value = *schedule->options.user_name;

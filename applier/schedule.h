@@ -18,6 +18,7 @@ struct schedule_options {
     struct event_base *base;
     struct kube_client *client;
     const struct identities *identities;
+    const struct tenancy_file *tenancy; /* may be NULL: no settings */
     unsigned window_maximum;
     int64_t request_timeout_ms;
     int64_t identity_timeout_ms;  /* how long a plan waits for its Application to be known */

@@ -20,5 +20,6 @@ const struct setting applier_settings_table[] = {
         "How long one request may take, retries included."),
     ROW(identity_timeout, "identity-timeout", SETTING_DURATION, "5s", "DURATION",
         "How long a plan waits for its Application to be known before it is refused."),
+    TENANCY_SETTING(struct applier_settings),
     {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };

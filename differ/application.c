@@ -6,6 +6,7 @@
 #include "common/run/log.h"
 #include "differ/claims.h"
 #include "differ/dispatch.h"
+#include "differ/permit.h"
 #include "differ/repository.h"
 
 #include <event2/event.h>
@@ -86,9 +87,11 @@ void application_wake_after(struct application *application, int64_t millisecond
 
 static void spec_release(struct application_spec *spec)
 {
+    free(spec->source_namespace);
     free(spec->repository);
     free(spec->path);
     free(spec->target_namespace);
+    free(spec->service_account);
     *spec = (struct application_spec){0};
 }
 
@@ -122,10 +125,16 @@ static void spec_read(const cJSON *object, struct application_spec *ret)
     const cJSON *spec = json_object(object, "spec");
     const cJSON *health = json_object(spec, "health");
     const char *target = json_string(spec, "targetNamespace");
+    const char *source_namespace = json_string_path(spec, "source.namespace");
+    if (text_is_empty(source_namespace)) {
+        source_namespace = text_or_empty(json_string_path(object, "metadata.namespace"));
+    }
     *ret = (struct application_spec){
+        .source_namespace = mem_string(source_namespace),
         .repository = mem_string(text_or_empty(json_string_path(spec, "source.repository"))),
         .path = clean_path(json_string_path(spec, "source.path")),
         .target_namespace = mem_string(target),
+        .service_account = mem_string(json_string(spec, "serviceAccountName")),
         .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
         .prune = json_bool(spec, "prune", true),
         .self_heal = json_bool(spec, "selfHeal", true),
@@ -137,7 +146,8 @@ static void spec_read(const cJSON *object, struct application_spec *ret)
 
 static bool same_source(const struct application_spec *left, const struct application_spec *right)
 {
-    return text_equal(left->repository, right->repository) && text_equal(left->path, right->path);
+    return text_equal(left->source_namespace, right->source_namespace) &&
+           text_equal(left->repository, right->repository) && text_equal(left->path, right->path);
 }
 
 static bool same_rendering(const struct application_spec *left,
@@ -159,6 +169,8 @@ static struct application *application_new(struct differ *differ, const char *ke
     object_label_value(namespace_, name, application->label);
     problems_init(&application->problems);
     problems_init(&application->render_problems);
+    problems_init(&application->denied);
+    problems_init(&application->kept);
     application->status = json_new_object();
     application->timer = evtimer_new(differ->loop, on_timer, application);
     map_init(&application->unknown_kinds);
@@ -186,6 +198,8 @@ void application_free(struct application *application)
     desired_free(application->desired);
     problems_release(&application->problems);
     problems_release(&application->render_problems);
+    problems_release(&application->denied);
+    problems_release(&application->kept);
     map_release(&application->unknown_kinds, NULL);
     spec_release(&application->spec);
     json_free(application->status);
@@ -210,8 +224,7 @@ static void replace_string(char **field, const char *value)
     *field = mem_string(value);
 }
 
-/* Whatever held it back is tried again at once. */
-static void try_at_once(struct application *application)
+void application_try_at_once(struct application *application)
 {
     application->settled = false;
     application->retry_at = application->discovery_at = application->status_retry_at = 0;
@@ -227,13 +240,13 @@ static void take_annotations(struct application *application, const cJSON *objec
     const char *approved = json_string(annotations, APPROVED_REVISION_ANNOTATION);
     if (!text_equal(application->reconcile_requested, requested)) {
         replace_string(&application->reconcile_requested, requested);
-        try_at_once(application);
+        application_try_at_once(application);
         application->needs_render |= application->render_problems.total > 0;
         repository_try_at_once(application_repository(application));
     }
     if (!text_equal(application->approved_revision, approved)) {
         replace_string(&application->approved_revision, approved);
-        try_at_once(application);
+        application_try_at_once(application);
     }
 }
 
@@ -247,13 +260,15 @@ static void take_spec(struct application *application, const cJSON *object)
         application->rendered = false;
         application->rendering = false; /* what that run answers is of the spec before */
     }
-    if (generation != application->generation) {
-        try_at_once(application);
-        application->failures = 0;
-    }
+    bool changed = generation != application->generation;
     application->generation = generation;
     spec_release(&application->spec);
     application->spec = spec;
+    if (changed) {
+        application_try_at_once(application);
+        application->failures = 0;
+        permit_judge(application);
+    }
 }
 
 /* What a predecessor wrote: our conditions keep their transition times, and the kinds it applied
@@ -304,6 +319,7 @@ void application_set_desired(struct application *application, struct desired_set
         application->changed = application->pruned = 0;
         problems_clear(&application->problems);
         outcome_set(application, OUTCOME_NONE, NULL);
+        permit_judge(application);
     }
     replace_string(&application->render_key, render_key);
     replace_string(&application->attempted, revision);
@@ -316,17 +332,22 @@ void application_set_desired(struct application *application, struct desired_set
 
 /* ---- Work ---- */
 
+char *application_source(const struct application *application)
+{
+    return mem_format("%s/%s", application->spec.source_namespace, application->spec.repository);
+}
+
 struct repository *application_repository(const struct application *application)
 {
-    AUTO_FREE char *key =
-        mem_format("%s/%s", application->namespace_, application->spec.repository);
+    AUTO_FREE char *key = application_source(application);
     return repository_get(application->differ, key);
 }
 
 void application_work(struct application *application)
 {
     struct repository *repository = application_repository(application);
-    if (application->needs_render && !repository_is_backing_off(repository)) {
+    if (application->needs_render && !application->source_denied &&
+        !repository_is_backing_off(repository)) {
         repository_step(repository);
     }
     reconcile_step(application);

@@ -9,9 +9,11 @@
 struct repository;
 
 struct application_spec {
-    char *repository;       /* name, in the Application's namespace */
+    char *source_namespace; /* of the GitRepository; the Application's own, mostly */
+    char *repository;       /* its name */
     char *path;             /* "." for the whole repository */
     char *target_namespace; /* or NULL */
+    char *service_account;  /* or NULL */
     bool preflight, prune, self_heal, suspend, health_wait;
     int64_t health_timeout; /* ms */
 };
@@ -56,6 +58,7 @@ enum application_outcome {
     OUTCOME_NONE,    /* nothing has come of the newest set yet */
     OUTCOME_WAITING, /* for the watch of a kind */
     OUTCOME_INVALID, /* it does not render, or the preflight refused it */
+    OUTCOME_DENIED,  /* the tenancy settings refuse something of it */
     OUTCOME_FAILED,  /* a write failed */
     OUTCOME_HELD,    /* it would delete everything, and nobody has confirmed that */
     OUTCOME_APPLIED, /* the cluster is what Git declares */
@@ -81,7 +84,11 @@ struct application {
     struct desired_set *desired;
     struct problems
         render_problems;      /* of the newest revision; then `desired` must not be applied */
-    struct map unknown_kinds; /* among them: "group/version/Kind" that was not served */
+    struct problems denied;   /* what the tenancy settings refuse; then it is not applied either */
+    struct problems kept;     /* what would be pruned, but for the tenancy settings */
+    bool source_denied;       /* among `denied` is its source: nothing is rendered */
+    bool frozen;              /* its source or service account: nothing is repaired either */
+    struct map unknown_kinds; /* among the problems: "group/version/Kind" that was not served */
 
     struct plan_under_way *plan; /* or NULL */
     bool saving;                 /* kinds and namespaces are being written before the plan */
@@ -118,6 +125,9 @@ struct application {
     bool queued;
 };
 
+/* Whatever held it back is tried again at once. */
+void application_try_at_once(struct application *application);
+
 /* Called for each change of an Application object; `now` NULL: it is gone. */
 void application_changed(struct differ *differ, const char *namespace_, const char *name,
                          const cJSON *now);
@@ -129,6 +139,8 @@ void application_wake_all(struct differ *differ);
 /* At the latest after so many milliseconds. */
 void application_wake_after(struct application *application, int64_t milliseconds);
 
+/* "namespace/name" of the GitRepository that its spec names; the caller frees. */
+char *application_source(const struct application *application);
 /* The repository that its spec names. */
 struct repository *application_repository(const struct application *application);
 

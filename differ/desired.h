@@ -23,6 +23,8 @@ struct desired_object {
     const char *file;
     unsigned line;
 
+    bool denied; /* the tenancy settings refuse it (permit.c) */
+
     /* What the server made of exactly this text: the fingerprint of the live object after it was
      * applied, or found to be so. Zero: not known yet. Live fingerprint equal: in sync. */
     struct digest synced;

@@ -13,6 +13,7 @@
 #include "differ/dispatch.h"
 #include "differ/drift.h"
 #include "differ/kinds.h"
+#include "differ/permit.h"
 #include "differ/repository.h"
 
 #include <event2/event.h>
@@ -53,14 +54,14 @@ static struct metric refusals = {
 
 static bool is_waited_for(const struct differ *differ, const struct application *application)
 {
-    AUTO_FREE char *key =
-        mem_format("%s/%s", application->namespace_, application->spec.repository);
+    AUTO_FREE char *key = application_source(application);
     const struct repository *repository = map_get(&differ->repositories, key);
     bool hopeless = repository && repository->trouble;
-    const cJSON *object = kube_store_get(differ->repository_objects, application->namespace_,
-                                         application->spec.repository);
+    const cJSON *object =
+        kube_store_get(differ->repository_objects, application->spec.source_namespace,
+                       application->spec.repository);
     /* A repository without a revision in its status has never been fetched. */
-    return !application->rendered && !hopeless && object &&
+    return !application->rendered && !application->source_denied && !hopeless && object &&
            json_string_path(object, "status.revision");
 }
 
@@ -180,8 +181,10 @@ static void on_application(const char *namespace_, const char *name, const cJSON
     (void)before;
     struct differ *differ = context;
     /* All applications of a repository are with one replica: docs/adr/0006. */
-    AUTO_FREE char *share = mem_format(
-        "%s/%s", namespace_, text_or_empty(json_string_path(now, "spec.source.repository")));
+    const char *source_namespace = json_string_path(now, "spec.source.namespace");
+    AUTO_FREE char *share =
+        mem_format("%s/%s", text_is_empty(source_namespace) ? namespace_ : source_namespace,
+                   text_or_empty(json_string_path(now, "spec.source.repository")));
     bool mine = now && members_is_mine(differ->members, share);
     char label[OBJECT_LABEL_VALUE_SIZE];
     object_label_value(namespace_, name, label);
@@ -245,7 +248,7 @@ static void on_repository(const char *namespace_, const char *name, const cJSON 
          slot = map_next(&differ->applications, slot)) {
         struct application *application = slot->value;
         if ((came_or_went || !application->rendered) &&
-            text_equal(application->namespace_, namespace_) &&
+            text_equal(application->spec.source_namespace, namespace_) &&
             text_equal(application->spec.repository, name)) {
             application_wake(application);
         }
@@ -428,6 +431,7 @@ static void collect(void *context)
         total++;
         applied += application->outcome == OUTCOME_APPLIED;
         failed += application->outcome == OUTCOME_INVALID ||
+                  application->outcome == OUTCOME_DENIED ||
                   application->outcome == OUTCOME_FAILED || application->outcome == OUTCOME_HELD;
     }
     metric_set(&applications_gauge, "applied", (double)applied);
@@ -492,7 +496,7 @@ bool differ_open(struct differ *differ, struct process *process,
     process_set_ready(process, "applications", false);
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
     differ->start_timer = evtimer_new(differ->loop, on_start_timer, differ);
-    if (!open_client(differ, error) || !open_bus(differ, error)) {
+    if (!open_client(differ, error) || !permit_open(differ, error) || !open_bus(differ, error)) {
         return false;
     }
     differ->recorder =
@@ -520,6 +524,7 @@ void differ_close(struct differ *differ)
         application_free(slot->value);
     }
     map_release(&differ->repositories, repository_free);
+    tenancy_file_free(differ->tenancy);
     live_free(differ->live);
     kube_event_recorder_free(differ->recorder);
     members_free(differ->members);

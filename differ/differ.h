@@ -5,6 +5,7 @@
  *   application.c  an Application: its spec, and the queue of those with something to do
  *   answer.c       what the worker rendered → desired sets
  *   claims.c       which application holds which object
+ *   permit.c       what the tenancy settings refuse
  *   reconcile.c    desired against live: what is done next
  *   selection.c    what is to be applied, repaired and pruned
  *   dispatch.c     the plan under way: sent, sent again, cancelled
@@ -26,6 +27,7 @@
 #include "common/kube/status.h"
 #include "common/kube/watch.h"
 #include "common/run/members.h"
+#include "common/run/tenancy_file.h"
 #include "differ/live.h"
 #include "differ/settings.h"
 
@@ -36,6 +38,7 @@ struct differ {
     const struct differ_settings *settings;
     struct process *process;
     struct event_base *loop;
+    struct tenancy_file *tenancy;
     struct kube_client *client;
     struct kube_event_recorder *recorder;
 

@@ -21,9 +21,11 @@ void outcome_set(struct application *application, enum application_outcome outco
     }
     free(application->outcome_message);
     application->outcome_message = mem_string(message);
-    if (outcome == OUTCOME_INVALID || outcome == OUTCOME_FAILED || outcome == OUTCOME_HELD) {
+    if (outcome == OUTCOME_INVALID || outcome == OUTCOME_DENIED || outcome == OUTCOME_FAILED ||
+        outcome == OUTCOME_HELD) {
         static const char *const reasons[] = {
             [OUTCOME_INVALID] = "Invalid",
+            [OUTCOME_DENIED] = TENANCY_REASON,
             [OUTCOME_FAILED] = "ApplyFailed",
             [OUTCOME_HELD] = "Held",
         };

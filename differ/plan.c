@@ -1,6 +1,7 @@
 #include "differ/plan.h"
 
 #include "common/base/text.h"
+#include "common/run/tenancy.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -106,6 +107,7 @@ static bool parse_head(const char *line, size_t size, struct plan_result *result
         return error_prefix(error, "head of a plan's result");
     }
     result->outcome = known_outcome(json_string(head, "outcome"));
+    result->not_allowed = text_equal(json_string(head, "reason"), TENANCY_REASON);
     result->requests = json_int(head, "requests", 0);
     snprintf(result->message, sizeof result->message, "%s",
              text_or_empty(json_string(head, "message")));

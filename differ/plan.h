@@ -49,6 +49,7 @@ struct plan_outcome {
 struct plan_result {
     const char *outcome; /* "applied", "invalid", "failed", "cancelled" */
     int64_t requests;
+    bool not_allowed;                /* refused as a whole: the tenancy settings do not allow it */
     char message[PLAN_MESSAGE_SIZE]; /* why the plan as a whole came to nothing, or "" */
     /* Called for each operation that was tried, in no particular order. */
     void (*each)(const struct plan_outcome *outcome, void *context);

@@ -8,6 +8,7 @@
 #include "differ/claims.h"
 #include "differ/dispatch.h"
 #include "differ/kinds.h"
+#include "differ/permit.h"
 
 #include <string.h>
 
@@ -19,7 +20,7 @@
 /* Whether the kind's live objects are known. A kind that is not served has none. */
 static bool kind_is_known(struct application *application, const struct kube_resource *served)
 {
-    if (!served || !served->watchable) {
+    if (!served || !served->watchable || permit_is_left_out(application->differ, served)) {
         return true;
     }
     struct live_kind *kind = live_need(application->differ->live, served);
@@ -123,6 +124,10 @@ static bool claim_all(struct application *application)
 /* Whether the revision may be applied; if not, only repairs are made. */
 static bool may_apply(struct application *application)
 {
+    if (application->denied.total > 0) {
+        outcome_set_from_problems(application, OUTCOME_DENIED, &application->denied);
+        return false;
+    }
     if (application->render_problems.total > 0) {
         outcome_set_from_problems(application, OUTCOME_INVALID, &application->render_problems);
         if (application->unknown_kinds.count > 0) {
@@ -202,7 +207,7 @@ void reconcile_step(struct application *application)
                !members_owner(differ->members, "applier", application->label)) {
         return;
     } else if (!application->desired) {
-        if (application->render_problems.total > 0) {
+        if (application->render_problems.total > 0 || application->denied.total > 0) {
             may_apply(application); /* it may not, and says why */
         }
     } else if (is_known(application)) {

@@ -80,11 +80,12 @@ void repository_free(void *value)
     free(repository);
 }
 
-/* Whether the application renders from it. */
+/* Whether the application renders from it, and may. */
 static bool is_of(const struct repository *repository, const struct application *application)
 {
-    size_t size = strlen(application->namespace_);
-    return strncmp(repository->key, application->namespace_, size) == 0 &&
+    const char *namespace_ = application->spec.source_namespace;
+    size_t size = strlen(namespace_);
+    return !application->source_denied && strncmp(repository->key, namespace_, size) == 0 &&
            repository->key[size] == '/' &&
            text_equal(repository->key + size + 1, application->spec.repository);
 }

@@ -31,7 +31,8 @@ static struct metric plan_seconds = {
 struct reading {
     struct application *application;
     struct problems problems;
-    size_t repaired; /* objects that a repair has changed */
+    size_t repaired;  /* objects that a repair has changed */
+    bool not_allowed; /* something was refused by the tenancy settings */
 };
 
 /* ---- Object by object ---- */
@@ -118,6 +119,7 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
         return;
     }
     item->failed = true;
+    reading->not_allowed |= text_equal(outcome->reason, TENANCY_REASON);
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
     problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,
@@ -162,7 +164,9 @@ static void back_off_repairs(struct application *application)
 static void take_failure(struct application *application, const struct plan_result *result,
                          struct problems *problems)
 {
-    bool invalid = text_equal(result->outcome, "invalid");
+    enum application_outcome outcome = result->not_allowed                      ? OUTCOME_DENIED
+                                       : text_equal(result->outcome, "invalid") ? OUTCOME_INVALID
+                                                                                : OUTCOME_FAILED;
     if (problems->total == 0) {
         problems_add(problems, "", "", 0, "the applier could not execute the plan%s%s",
                      *result->message ? ": " : "", result->message);
@@ -170,8 +174,7 @@ static void take_failure(struct application *application, const struct plan_resu
     problems_release(&application->problems);
     application->problems = *problems;
     problems_init(problems);
-    outcome_set_from_problems(application, invalid ? OUTCOME_INVALID : OUTCOME_FAILED,
-                              &application->problems);
+    outcome_set_from_problems(application, outcome, &application->problems);
     application->repair_failed = application->plan->heal;
     back_off_repairs(application);
     outcome_back_off(application);
@@ -215,6 +218,7 @@ static void take_result(struct application *application, const char *text, size_
     struct plan_result result = {.each = on_outcome, .context = &reading};
     struct error error;
     if (plan_result_parse(text, size, &result, &error)) {
+        result.not_allowed |= reading.not_allowed;
         judge(application, &result, &reading.problems);
     } else {
         log_error("a result of the applier cannot be read", "error", error.message);

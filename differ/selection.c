@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/drift.h"
+#include "differ/permit.h"
 
 static void select_apply(struct selection *selection, struct desired_object *object, bool heals)
 {
@@ -21,7 +22,8 @@ static void select_apply(struct selection *selection, struct desired_object *obj
 static void select_drifted(struct application *application, struct selection *selection,
                            struct desired_object *object, const struct live_object *live)
 {
-    bool may_repair = application->spec.self_heal && !application->spec.suspend;
+    bool may_repair = application->spec.self_heal && !application->spec.suspend &&
+                      !application->frozen && !object->denied;
     if (!may_repair || (live && live->deleting)) {
         application->counts.drifted++; /* what is being deleted is made anew once it is gone */
         return;
@@ -92,8 +94,10 @@ void selection_make(struct application *application, bool repairs_only, struct s
     for (size_t i = 0; i < desired->count; i++) {
         select_one(application, repairs_only, ret, &desired->objects[i]);
     }
+    problems_clear(&application->kept);
     if (!repairs_only && application->spec.prune && !application->spec.suspend) {
         prune_select(application, &ret->prune);
+        permit_prune(application, &ret->prune);
     }
 }
 

@@ -19,5 +19,9 @@ const struct setting differ_settings_table[] = {
         "How much memory that may take; 0 for no limit."),
     ROW(render_output, "render-output", SETTING_SIZE, "256Mi", "SIZE",
         "How large the rendered objects of one revision may be together."),
+    ROW(without_secrets, "without-secrets", SETTING_BOOL, NULL, NULL,
+        "Keep away from Secrets: they are not watched, and an Application that declares one is "
+        "refused."),
+    TENANCY_SETTING(struct differ_settings),
     {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };

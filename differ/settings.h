@@ -13,6 +13,7 @@ struct differ_settings {
     int64_t render_timeout; /* ms, of one worker */
     int64_t render_memory;  /* bytes, of one worker; 0: no limit */
     int64_t render_output;  /* bytes that one worker may answer */
+    bool without_secrets;   /* Secrets are neither watched nor managed */
 };
 
 extern const struct setting differ_settings_table[];

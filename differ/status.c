@@ -25,8 +25,8 @@ struct verdict {
 
 static const cJSON *repository_object(const struct application *application)
 {
-    return kube_store_get(application->differ->repository_objects, application->namespace_,
-                          application->spec.repository);
+    return kube_store_get(application->differ->repository_objects,
+                          application->spec.source_namespace, application->spec.repository);
 }
 
 static const char *repository_message(const struct application *application, struct buf *out)
@@ -37,14 +37,14 @@ static const char *repository_message(const struct application *application, str
         buf_append_format(out,
                           "GitRepository %s/%s does not exist: create it, or correct "
                           "spec.source.repository",
-                          application->namespace_, application->spec.repository);
+                          application->spec.source_namespace, application->spec.repository);
     } else if (ready && !text_equal(json_string(ready, "status"), "True")) {
-        buf_append_format(out, "GitRepository %s/%s is not ready: %s", application->namespace_,
-                          application->spec.repository,
+        buf_append_format(out, "GitRepository %s/%s is not ready: %s",
+                          application->spec.source_namespace, application->spec.repository,
                           text_or_empty(json_string(ready, "message")));
     } else {
         buf_append_format(out, "waiting for the content of GitRepository %s/%s",
-                          application->namespace_, application->spec.repository);
+                          application->spec.source_namespace, application->spec.repository);
     }
     return out->data;
 }
@@ -70,6 +70,9 @@ static struct verdict judge(const struct application *application, struct buf *t
 {
     const char *message = application->outcome_message;
     bool suspended = application->spec.suspend;
+    if (application->outcome == OUTCOME_DENIED && !suspended) {
+        return (struct verdict){"False", TENANCY_REASON, message};
+    }
     const char *trouble =
         repository_trouble(application_repository(application), application->needs_render);
     if (trouble && !suspended) {
@@ -82,6 +85,8 @@ static struct verdict judge(const struct application *application, struct buf *t
     switch (application->outcome) {
     case OUTCOME_INVALID:
         return (struct verdict){"False", "Invalid", message};
+    case OUTCOME_DENIED:
+        return (struct verdict){"False", TENANCY_REASON, message};
     case OUTCOME_FAILED:
         return (struct verdict){"False", "ApplyFailed", message};
     case OUTCOME_HELD:
@@ -141,7 +146,9 @@ static void set_ready(struct application *application, cJSON *conditions)
     } else {
         status_remove_condition(conditions, "Reconciling");
     }
-    bool stalled = application->outcome == OUTCOME_INVALID && !retrying;
+    bool refused =
+        application->outcome == OUTCOME_INVALID || application->outcome == OUTCOME_DENIED;
+    bool stalled = refused && !retrying;
     if (stalled || application->outcome == OUTCOME_HELD) {
         status_set_condition(conditions, "Stalled", "True", verdict.reason,
                              text_or_empty(verdict.message), generation);
@@ -299,8 +306,9 @@ static void set_inventory(struct application *application, cJSON *status, bool b
 static void set_errors(const struct application *application, cJSON *status)
 {
     cJSON *errors = json_new_array();
-    const struct problems *lists[] = {&application->render_problems, &application->problems};
-    for (size_t i = 0; i < 2; i++) {
+    const struct problems *lists[] = {&application->render_problems, &application->denied,
+                                      &application->problems, &application->kept};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         for (size_t j = 0; j < lists[i]->count && json_size(errors) < PROBLEMS_MAXIMUM; j++) {
             const struct problem *problem = &lists[i]->list[j];
             cJSON *item = json_append(errors, json_new_object());
@@ -434,7 +442,8 @@ static void write_status(struct application *application, cJSON *status)
 /* Whether something is under way that the status should only tell of if it lasts. */
 static bool is_busy(const struct application *application)
 {
-    if (application->plan || application->saving || !application->rendered) {
+    bool renders = !application->rendered && !application->source_denied;
+    if (application->plan || application->saving || renders) {
         return true;
     }
     switch (application->outcome) {
@@ -444,6 +453,7 @@ static bool is_busy(const struct application *application)
     case OUTCOME_FAILED:
         return application->retry_at == 0;
     case OUTCOME_INVALID:
+    case OUTCOME_DENIED:
     case OUTCOME_HELD:
         return false;
     case OUTCOME_APPLIED:

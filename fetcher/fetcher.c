@@ -118,6 +118,35 @@ static void on_bus_problem(const struct error *error, void *context)
     log_warn("bus", "error", error->message);
 }
 
+/* ---- Tenancy ---- */
+
+static void on_tenancy_changed(void *context)
+{
+    struct fetcher *fetcher = context;
+    log_info("tenancy settings read");
+    for (struct map_slot *slot = map_first(&fetcher->repositories); slot;
+         slot = map_next(&fetcher->repositories, slot)) {
+        repository_tenancy_changed(slot->value);
+    }
+}
+
+static void on_tenancy_trouble(const struct error *error, void *context)
+{
+    (void)context;
+    log_error("the tenancy settings are broken: those before stay in force", "error",
+              error->message);
+}
+
+static bool open_tenancy(struct fetcher *fetcher, struct error *error)
+{
+    const struct tenancy_file_options options = {.base = fetcher->base,
+                                                 .path = fetcher->settings->common.tenancy,
+                                                 .changed = on_tenancy_changed,
+                                                 .trouble = on_tenancy_trouble,
+                                                 .context = fetcher};
+    return tenancy_file_open(&options, &fetcher->tenancy, error);
+}
+
 /* ---- Start-up ---- */
 
 static bool open_sandbox(const struct fetcher_settings *settings, const struct kube_config *config,
@@ -225,7 +254,8 @@ bool fetcher_open(struct fetcher *fetcher, struct process *process,
         (struct fetcher){.settings = settings, .process = process, .base = process_loop(process)};
     map_init(&fetcher->repositories);
     if (!fetcher_settings_check(settings, error) || !open_kube(fetcher, error) ||
-        !open_bus(fetcher, error) || !open_members(fetcher, error)) {
+        !open_tenancy(fetcher, error) || !open_bus(fetcher, error) ||
+        !open_members(fetcher, error)) {
         return false;
     }
     fetcher->announcer = announcer_new(fetcher);
@@ -251,6 +281,7 @@ void fetcher_close(struct fetcher *fetcher)
         kube_store_free(fetcher->store);
     }
     map_release(&fetcher->repositories, repository_free);
+    tenancy_file_free(fetcher->tenancy);
     pool_free(fetcher->pool);
     fetcher->pool = NULL;
     announcer_free(fetcher->announcer);

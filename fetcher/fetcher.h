@@ -8,6 +8,7 @@
 #include "common/kube/watch.h"
 #include "common/run/members.h"
 #include "common/run/process.h"
+#include "common/run/tenancy_file.h"
 #include "fetcher/pool.h"
 #include "fetcher/settings.h"
 
@@ -17,6 +18,7 @@ struct fetcher {
     const struct fetcher_settings *settings;
     struct process *process;
     struct event_base *base;
+    struct tenancy_file *tenancy;
     struct kube_client *client;
     struct kube_store *store; /* of GitRepository objects */
     struct kube_event_recorder *events;

@@ -19,6 +19,7 @@ static const char *const names[FETCH_REASONS] = {
     [FETCH_UNSUPPORTED_URL] = "UnsupportedURL",
     [FETCH_UNSUPPORTED_FORMAT] = "UnsupportedFormat",
     [FETCH_INVALID_SPEC] = "InvalidSpec",
+    [FETCH_NOT_ALLOWED] = "NotAllowed",
     [FETCH_BROKEN_MIRROR] = "BrokenMirror",
 };
 
@@ -40,5 +41,5 @@ enum fetch_reason fetch_reason_from_name(const char *name)
 bool fetch_reason_is_stalled(enum fetch_reason reason)
 {
     return reason == FETCH_UNSUPPORTED_URL || reason == FETCH_INVALID_SPEC ||
-           reason == FETCH_UNSUPPORTED_FORMAT;
+           reason == FETCH_UNSUPPORTED_FORMAT || reason == FETCH_NOT_ALLOWED;
 }

@@ -21,6 +21,7 @@ enum fetch_reason {
     FETCH_UNSUPPORTED_URL,
     FETCH_UNSUPPORTED_FORMAT, /* object format SHA-256, which libgit2 1.8 does not read */
     FETCH_INVALID_SPEC,       /* a duration or a name that cannot be */
+    FETCH_NOT_ALLOWED,        /* the tenancy settings refuse the URL */
     FETCH_BROKEN_MIRROR,      /* what is on our disk cannot be read: it must be fetched anew */
     FETCH_REASONS
 };

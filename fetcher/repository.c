@@ -291,6 +291,22 @@ static void ask_for_secret(struct repository *repository)
         kube_client_call(repository->fetcher->client, &request, on_secret, repository);
 }
 
+static bool is_allowed(const struct repository *repository, struct error *error)
+{
+    return tenancy_check_url(tenancy_file_get(repository->fetcher->tenancy), repository->namespace_,
+                             repository->spec.url, error);
+}
+
+void repository_tenancy_changed(struct repository *repository)
+{
+    struct error error;
+    if (!repository->spec.suspend && repository->spec_error.code == ERROR_NONE &&
+        (repository->not_allowed || !is_allowed(repository, &error))) {
+        cancel_fetch(repository);
+        repository_fetch_now(repository, false);
+    }
+}
+
 static void begin_fetch(struct repository *repository)
 {
     const struct fetcher_settings *settings = repository->fetcher->settings;
@@ -303,6 +319,11 @@ static void begin_fetch(struct repository *repository)
     }
     enum fetch_reason reason;
     struct error error;
+    repository->not_allowed = !is_allowed(repository, &error);
+    if (repository->not_allowed) {
+        fail(repository, FETCH_NOT_ALLOWED, error.message);
+        return;
+    }
     if (!fetch_check_url(repository->spec.url, settings->allow_file_urls, &reason, &error)) {
         fail(repository, reason, error.message);
         return;

@@ -47,6 +47,7 @@ struct repository {
     struct event *timer;
     bool fetch_due;
     bool fetch_again; /* asked for while one was under way */
+    bool not_allowed; /* the last fetch was refused by the tenancy settings */
     bool fresh;       /* the mirror is known to be broken */
     unsigned failures;
     int64_t began_ms, ended_ms;
@@ -67,6 +68,8 @@ void repository_free(void *repository);
 
 /* Begins the work that is due, unless a child is in the mirror. */
 void repository_step(struct repository *repository);
+/* The tenancy settings are others: what they refuse now, or refused before, is looked at again. */
+void repository_tenancy_changed(struct repository *repository);
 /* A fetch is needed now. `fresh`: into a new mirror. */
 void repository_fetch_now(struct repository *repository, bool fresh);
 

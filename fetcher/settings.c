@@ -19,6 +19,7 @@ const struct setting fetcher_settings_table[] = {
         "How large the mirror of one repository, and a pack of it, may be."),
     ROW(fetch_concurrency, "fetch-concurrency", SETTING_INT, "4", "N",
         "How many fetches and packs may run at once."),
+    TENANCY_SETTING(struct fetcher_settings),
     {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };
 

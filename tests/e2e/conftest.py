@@ -14,6 +14,7 @@ from harness.moor import Moor
 from harness.mooring import Mooring, config_map
 from harness.proxy import Proxy
 from harness.repository import Repository
+from harness.tenancy import Tenancy
 
 
 def pytest_configure(config):
@@ -83,7 +84,9 @@ def repository(make_repository):
 @pytest.fixture(scope="session")
 def gitmoor(cluster, scratch):
     """The four processes, shared by the tests. A test that kills one must start it again."""
-    with Moor(cluster, scratch / "moor") as running:
+    tenancy = Tenancy(scratch / "tenancy")
+    with Moor(cluster, scratch / "moor", extra=tenancy.extra) as running:
+        running.tenancy, tenancy.moor = tenancy, running
         yield running
     statuses = running.stop()
     assert not any(statuses.values()), f"a process did not end cleanly: {statuses}"
