@@ -430,7 +430,8 @@ def test_from_one_topology_to_the_other_and_back(installed):
 
 EVENTS = {("events.k8s.io", "events", "", verb) for verb in ("create", "patch")}
 APPLICATIONS = {("gitmoor.io", "applications", "", verb) for verb in ("get", "list", "watch")}
-WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
+WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations", "validatingadmissionpolicies",
+            "validatingadmissionpolicybindings")
 LEASES = {("coordination.k8s.io", "leases", "", verb) for verb in ("get", "list", "watch", "create", "update", "patch", "delete")}
 # process -> (rights in every namespace, further ones in its own): (group, resource, name or "", verb).
 RIGHTS = {

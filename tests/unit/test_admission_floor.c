@@ -1,4 +1,4 @@
-/* The floor as it is written; what it refuses is shown by tests/e2e/test_admission.py. */
+/* The floor as it is written; what it refuses is shown by tests/e2e/admission. */
 #include "admission/floor.h"
 
 #include "common/base/memory.h"

@@ -1,0 +1,1 @@
+"""Tests of admission; all share one control plane (conftest.py), which is gone when they are done."""
