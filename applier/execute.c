@@ -217,7 +217,8 @@ static bool is_tried_again(struct execution *execution, size_t index,
     if (execution->cancelled) {
         return false;
     }
-    if (response->error.code == ERROR_CONFLICT && execution->tries[index] < CONFLICT_ATTEMPTS) {
+    if (response->error.code == ERROR_CONFLICT && operation->verb != PLAN_OWNERS &&
+        execution->tries[index] < CONFLICT_ATTEMPTS) {
         try_again(execution, index, 0);
         return true;
     }

@@ -168,20 +168,82 @@ static bool take_body(struct cursor *cursor, struct plan_operation *operation, s
     return true;
 }
 
+/* managedFields are looked into: they become part of a patch, which must not be able to say more.
+ */
+static bool take_owners(struct cursor *cursor, struct plan_operation *operation,
+                        struct error *error)
+{
+    AUTO_JSON cJSON *entries = NULL;
+    if (!take_line(cursor, &operation->body, &operation->body_size)) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: managedFields must follow",
+                         cursor->line);
+    }
+    if (!json_parse(operation->body, operation->body_size, NULL, &entries, error)) {
+        return error_prefix(error, "plan, line %u: managedFields", cursor->line);
+    }
+    bool are_entries = cJSON_IsArray(entries) && json_first(entries);
+    for (const cJSON *entry = json_first(entries); entry; entry = entry->next) {
+        are_entries = are_entries && json_string(entry, "manager") && json_get(entry, "fieldsV1");
+    }
+    return are_entries || error_set(error, ERROR_INVALID,
+                                    "plan, line %u: managedFields must be a list of entries with "
+                                    "manager and fieldsV1, and not be empty",
+                                    cursor->line);
+}
+
+static bool get_verb(const struct cursor *cursor, const cJSON *tree, enum plan_verb *ret,
+                     struct error *error)
+{
+    static const char *const words[] = {
+        [PLAN_APPLY] = "apply", [PLAN_DELETE] = "delete", [PLAN_OWNERS] = "owners"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (text_equal(json_string(tree, "op"), words[i])) {
+            *ret = (enum plan_verb)i;
+            return true;
+        }
+    }
+    return error_set(error, ERROR_INVALID,
+                     "plan, line %u: \"op\" must be \"apply\", \"delete\" or \"owners\"",
+                     cursor->line);
+}
+
+/* A deletion names the object's UID, a change of its owners its version; others have neither. */
+static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
+                              struct plan_whole *whole, struct plan_operation *operation,
+                              struct error *error)
+{
+    bool has_uid = json_get(tree, "uid"), has_version = json_get(tree, "resourceVersion");
+    if (has_uid && operation->verb != PLAN_DELETE) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: only a deletion has a \"uid\"",
+                         cursor->line);
+    }
+    if (has_version && operation->verb != PLAN_OWNERS) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: only a change of owners has a \"resourceVersion\"",
+                         cursor->line);
+    }
+    switch (operation->verb) {
+    case PLAN_DELETE:
+        return get_string(cursor, tree, "uid", 253, &whole->arena, &operation->uid, error);
+    case PLAN_OWNERS:
+        return get_string(cursor, tree, "resourceVersion", 253, &whole->arena,
+                          &operation->resource_version, error);
+    case PLAN_APPLY:
+        break;
+    }
+    return true;
+}
+
 static bool parse_operation(struct cursor *cursor, const char *line, size_t size,
                             struct plan_whole *whole, struct plan_operation *operation,
                             struct error *error)
 {
-    static const char *const members[] = {"op", "stage", "after", "path", "uid", NULL};
+    static const char *const members[] = {"op",  "stage",           "after", "path",
+                                          "uid", "resourceVersion", NULL};
     AUTO_JSON cJSON *tree = NULL;
-    if (!parse_line(cursor, line, size, members, &tree, error)) {
+    if (!parse_line(cursor, line, size, members, &tree, error) ||
+        !get_verb(cursor, tree, &operation->verb, error)) {
         return false;
-    }
-    const char *word = json_string(tree, "op");
-    operation->verb = text_equal(word, "delete") ? PLAN_DELETE : PLAN_APPLY;
-    if (operation->verb == PLAN_APPLY && !text_equal(word, "apply")) {
-        return error_set(error, ERROR_INVALID,
-                         "plan, line %u: \"op\" must be \"apply\" or \"delete\"", cursor->line);
     }
     if (!get_stage(cursor, tree, "stage", false, &operation->stage, error) ||
         !get_stage(cursor, tree, "after", true, &operation->after, error) ||
@@ -198,14 +260,10 @@ static bool parse_operation(struct cursor *cursor, const char *line, size_t size
         return error_set(error, ERROR_INVALID, "plan, line %u: \"%.200s\" is not an object's path",
                          cursor->line, operation->path);
     }
-    if (operation->verb == PLAN_DELETE) {
-        return get_string(cursor, tree, "uid", 253, &whole->arena, &operation->uid, error);
-    }
-    if (json_get(tree, "uid")) {
-        return error_set(error, ERROR_INVALID, "plan, line %u: an apply has no \"uid\"",
-                         cursor->line);
-    }
-    return take_body(cursor, operation, error);
+    return take_precondition(cursor, tree, whole, operation, error) &&
+           (operation->verb == PLAN_DELETE ||
+            (operation->verb == PLAN_OWNERS ? take_owners(cursor, operation, error)
+                                            : take_body(cursor, operation, error)));
 }
 
 static struct plan_operation *add_operation(struct plan_whole *whole)

@@ -18,15 +18,20 @@
 #define PLAN_OPERATIONS_MAXIMUM ((size_t)200000)
 #define PLAN_STAGE_MAXIMUM 9999
 
-enum plan_verb { PLAN_APPLY, PLAN_DELETE };
+enum plan_verb {
+    PLAN_APPLY,
+    PLAN_DELETE,
+    PLAN_OWNERS, /* write managedFields and nothing else, in the very version that is named */
+};
 
 struct plan_operation {
     enum plan_verb verb;
     int stage;
-    int after;        /* the stage that it depends on; -1: none */
-    const char *path; /* "/apis/apps/v1/namespaces/shop/deployments/web" */
-    const char *uid;  /* of the object to delete */
-    const char *body; /* of an apply: the object as it is sent, in the plan's text */
+    int after;                    /* the stage that it depends on; -1: none */
+    const char *path;             /* "/apis/apps/v1/namespaces/shop/deployments/web" */
+    const char *uid;              /* of the object to delete */
+    const char *resource_version; /* of the object whose owners are written */
+    const char *body; /* the object to apply as it is sent, or managedFields, in the plan's text */
     size_t body_size;
 };
 

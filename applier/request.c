@@ -9,6 +9,7 @@
 /* `force`, since what Git declares is Git's; unknown and duplicate fields are errors, since they
  * are mistakes that would otherwise pass silently. */
 #define APPLY_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER "&force=true&fieldValidation=Strict"
+#define OWNERS_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER
 
 static struct kube_call *start_apply(struct kube_client *client,
                                      const struct plan_operation *operation, bool dry_run,
@@ -25,6 +26,37 @@ static struct kube_call *start_apply(struct kube_client *client,
     request->body = operation->body;
     request->body_size = operation->body_size;
     request->body_is_static = true;
+    return kube_client_call(client, request, done, context);
+}
+
+/* The version is written, not tested: so a newer object is a conflict, and the server does not try
+ * again by itself. Nothing but the managedFields is in the patch, whatever the plan says. */
+static struct kube_call *start_owners(struct kube_client *client,
+                                      const struct plan_operation *operation, bool dry_run,
+                                      struct kube_request *request, kube_response_fn done,
+                                      void *context)
+{
+    AUTO_JSON cJSON *patch = json_new_array();
+    cJSON *version = json_append(patch, json_new_object());
+    json_add_string(version, "op", "replace");
+    json_add_string(version, "path", "/metadata/resourceVersion");
+    json_add_string(version, "value", operation->resource_version);
+    cJSON *owners = json_append(patch, json_new_object()), *entries = NULL;
+    json_add_string(owners, "op", "replace");
+    json_add_string(owners, "path", "/metadata/managedFields");
+    json_parse(operation->body, operation->body_size, NULL, &entries, NULL); /* as plan_parse did */
+    json_add(owners, "value", entries);
+    AUTO_BUF struct buf path, body;
+    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
+    buf_append_string(&path, operation->path);
+    buf_append_string(&path, dry_run ? OWNERS_QUERY "&dryRun=All" : OWNERS_QUERY);
+    buf_init(&body, operation->body_size + 4096);
+    json_write(patch, &body);
+    request->method = KUBE_PATCH;
+    request->path = path.data;
+    request->content_type = KUBE_JSON_PATCH_TYPE;
+    request->body = body.data;
+    request->body_size = body.size;
     return kube_client_call(client, request, done, context);
 }
 
@@ -57,9 +89,15 @@ struct kube_call *request_start(struct kube_client *client, const struct plan_op
                                 int64_t timeout_ms, kube_response_fn done, void *context)
 {
     struct kube_request request = {.as = as, .timeout_ms = timeout_ms};
-    return operation->verb == PLAN_DELETE
-               ? start_delete(client, operation, dry_run, &request, done, context)
-               : start_apply(client, operation, dry_run, &request, done, context);
+    switch (operation->verb) {
+    case PLAN_DELETE:
+        return start_delete(client, operation, dry_run, &request, done, context);
+    case PLAN_OWNERS:
+        return start_owners(client, operation, dry_run, &request, done, context);
+    case PLAN_APPLY:
+        break;
+    }
+    return start_apply(client, operation, dry_run, &request, done, context);
 }
 
 static bool read_applied(const struct kube_response *response, struct request_answer *ret)

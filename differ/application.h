@@ -28,6 +28,7 @@ struct plan_item {
     const char *file;
     unsigned line;
     bool heals;        /* it repairs drift */
+    bool owners;       /* it writes managedFields only */
     uint64_t version;  /* resourceVersion before, 0 if it did not exist */
     bool done, failed; /* as the result says; neither: it was not tried */
 };

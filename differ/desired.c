@@ -1,5 +1,6 @@
 #include "differ/desired.h"
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/normalise.h"
@@ -106,6 +107,17 @@ static bool put_label(struct build *build, const struct desired_input *input, co
     return true;
 }
 
+/* A number of replicas that Git does not declare is somebody else's affair. Taken away, it would be
+ * 1: nobody means that who leaves it to an autoscaler (flux2#1842). */
+static void note_left(const cJSON *tree, struct desired_object *object)
+{
+    static const char *const replicas[] = {"/spec/replicas"};
+    if (!json_get_path(tree, "spec.replicas")) {
+        object->left = replicas;
+        object->left_count = 1;
+    }
+}
+
 /* Completes one object from its normalised tree; false if something is wrong with it. */
 static bool complete_object(struct build *build, const struct desired_input *input, cJSON *tree,
                             struct desired_object *object)
@@ -162,6 +174,7 @@ static bool complete_object(struct build *build, const struct desired_input *inp
     object->key = object_ref_key(&object->ref, arena);
     object->file = arena_string(arena, input->file);
     object->line = input->line;
+    note_left(tree, object);
     return true;
 }
 
@@ -187,13 +200,24 @@ static int compare_objects(const void *left, const void *right)
     return order_compare(&a->ref, &b->ref);
 }
 
+static bool leaves_the_same(const struct desired_object *left, const struct desired_object *right)
+{
+    bool same = left->left_count == right->left_count;
+    for (size_t i = 0; same && i < left->left_count; i++) {
+        same = text_equal(left->left[i], right->left[i]);
+    }
+    return same;
+}
+
 /* Carries over what is known of an object whose text did not change. */
 static void inherit(const struct desired_set *before, struct desired_object *object)
 {
     const struct desired_object *known = desired_find(before, object->key);
     if (!known) {
+        object->left_anew = true; /* it may be live, as another application's */
         return;
     }
+    object->left_anew = !leaves_the_same(known, object);
     if (digest_equal(&known->digest, &object->digest)) {
         object->synced = known->synced;
         object->adopt_version = known->adopt_version;
@@ -260,6 +284,7 @@ struct desired_set *desired_build(const struct desired_options *options,
         }
     }
     index_set(&build);
+    build.set->built = clock_monotonic_us();
     map_release(&build.defined, NULL);
     return build.set;
 }

@@ -22,6 +22,10 @@ struct desired_object {
     struct digest digest; /* of the text */
     const char *file;
     unsigned line;
+    const char *const
+        *left; /* JSON pointers of the fields that are left alone, whoever owns them */
+    size_t left_count;
+    bool left_anew; /* they are others than before: the live object is to be looked at again */
 
     bool denied; /* the tenancy settings refuse it (permit.c) */
 
@@ -41,6 +45,7 @@ struct desired_object {
 
 struct desired_set {
     struct arena arena;
+    int64_t built;                  /* monotonic us */
     struct desired_object *objects; /* sorted by order_compare */
     size_t count;
     struct map by_key; /* key → struct desired_object * */

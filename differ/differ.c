@@ -13,6 +13,7 @@
 #include "differ/dispatch.h"
 #include "differ/drift.h"
 #include "differ/kinds.h"
+#include "differ/owners.h"
 #include "differ/permit.h"
 #include "differ/repository.h"
 
@@ -268,6 +269,17 @@ static void on_trouble(const struct error *error, void *context)
     }
 }
 
+/* Whose the fields of the object should be, as long as its tree is at hand. */
+static void judge_owners(const struct differ *differ, const struct desired_object *desired,
+                         struct live_object *live, const cJSON *object)
+{
+    const struct owners_rules rules = {
+        .people = &differ->people, .left = desired->left, .left_count = desired->left_count};
+    if (!live->deleting) {
+        live->owners = owners_edit(object, &rules, &live->gives_up);
+    }
+}
+
 static void on_live(struct live_object *live, const char *label, const cJSON *object, void *context)
 {
     struct differ *differ = context;
@@ -283,6 +295,9 @@ static void on_live(struct live_object *live, const char *label, const cJSON *ob
     if (desired && object && digest_is_zero(&desired->synced) &&
         drift_matches_text(desired, object)) {
         desired->synced = live->fingerprint;
+    }
+    if (object && (declared || desired)) {
+        judge_owners(differ, declared ? declared : desired, live, object);
     }
     if (owner) {
         application_wake(owner);
@@ -489,6 +504,7 @@ bool differ_open(struct differ *differ, struct process *process,
     map_init(&differ->by_label);
     map_init(&differ->elsewhere);
     map_init(&differ->claims);
+    managers_add(&differ->people, settings->take_over);
     if (!directory_make(settings->data_dir, error)) {
         return error_prefix(error, "the data directory");
     }
@@ -532,6 +548,7 @@ void differ_close(struct differ *differ)
     kube_client_free(differ->client);
     kube_discovery_free(differ->discovery);
     map_release(&differ->claims, NULL);
+    managers_release(&differ->people);
     map_release(&differ->by_label, NULL);
     map_release(&differ->elsewhere, free);
     map_release(&differ->applications, NULL);

@@ -12,6 +12,7 @@
  *   result.c       what the applier answered
  *   health.c       are its objects healthy, and for how long have we waited?
  *   drift.c        is a live object what Git declares?
+ *   owners.c       who owns its fields, and who should
  *   status.c       what the Application's status says, and the Events
  *   live.c         the live objects          desired.c   the declared ones
  *   kinds.c        which kinds the cluster serves
@@ -29,6 +30,7 @@
 #include "common/run/members.h"
 #include "common/run/tenancy_file.h"
 #include "differ/live.h"
+#include "differ/managers.h"
 #include "differ/settings.h"
 
 struct event;
@@ -56,6 +58,8 @@ struct differ {
     struct map by_label;     /* label value → struct application * */
     struct map elsewhere;    /* label value → key of an application that another replica has */
     struct map claims;       /* object key → struct application *: who declares it */
+
+    struct managers people; /* whose fields are taken over */
 
     struct live *live;
     /* Watches of live objects start only when what can be rendered at start has been: so that each

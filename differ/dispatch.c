@@ -25,16 +25,20 @@ static bool is_binding(const struct object_ref *ref)
            text_has_suffix(ref->kind, "Binding");
 }
 
+/* Owners are written before anything is applied. */
+#define OWNERS_STAGE 0
+#define FIRST_STAGE 1
+
 /* Two stages of the plan for each of order.h's: bindings after the roles they refer to, or the
  * server's escalation check refuses them (kustomize-controller 1.8.0). */
 static unsigned plan_stage(const struct object_ref *ref)
 {
-    return order_stage_of(ref) * 2 + is_binding(ref);
+    return FIRST_STAGE + order_stage_of(ref) * 2 + is_binding(ref);
 }
 
 static unsigned delete_stage(const struct object_ref *ref)
 {
-    return ORDER_STAGES * 2 + (ORDER_STAGES - 1 - order_stage_of(ref));
+    return FIRST_STAGE + ORDER_STAGES * 2 + (ORDER_STAGES - 1 - order_stage_of(ref));
 }
 
 /* The stage whose writes its dry-run needs, or -1. */
@@ -48,7 +52,7 @@ static int depends_on(const struct application *application, const struct select
     bool served = kube_discovery_find(application->differ->discovery, object->ref.group,
                                       object->ref.version, object->ref.kind);
     if (!served || map_has(&selection->new_namespaces, object->ref.namespace_)) {
-        return stage > 0 ? 0 : -1;
+        return stage > FIRST_STAGE ? FIRST_STAGE : -1;
     }
     return -1;
 }
@@ -66,6 +70,23 @@ static struct plan_item *add_item(struct plan_under_way *way, const struct objec
     };
     item->key = object_ref_key(&item->ref, arena);
     return item;
+}
+
+static void add_owners(const struct application *application, const struct selection *selection,
+                       struct plan *plan, struct plan_under_way *way)
+{
+    for (size_t i = 0; selection->owner_count > 0 && i < selection->count; i++) {
+        if (selection->owners[i]) {
+            const struct desired_object *object = selection->applies[i];
+            const struct live_object *live = live_get(application->differ->live, object->key);
+            plan_owners(plan, OWNERS_STAGE, &live->kind->resource, live->namespace_, live->name,
+                        live->version, live->owners);
+            struct plan_item *item = add_item(way, &object->ref);
+            item->owners = true;
+            item->file = arena_string(&way->arena, object->file);
+            item->line = object->line;
+        }
+    }
 }
 
 static void add_applies(struct application *application, const struct selection *selection,
@@ -178,7 +199,8 @@ static struct plan_under_way *way_new(struct application *application,
     arena_init(&way->arena);
     way->id = mem_format("%s-%lld-%llu", process_instance(differ->process),
                          (long long)clock_wall_ms(), (unsigned long long)++differ->plans);
-    way->items = mem_new(selection->count + selection->prune.count, sizeof *way->items);
+    way->items = mem_new(selection->owner_count + selection->count + selection->prune.count,
+                         sizeof *way->items);
     way->revision = mem_string(application->revision);
     way->heal = heal;
     way->started = clock_monotonic_ms();
@@ -200,6 +222,7 @@ void dispatch_plan(struct application *application, const struct selection *sele
     };
     struct plan plan;
     plan_begin(&plan, &head);
+    add_owners(application, selection, &plan, way);
     add_applies(application, selection, &plan, way);
     add_deletes(selection, &plan, way);
     application->plan = way;

@@ -35,7 +35,7 @@ enum drift_verdict drift_judge(const struct desired_object *desired, const struc
     if (!live || live->deleting || !digest_equal(&live->fingerprint, &desired->synced)) {
         return DRIFT_CHANGED;
     }
-    return DRIFT_NONE;
+    return live->owners ? DRIFT_ADDED : DRIFT_NONE;
 }
 
 /* Whether each value that `desired` declares is in `live` just so. Lists must be of one length,
@@ -143,6 +143,11 @@ int64_t drift_note_repair(struct desired_object *desired, int64_t now_ms)
             now_ms + (wait < FIGHT_BACKOFF_MAXIMUM_MS ? wait : FIGHT_BACKOFF_MAXIMUM_MS);
     }
     return 0;
+}
+
+void drift_note_race(struct desired_object *desired)
+{
+    desired->heals -= desired->heals > 0;
 }
 
 void drift_note_failure(struct desired_object *desired, int64_t now_ms)

@@ -9,6 +9,7 @@ enum drift_verdict {
     DRIFT_NONE,    /* in sync */
     DRIFT_NEW,     /* not applied yet in this form: absent, or of another content */
     DRIFT_CHANGED, /* it was in sync, and somebody changed it or took it away */
+    DRIFT_ADDED,   /* nothing of ours is changed, but somebody added what has to go */
 };
 
 /* Values differ from version to version of a kind, so an answer to an apply in one version gives no
@@ -28,6 +29,9 @@ bool drift_matches_text(const struct desired_object *desired, const cJSON *live)
 /* Notes a repair that is about to be made, and how long to wait first: 0, or the backoff of a
  * fight, when the same object has been repaired more than ten times in ten seconds. */
 int64_t drift_note_repair(struct desired_object *desired, int64_t now_ms);
+
+/* Notes that the repair came to nothing, since the object had just changed: it is made anew. */
+void drift_note_race(struct desired_object *desired);
 
 /* Notes that a repair failed: the next is to wait, the longer the more have failed in a row. */
 void drift_note_failure(struct desired_object *desired, int64_t now_ms);

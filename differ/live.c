@@ -1,5 +1,6 @@
 #include "differ/live.h"
 
+#include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -78,6 +79,7 @@ static void object_free(void *value)
     free(object->namespace_);
     free(object->name);
     free(object->health_message);
+    free(object->owners);
     free(object);
 }
 
@@ -108,6 +110,13 @@ static uint64_t parse_version(const char *resource_version)
     return (uint64_t)version;
 }
 
+static void forget_owners(struct live_object *object)
+{
+    free(object->owners);
+    object->owners = NULL;
+    object->gives_up = false;
+}
+
 static void judge_health(struct live_object *object, const cJSON *tree)
 {
     char message[HEALTH_MESSAGE_SIZE];
@@ -127,7 +136,7 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     if (!object) {
         object = object_new(live, key, ref);
     }
-    kind->epoch = object->epoch = event->epoch;
+    kind->epoch = object->epoch = kind->epoch_before + event->epoch;
     object->kind = kind;
     if (version < object->version) {
         return; /* the applier was answered with something newer */
@@ -138,6 +147,7 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     }
     object->version = version;
     object->deleting = json_string(metadata, "deletionTimestamp") != NULL;
+    forget_owners(object);
     object_fingerprint(event->object, &object->fingerprint);
     judge_health(object, event->object);
     const char *label = text_or_empty(object_label(event->object));
@@ -192,8 +202,8 @@ static void sweep(struct live_kind *kind, uint64_t epoch)
 static void on_synced(uint64_t epoch, void *context)
 {
     struct live_kind *kind = context;
-    sweep(kind, epoch);
-    kind->epoch = epoch;
+    kind->epoch = kind->epoch_before + epoch;
+    sweep(kind, kind->epoch);
     kind->synced = true;
     kind->live->handlers.kind_changed(kind, kind->live->handlers.context);
 }
@@ -233,6 +243,8 @@ static void start_watch(struct live_kind *kind)
         .trouble = on_trouble,
         .context = kind,
     };
+    kind->listed = clock_monotonic_us();
+    kind->epoch_before = kind->epoch;
     kind->watch = kube_watch_new(kind->live->client, &options);
 }
 
@@ -274,13 +286,19 @@ struct live_kind *live_need(struct live *live, const struct kube_resource *resou
 void live_move(struct live_kind *kind, const struct kube_resource *resource)
 {
     kube_watch_free(kind->watch);
-    sweep(kind, UINT64_MAX); /* epochs begin anew */
+    sweep(kind, UINT64_MAX);
     release_resource(kind);
     set_resource(kind, resource);
     free(kind->trouble);
     kind->trouble = NULL;
     kind->synced = kind->failing = false;
-    kind->epoch = 0;
+    start_watch(kind);
+}
+
+void live_list_again(struct live_kind *kind)
+{
+    kube_watch_free(kind->watch);
+    kind->synced = false;
     start_watch(kind);
 }
 
@@ -356,10 +374,20 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
     object->uid = mem_string(uid);
     object->version = version;
     object->fingerprint = *fingerprint;
+    forget_owners(object);
     object->health = HEALTH_IN_PROGRESS;
     free(object->health_message);
     object->health_message = mem_string("applied, not seen by the watch yet");
     group_join(live, object, label);
+}
+
+void live_forget_owners(struct live *live, const char *key)
+{
+    struct live_object *object = map_get(&live->objects, key);
+    if (object) {
+        free(object->owners);
+        object->owners = NULL; /* what is to be given up still is */
+    }
 }
 
 void live_record_deletion(struct live *live, const char *key, const char *uid)

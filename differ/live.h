@@ -24,6 +24,10 @@ struct live_object {
     enum health_status health;
     char *health_message; /* NULL when Current */
     bool deleting;        /* deletionTimestamp is set */
+    /* managedFields as they should be (owners.h), in this very version; NULL: as they are. Set by
+     * the handler, forgotten with each newer version. */
+    char *owners;
+    bool gives_up; /* that must be written before the object is applied */
     struct live_group *group;
     struct live_object *previous, *next; /* in the group */
 };
@@ -40,6 +44,8 @@ struct live_kind {
     struct kube_resource resource; /* in the version that is watched */
     bool synced;                   /* the list is complete */
     uint64_t epoch;                /* of the last event or list */
+    uint64_t epoch_before;         /* the last of the watch before this one */
+    int64_t listed;                /* monotonic us: when the first list of this watch began */
     bool failing;
     char *trouble; /* why it cannot be watched, or NULL */
     struct kube_watch *watch;
@@ -64,6 +70,8 @@ void live_free(struct live *live);
 struct live_kind *live_need(struct live *live, const struct kube_resource *resource);
 /* Watches it in another version, since the one so far is served no more. */
 void live_move(struct live_kind *kind, const struct kube_resource *resource);
+/* Lists it again, so that each object is told of once more; until then it is not synced. */
+void live_list_again(struct live_kind *kind);
 /* The kind by its name, or NULL if it is not watched. */
 struct live_kind *live_kind_get(const struct live *live, const char *name);
 /* "Kind.group" of a resource; free(). */
@@ -79,6 +87,8 @@ const struct live_group *live_group_get(const struct live *live, const char *lab
 void live_record(struct live *live, struct live_kind *kind, const struct object_ref *ref,
                  const char *label, const char *uid, const char *resource_version,
                  const struct digest *fingerprint);
+/* Learns that its owners could not be written, since it is of a newer version: the watch tells. */
+void live_forget_owners(struct live *live, const char *key);
 /* Learns that its deletion was accepted; the watch tells when it is gone. */
 void live_record_deletion(struct live *live, const char *key, const char *uid);
 

@@ -1,5 +1,6 @@
 #include "differ/plan.h"
 
+#include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/tenancy.h"
 
@@ -59,6 +60,17 @@ void plan_apply(struct plan *plan, unsigned stage, int after, const struct desir
     }
     append_line(&plan->text, line);
     buf_append(&plan->text, object->text, object->size);
+    buf_append_char(&plan->text, '\n');
+}
+
+void plan_owners(struct plan *plan, unsigned stage, const struct kube_resource *resource,
+                 const char *namespace_, const char *name, uint64_t version, const char *owners)
+{
+    AUTO_JSON cJSON *line = new_operation(plan, "owners", stage, resource, namespace_, name);
+    AUTO_FREE char *text = mem_format("%llu", (unsigned long long)version);
+    json_add_string(line, "resourceVersion", text);
+    append_line(&plan->text, line);
+    buf_append_string(&plan->text, owners);
     buf_append_char(&plan->text, '\n');
 }
 

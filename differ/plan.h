@@ -28,6 +28,9 @@ void plan_release(struct plan *plan);
 
 /* `after`: the stage it depends on, or -1. */
 void plan_apply(struct plan *plan, unsigned stage, int after, const struct desired_object *object);
+/* `owners`: managedFields as JSON text, for the object in this very version. */
+void plan_owners(struct plan *plan, unsigned stage, const struct kube_resource *resource,
+                 const char *namespace_, const char *name, uint64_t version, const char *owners);
 void plan_delete(struct plan *plan, unsigned stage, const struct kube_resource *resource,
                  const char *namespace_, const char *name, const char *uid);
 

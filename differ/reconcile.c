@@ -139,8 +139,25 @@ static bool may_apply(struct application *application)
            clock_monotonic_ms() >= application->retry_at;
 }
 
+/* Who should own which field is judged as a live object is told of. Where the fields that are to be
+ * left alone have changed since, the kind is listed again first: nothing of it may be applied
+ * before what we own of them is given up. */
+static void look_at_owners_again(const struct application *application)
+{
+    const struct desired_set *desired = application->desired;
+    for (size_t i = 0; i < desired->count; i++) {
+        const struct desired_object *object = &desired->objects[i];
+        const struct live_object *live =
+            object->left_anew ? live_get(application->differ->live, object->key) : NULL;
+        if (live && live->kind->listed <= desired->built) {
+            live_list_again(live->kind);
+        }
+    }
+}
+
 static bool is_known(struct application *application)
 {
+    look_at_owners_again(application);
     bool declared = declared_kinds_are_known(application);
     return former_kinds_are_known(application) && declared;
 }

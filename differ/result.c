@@ -31,8 +31,9 @@ static struct metric plan_seconds = {
 struct reading {
     struct application *application;
     struct problems problems;
-    size_t repaired;  /* objects that a repair has changed */
     bool not_allowed; /* something was refused by the tenancy settings */
+    size_t repaired;  /* objects that a repair has changed */
+    size_t raced;    /* whose owners were not written, since they are of a newer version by now */
 };
 
 /* ---- Object by object ---- */
@@ -75,6 +76,14 @@ static void note_success(struct reading *reading, const struct plan_item *item,
     AUTO_FREE char *name = live_kind_name(item->ref.group, item->ref.kind);
     struct live_kind *kind = live_kind_get(differ->live, name);
     bool comparable = !kind || text_equal(kind->resource.version, item->ref.version);
+    if (item->owners) {
+        live_forget_owners(differ->live, item->key);
+        if (kind) { /* it was written in the version that is watched */
+            live_record(differ->live, kind, &item->ref, application->label, outcome->uid,
+                        outcome->resource_version, &outcome->fingerprint);
+        }
+        return;
+    }
     note_synced(application, item, &outcome->fingerprint, comparable, (uint64_t)version);
     if (item->version != (uint64_t)version) {
         application->changed++;
@@ -87,6 +96,17 @@ static void note_success(struct reading *reading, const struct plan_item *item,
     }
     if (text_equal(item->ref.kind, "CustomResourceDefinition")) {
         kinds_reload(differ);
+    }
+}
+
+/* Somebody was quicker: what is to be done follows from what the watch tells. */
+static void note_race(struct reading *reading, const struct plan_item *item)
+{
+    struct desired_object *object = desired_find(reading->application->desired, item->key);
+    reading->raced++;
+    live_forget_owners(reading->application->differ->live, item->key);
+    if (object) {
+        drift_note_race(object);
     }
 }
 
@@ -120,6 +140,10 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     }
     item->failed = true;
     reading->not_allowed |= text_equal(outcome->reason, TENANCY_REASON);
+    if (item->owners && (outcome->status == 409 || outcome->status == 404)) {
+        note_race(reading, item);
+        return;
+    }
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
     problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,
@@ -138,10 +162,11 @@ static void tell_repairs(struct application *application, size_t repaired)
     }
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
+    const struct plan_item *last = &way->items[way->count - 1];
     AUTO_FREE char *note =
-        way->count == 1
+        text_equal(way->items[0].key, last->key)
             ? mem_format("repaired %s: it was changed outside Git",
-                         object_ref_describe(&way->items[0].ref, &arena))
+                         object_ref_describe(&last->ref, &arena))
             : mem_format("repaired %zu objects that were changed outside Git", repaired);
     status_event(application, "Normal", "DriftRepaired", "Heal", note);
     log_info("drift repaired", "application", application->key, "objects", note);
@@ -155,7 +180,8 @@ static void back_off_repairs(struct application *application)
     for (size_t i = 0; i < way->count; i++) {
         const struct plan_item *item = &way->items[i];
         struct desired_object *object = desired_find(application->desired, item->key);
-        if (object && item->heals && (item->failed || (way->heal && !item->done))) {
+        if (object && item->heals && !item->owners &&
+            (item->failed || (way->heal && !item->done))) {
             drift_note_failure(object, clock_monotonic_ms());
         }
     }
@@ -189,10 +215,14 @@ static size_t count_untried(const struct plan_under_way *way)
     return untried;
 }
 
-static void judge(struct application *application, const struct plan_result *result,
-                  struct problems *problems)
+static void judge(struct reading *reading, const struct plan_result *result)
 {
+    struct application *application = reading->application;
+    struct problems *problems = &reading->problems;
     const struct plan_under_way *way = application->plan;
+    if (reading->raced > 0 && problems->total == 0) {
+        return; /* it is planned anew */
+    }
     bool applied = text_equal(result->outcome, "applied");
     size_t untried = applied ? count_untried(way) : 0;
     if (untried > 0) {
@@ -219,7 +249,7 @@ static void take_result(struct application *application, const char *text, size_
     struct error error;
     if (plan_result_parse(text, size, &result, &error)) {
         result.not_allowed |= reading.not_allowed;
-        judge(application, &result, &reading.problems);
+        judge(&reading, &result);
     } else {
         log_error("a result of the applier cannot be read", "error", error.message);
         outcome_back_off(application);

@@ -6,10 +6,17 @@
 #include "differ/drift.h"
 #include "differ/permit.h"
 
-static void select_apply(struct selection *selection, struct desired_object *object, bool heals)
+static void select_apply(struct selection *selection, struct desired_object *object,
+                         const struct live_object *live, bool heals)
 {
+    /* A repair of changed fields takes them back by itself, and what was added besides is seen
+     * afterwards: one request, as a rule. */
+    bool owners =
+        live && live->owners && (live->gives_up || drift_judge(object, live) == DRIFT_ADDED);
     selection->applies[selection->count] = object;
     selection->heals[selection->count] = heals;
+    selection->owners[selection->count] = owners;
+    selection->owner_count += owners;
     selection->count++;
     if (text_equal(object->ref.kind, "Namespace") && !*object->ref.group) {
         map_set(&selection->new_namespaces, object->ref.name, (void *)"");
@@ -30,7 +37,7 @@ static void select_drifted(struct application *application, struct selection *se
     }
     int64_t wait = drift_note_repair(object, clock_monotonic_ms());
     if (wait == 0) {
-        select_apply(selection, object, true);
+        select_apply(selection, object, live, true);
         return;
     }
     application->counts.drifted++;
@@ -60,15 +67,20 @@ static void select_one(struct application *application, bool repairs_only,
         application->counts.in_sync++; /* as the applier was told */
         return;
     }
+    if (live && live->gives_up && !live->owners) {
+        selection->repairs_wait = true; /* for the watch to tell of its newest version */
+        return;
+    }
     switch (drift_judge(object, live)) {
     case DRIFT_NONE:
         application->counts.in_sync++;
         break;
     case DRIFT_NEW:
         if (!repairs_only && !application->spec.suspend) {
-            select_apply(selection, object, false);
+            select_apply(selection, object, live, false);
         }
         break;
+    case DRIFT_ADDED:
     case DRIFT_CHANGED:
         if (is_watched(application, object)) {
             select_drifted(application, selection, object, live);
@@ -87,6 +99,7 @@ void selection_make(struct application *application, bool repairs_only, struct s
     map_init(&ret->new_namespaces);
     ret->applies = mem_new(desired->count, sizeof(struct desired_object *));
     ret->heals = mem_new(desired->count, sizeof(bool));
+    ret->owners = mem_new(desired->count, sizeof(bool));
     application->counts.desired = desired->count;
     application->counts.in_sync = application->counts.drifted = 0;
     free(application->fight);
@@ -105,6 +118,7 @@ void selection_release(struct selection *selection)
 {
     free(selection->applies);
     free(selection->heals);
+    free(selection->owners);
     prune_release(&selection->prune);
     map_release(&selection->new_namespaces, NULL);
 }

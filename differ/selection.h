@@ -8,8 +8,10 @@
 
 struct selection {
     struct desired_object **applies;
-    bool *heals; /* applies[i] repairs drift */
+    bool *heals;  /* applies[i] repairs drift */
+    bool *owners; /* its owners are written first */
     size_t count;
+    size_t owner_count; /* of them whose owners are written */
     struct prune_list prune;
     struct map new_namespaces; /* that the plan creates: name → "" */
     bool new_roles;            /* it creates or changes roles */

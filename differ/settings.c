@@ -1,5 +1,10 @@
 #include "differ/settings.h"
 
+/* What a request that names no field manager is filed under is its user agent up to the slash:
+ * "Mozilla" is a browser before a proxied API, "node-fetch" what Lens and its kin are built on. */
+#define DIFFER_PEOPLE                                                                              \
+    "kubectl*,before-first-apply,Mozilla,node-fetch,k9s,Lens,OpenLens,freelens,headlamp*,curl"
+
 #define ROW(field, flag, type, otherwise, argument, help)                                          \
     {                                                                                              \
         flag, type, offsetof(struct differ_settings, field), otherwise, argument, help, false      \
@@ -23,5 +28,8 @@ const struct setting differ_settings_table[] = {
         "Keep away from Secrets: they are not watched, and an Application that declares one is "
         "refused."),
     TENANCY_SETTING(struct differ_settings),
+    ROW(take_over, "take-over", SETTING_STRING, DIFFER_PEOPLE, "MANAGERS",
+        "Field managers whose fields on managed objects are taken over, so that what they add "
+        "goes: patterns, comma-separated; \"!\" before one takes it out again."),
     {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };

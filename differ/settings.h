@@ -14,6 +14,7 @@ struct differ_settings {
     int64_t render_memory;  /* bytes, of one worker; 0: no limit */
     int64_t render_output;  /* bytes that one worker may answer */
     bool without_secrets;   /* Secrets are neither watched nor managed */
+    const char *take_over;  /* field managers of people (managers.h) */
 };
 
 extern const struct setting differ_settings_table[];

@@ -32,6 +32,20 @@ void fields_lost(const cJSON *before, const cJSON *after,
 void fields_changed(const cJSON *set, const cJSON *before, const cJSON *after,
                     bool (*visit)(const char *path, void *context), void *context);
 
+#define FIELDS_DEPTH_MAXIMUM 128 /* steps of a path; json_parse lets 100 levels through */
+
+/* Splits a set in two: copies of the subtrees for which `stays` says so land in `ret_staying`, the
+ * rest in `ret_going`, both empty objects before. `trail` has the `depth` steps from the root to
+ * the subtree, `node` is what `object` holds there, or NULL. A container's own mark (".") goes with
+ * what goes; if there is nothing else that goes, it stays. */
+void fields_split(const cJSON *set, const cJSON *object,
+                  bool (*stays)(const char *const *trail, unsigned depth, const cJSON *node,
+                                void *context),
+                  void *context, cJSON *ret_staying, cJSON *ret_going);
+
+/* Adds to `into` what it lacks of `from`. */
+void fields_merge(cJSON *into, const cJSON *from);
+
 /* Adds the set's paths and the values that `object` holds there, in canonical order, to the
  * digest: object_fingerprint is made of it. Maps and lists that others own parts of count by their
  * presence, as in fields_changed. */

@@ -126,7 +126,7 @@ class Load(threading.Thread):
             note = {"metadata": {"annotations": {"note": str(self.count)}}}
             for name in ("settings", "mine"):
                 try:
-                    self.api.patch("ConfigMap", self.namespace, name, note)
+                    self.api.patch("ConfigMap", self.namespace, name, note, manager="controller")
                 except ApiError as error:
                     self.refused.append(str(error))
 

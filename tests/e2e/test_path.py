@@ -281,7 +281,7 @@ def test_an_edit_is_refused_and_the_message_says_everything(repository, moored, 
 def test_what_git_does_not_declare_may_be_edited(repository, moored, api, namespace):
     repository.commit({"deploy/a.yaml": config_map("a", color="red")})
     moored(repository).wait_applied()
-    api.patch("ConfigMap", namespace, "a", {"metadata": {"annotations": {"note": "mine"}}})
+    api.patch("ConfigMap", namespace, "a", {"metadata": {"annotations": {"note": "mine"}}}, manager="controller")
     assert api.get("ConfigMap", namespace, "a")["metadata"]["annotations"]["note"] == "mine"
 
 

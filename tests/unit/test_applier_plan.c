@@ -16,6 +16,8 @@
     "false,\"revision\":\"main@sha1:abc\",\"uid\":\"u\"}\n"
 #define PATH "/api/v1/namespaces/shop/configmaps/a"
 #define APPLY "{\"op\":\"apply\",\"path\":\"" PATH "\",\"stage\":2}\n{\"kind\":\"ConfigMap\"}\n"
+#define OWNERS "{\"op\":\"owners\",\"path\":\"" PATH "\",\"resourceVersion\":\"7\",\"stage\":0}\n"
+#define ENTRY "{\"fieldsV1\":{\"f:data\":{}},\"manager\":\"gitmoor\",\"operation\":\"Apply\"}"
 #define DELETE "{\"op\":\"delete\",\"path\":\"" PATH "\",\"stage\":3,\"uid\":\"x\"}\n"
 
 static struct plan *parse(const char *text)
@@ -55,6 +57,18 @@ static void a_plan_is_read_and_bodies_point_into_its_text(void **state)
     assert_memory_equal(operations[1].body, "{\"a\":[1, 2]}", operations[1].body_size);
     assert_int_equal(operations[2].verb, PLAN_DELETE);
     assert_string_equal(operations[2].uid, "x");
+    plan_free(plan);
+}
+
+static void a_change_of_owners_names_the_version_that_it_is_of(void **state)
+{
+    (void)state;
+    struct plan *plan = parse(HEAD OWNERS "[" ENTRY "]\n" APPLY);
+    assert_int_equal(plan->count, 2);
+    assert_int_equal(plan->operations[0].verb, PLAN_OWNERS);
+    assert_string_equal(plan->operations[0].resource_version, "7");
+    assert_memory_equal(plan->operations[0].body, "[" ENTRY "]", plan->operations[0].body_size);
+    assert_int_equal(plan->operations[1].verb, PLAN_APPLY);
     plan_free(plan);
 }
 
@@ -106,7 +120,18 @@ static void what_is_not_a_plan_is_refused_with_its_line(void **state)
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"path\":\"/metrics\"}\n{}\n",
          "\"/metrics\" is not an object's path"},
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"uid\":\"x\",\"path\":\"" PATH "\"}\n{}\n",
-         "an apply has no \"uid\""},
+         "only a deletion has a \"uid\""},
+        {HEAD "{\"op\":\"apply\",\"stage\":1,\"resourceVersion\":\"7\",\"path\":\"" PATH
+              "\"}\n{}\n",
+         "only a change of owners has a \"resourceVersion\""},
+        {HEAD "{\"op\":\"owners\",\"stage\":0,\"path\":\"" PATH "\"}\n[]\n",
+         "\"resourceVersion\" must be a string"},
+        {HEAD OWNERS, "managedFields must follow"},
+        {HEAD OWNERS "{}\n", "line 3: managedFields must be a list of entries"},
+        {HEAD OWNERS "[]\n", "line 3: managedFields must be a list of entries"},
+        {HEAD OWNERS "[{\"manager\":\"m\"}]\n", "managedFields must be a list of entries"},
+        {HEAD OWNERS "[" ENTRY "]},{\"op\":\"remove\",\"path\":\"/data\"}]\n",
+         "line 3: managedFields"},
         {HEAD "{\"op\":\"delete\",\"stage\":1,\"path\":\"" PATH "\"}\n", "\"uid\" must be"},
         {HEAD "{\"op\":\"delete\",\"stage\":1,\"path\":\"" PATH "\",\"uid\":\"\"}\n",
          "\"uid\" must"},
@@ -213,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_is_read_and_bodies_point_into_its_text),
+        cmocka_unit_test(a_change_of_owners_names_the_version_that_it_is_of),
         cmocka_unit_test(mode_preflight_and_priority),
         cmocka_unit_test(what_is_not_a_plan_is_refused_with_its_line),
         cmocka_unit_test(paths_are_those_of_whole_objects_only),

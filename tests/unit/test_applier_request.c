@@ -64,6 +64,29 @@ static void a_delete_names_the_uid_and_says_dry_run_in_its_body(void **state)
     assert_non_null(strstr(send_one(&removal, true)->body, "\"dryRun\":[\"All\"]"));
 }
 
+static void a_change_of_owners_writes_managed_fields_in_one_version_and_nothing_else(void **state)
+{
+    (void)state;
+    static const struct plan_operation owners = {.verb = PLAN_OWNERS,
+                                                 .path = "/api/v1/namespaces/s/configmaps/a",
+                                                 .resource_version = "7",
+                                                 .body =
+                                                     "[{\"manager\":\"gitmoor\",\"fieldsV1\":{}}]",
+                                                 .body_size = 37};
+    const struct world_request *request = send_one(&owners, false);
+    assert_string_equal(request->method, "PATCH");
+    assert_string_equal(request->path, "/api/v1/namespaces/s/configmaps/a?fieldManager=gitmoor");
+    assert_string_equal(request->type, "application/json-patch+json");
+    assert_string_equal(
+        request->body,
+        "[{\"op\":\"replace\",\"path\":\"/metadata/resourceVersion\",\"value\":\"7\"},"
+        "{\"op\":\"replace\",\"path\":\"/metadata/managedFields\",\"value\":"
+        "[{\"fieldsV1\":{},\"manager\":\"gitmoor\"}]}]");
+    assert_string_equal(request->user, "system:serviceaccount:team:deployer");
+    assert_string_equal(request->extra, "system:serviceaccount:g:applier");
+    assert_true(text_has_suffix(send_one(&owners, true)->path, "&dryRun=All"));
+}
+
 static void an_applied_object_tells_uid_version_and_fingerprint(void **state)
 {
     (void)state;
@@ -162,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_apply_is_a_forced_strict_patch_as_the_service_account),
         cmocka_unit_test(a_delete_names_the_uid_and_says_dry_run_in_its_body),
+        cmocka_unit_test(a_change_of_owners_writes_managed_fields_in_one_version_and_nothing_else),
         cmocka_unit_test(an_applied_object_tells_uid_version_and_fingerprint),
         cmocka_unit_test(an_answer_that_is_not_json_is_worth_another_try),
         cmocka_unit_test(what_refusals_mean),

@@ -27,17 +27,20 @@ static void a_plan_is_a_head_and_its_operations(void **state)
         .text = "{\"x\":1}",
         .size = 7};
     plan_begin(&plan, &head);
+    plan_owners(&plan, 0, &object.resource, "shop", "a", 7, "[{}]");
     plan_apply(&plan, 4, 0, &object);
     plan_delete(&plan, 9, &object.resource, "shop", "b", "u2");
     assert_string_equal(
         plan.text.data,
         "{\"id\":\"d-1\",\"mode\":\"apply\",\"name\":\"web\",\"namespace\":\"shop\",\"preflight\":"
         "true,\"revision\":\"main@sha1:1\",\"uid\":\"u\"}\n"
+        "{\"op\":\"owners\",\"path\":\"/api/v1/namespaces/shop/configmaps/a\",\"resourceVersion\":"
+        "\"7\",\"stage\":0}\n[{}]\n"
         "{\"after\":0,\"op\":\"apply\",\"path\":\"/api/v1/namespaces/shop/configmaps/a\",\"stage\":"
         "4}\n{\"x\":1}\n"
         "{\"op\":\"delete\",\"path\":\"/api/v1/namespaces/shop/configmaps/b\",\"stage\":9,\"uid\":"
         "\"u2\"}\n");
-    assert_int_equal(plan.operations, 2);
+    assert_int_equal(plan.operations, 3);
     plan_release(&plan);
 }
 

@@ -120,6 +120,9 @@ seccompProfile: {type: RuntimeDefault}
 - --render-timeout={{ $values.renderTimeout }}
 - --render-memory={{ $values.renderMemory }}
 - --render-output={{ $values.renderOutput }}
+{{- with $values.takeOver }}
+- --take-over={{ join "," . }}
+{{- end }}
 {{- else if eq $process "applier" }}
 - --default-service-account={{ include "gitmoor.defaultServiceAccount" $root }}
 - --user-name={{ include "gitmoor.applierUser" $root }}

@@ -1,0 +1,206 @@
+"""Drift: what people add goes, what controllers add stays, and what belongs to nobody else is put back. Rows of PITFALLS §2."""
+import json
+
+import pytest
+
+from harness.api import ApiError, path_of
+from harness.mooring import LABEL, config_map
+from harness.waiting import wait_for
+
+PEOPLE = {"merge": "application/merge-patch+json", "strategic": "application/strategic-merge-patch+json",
+          "apply": "application/apply-patch+yaml"}
+
+
+def write(api, kind, namespace, name, body, manager, verb="merge"):
+    """A write by this field manager: merge, strategic, json (patches), apply, update."""
+    path = path_of(kind, namespace, name)
+    if verb == "update":
+        return api.request("PUT", f"{path}?fieldManager={manager}", body)
+    if verb == "json":
+        return api.request("PATCH", f"{path}?fieldManager={manager}", body, "application/json-patch+json")
+    force = "&force=true" if verb == "apply" else ""
+    return api.request("PATCH", f"{path}?fieldManager={manager}{force}", body, PEOPLE[verb])
+
+
+def owners(live):
+    return {entry["manager"] for entry in live["metadata"]["managedFields"]}
+
+
+def gone(found, *path):
+    """Whether the path leads nowhere."""
+    for step in path:
+        if step not in (found or {}):
+            return True
+        found = found[step]
+    return False
+
+
+@pytest.fixture
+def open_app(moored, api, namespace):
+    """open_app(repository, **spec) -> Mooring, applied, that admission lets everybody write to."""
+    def make(repository, **spec):
+        shop = moored(repository, protection="Off", **spec)
+        shop.wait_applied()
+        name = next(iter(shop.live()))
+        wait_for(lambda: api.patch("ConfigMap", namespace, name, {"data": {"probe": "x"}}, manager="kubectl-probe"),
+                 what="an edit that is let through")
+        wait_for(lambda: "probe" not in shop.config_map(name), what="its repair")
+        return shop
+    return make
+
+
+# ------------------------------------------------------------------------------- what people add
+
+@pytest.mark.parametrize("verb", ["merge", "strategic", "json", "apply", "update"])
+def test_what_a_person_adds_goes_and_what_a_controller_adds_stays(verb, repository, open_app, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red")})
+    open_app(repository)
+
+    def add(manager, key):
+        body = {"data": {key: "1"}, "metadata": {"annotations": {f"example.org/{key}": "1"}}}
+        if verb == "json":
+            body = [{"op": "add", "path": f"/data/{key}", "value": "1"},
+                    {"op": "add", "path": "/metadata/annotations", "value": {f"example.org/{key}": "1"}}]
+        if verb == "apply":
+            body = {"apiVersion": "v1", "kind": "ConfigMap", **body}
+        if verb == "update":
+            found = api.get("ConfigMap", namespace, "a")
+            found["data"][key] = "1"
+            found["metadata"].setdefault("annotations", {})[f"example.org/{key}"] = "1"
+            body = found
+        write(api, "ConfigMap", namespace, "a", body, manager, verb)
+
+    add("some-controller", "kept")
+    if verb == "json":  # it replaces all annotations
+        add = lambda manager, key: write(api, "ConfigMap", namespace, "a", [  # noqa: E731
+            {"op": "add", "path": f"/data/{key}", "value": "1"},
+            {"op": "add", "path": f"/metadata/annotations/example.org~1{key}", "value": "1"}], manager, "json")
+    add("kubectl-edit", "added")
+    found = wait_for(lambda: (now := api.get("ConfigMap", namespace, "a")) and "added" not in now["data"] and now, what="it gone")
+    assert found["data"] == {"color": "red", "kept": "1"}
+    assert found["metadata"]["annotations"] == {"example.org/kept": "1"}
+    assert owners(found) == {"gitmoor", "some-controller"}
+
+
+@pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "kubectl", "kubectl-create", "Mozilla", "node-fetch", "k9s"])
+def test_whatever_a_person_uses_it_is_taken_over(manager, repository, open_app, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red")})
+    open_app(repository)
+    write(api, "ConfigMap", namespace, "a", {"data": {"added": "1"}}, manager)
+    wait_for(lambda: "added" not in api.get("ConfigMap", namespace, "a")["data"], what="it gone")
+    wait_for(lambda: owners(api.get("ConfigMap", namespace, "a")) == {"gitmoor"}, what="the entry merged into ours")
+
+
+def test_what_others_hold_too_is_not_taken_away(repository, open_app, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red")})
+    open_app(repository)
+    write(api, "ConfigMap", namespace, "a", {"apiVersion": "v1", "kind": "ConfigMap", "data": {"shared": "1"}}, "some-controller", "apply")
+    write(api, "ConfigMap", namespace, "a", {"apiVersion": "v1", "kind": "ConfigMap", "data": {"shared": "1", "added": "1"}}, "kubectl",
+          "apply")
+    found = wait_for(lambda: (now := api.get("ConfigMap", namespace, "a")) and "added" not in now["data"] and now, what="it gone")
+    assert found["data"] == {"color": "red", "shared": "1"}
+    assert owners(found) == {"gitmoor", "some-controller"}
+
+
+def test_words_of_people_to_gitmoor_finalizers_and_restarts_stay(repository, moored, api, namespace):
+    repository.commit({"deploy/web.yaml": DEPLOYMENT.format(replicas="replicas: 2")})
+    moored(repository, protection="Off").wait_applied()
+    write(api, "Deployment", namespace, "web", {
+        "metadata": {"annotations": {"gitmoor.io/break-glass-reason": "fire", "note": "mine"}, "finalizers": ["example.org/hold"]},
+        "spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}}, "kubectl-edit")
+    found = wait_for(lambda: (now := api.get("Deployment", namespace, "web")) and "note" not in now["metadata"]["annotations"] and now,
+                     what="the note gone")
+    assert found["metadata"]["annotations"]["gitmoor.io/break-glass-reason"] == "fire"
+    assert found["metadata"]["finalizers"] == ["example.org/hold"]
+    assert found["spec"]["template"]["metadata"]["annotations"] == {"kubectl.kubernetes.io/restartedAt": "now"}
+    api.patch("Deployment", namespace, "web", {"metadata": {"finalizers": None}})
+
+
+def test_after_client_side_apply_what_is_not_in_git_goes_and_what_leaves_git_is_pruned(repository, moored, kubectl, api, namespace):
+    made = config_map("a", color="red", size="1", old="x")
+    kubectl("apply", "-n", namespace, "-f", "-", stdin=made)
+    repository.commit({"deploy/a.yaml": config_map("a", color="red", size="1")})
+    shop = moored(repository)
+    shop.wait_applied()
+    wait_for(lambda: shop.config_map("a") == {"color": "red", "size": "1"}, what="what is not in Git gone")
+    found = wait_for(lambda: (now := api.get("ConfigMap", namespace, "a")) and owners(now) == {"gitmoor"} and now, what="one owner")
+    assert "annotations" not in found["metadata"], "the last applied configuration is gone too"
+    shop.push({"deploy/a.yaml": config_map("a", color="red")})
+    shop.wait_applied()
+    assert shop.config_map("a") == {"color": "red"}
+
+
+def test_after_a_managed_fields_reset_what_leaves_git_is_pruned(repository, open_app, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red", size="1")})
+    shop = open_app(repository)
+    api.patch("ConfigMap", namespace, "a", {"metadata": {"managedFields": [{}]}, "data": {"added": "1"}})
+    found = wait_for(lambda: (now := api.get("ConfigMap", namespace, "a")) and owners(now) == {"gitmoor"} and now, what="one owner")
+    assert found["data"] == {"color": "red", "size": "1"}
+    shop.push({"deploy/a.yaml": config_map("a", color="red")})
+    shop.wait_applied()
+    assert shop.config_map("a") == {"color": "red"}
+
+
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  {replicas}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      containers:
+        - {{name: web, image: "example.org/web:1"}}
+"""
+
+
+def scale(api, namespace, replicas, manager="kube-controller-manager"):
+    """As a HorizontalPodAutoscaler does it."""
+    return api.request("PATCH", f"{path_of('Deployment', namespace, 'web')}/scale?fieldManager={manager}",
+                       {"spec": {"replicas": replicas}}, "application/merge-patch+json")
+
+
+class Replicas:
+    """Every number of replicas that a Deployment has had meanwhile."""
+
+    def __init__(self, api, namespace):
+        self.api, self.namespace, self.seen = api, namespace, []
+        self.version = api.get("Deployment", namespace, "web")["metadata"]["resourceVersion"]
+
+    def all(self):
+        """Up to now, from the server's own history."""
+        path = path_of("Deployment", self.namespace) + f"?watch=1&timeoutSeconds=1&resourceVersion={self.version}"
+        answer = self.api.request("GET", path)
+        events = [json.loads(line) for line in answer.splitlines()] if isinstance(answer, str) else [answer] if answer else []
+        return [event["object"]["spec"]["replicas"] for event in events]
+
+
+def test_replicas_that_git_does_not_declare_are_nobodys_drift(repository, moored, api, namespace):
+    """HPA against declared replicas (flux2#1842)."""
+    repository.commit({"deploy/web.yaml": DEPLOYMENT.format(replicas="")})
+    shop = moored(repository, protection="Off")
+    shop.wait_applied()
+    scale(api, namespace, 3)
+    history = Replicas(api, namespace)
+    write(api, "Deployment", namespace, "web", {"spec": {"replicas": 4}, "metadata": {"annotations": {"note": "mine"}}}, "kubectl-edit")
+    wait_for(lambda: gone(api.get("Deployment", namespace, "web"), "metadata", "annotations", "note"), what="the note gone")
+    assert set(history.all()) <= {3, 4}, "never 1"
+    assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 4
+
+
+def test_replicas_that_leave_git_are_handed_over_without_a_dip_and_come_back(repository, moored, api, namespace):
+    repository.commit({"deploy/web.yaml": DEPLOYMENT.format(replicas="replicas: 3")})
+    shop = moored(repository, protection="Off")
+    shop.wait_applied()
+    history = Replicas(api, namespace)
+    shop.push({"deploy/web.yaml": DEPLOYMENT.format(replicas="").replace("web:1", "web:2")})
+    shop.wait_applied()
+    scale(api, namespace, 5)
+    shop.push({"deploy/web.yaml": DEPLOYMENT.format(replicas="").replace("web:1", "web:3")})
+    shop.wait_applied()
+    assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 5
+    shop.push({"deploy/web.yaml": DEPLOYMENT.format(replicas="replicas: 2").replace("web:1", "web:3")})
+    shop.wait_applied()
+    assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 2
+    assert sorted(set(history.all())) == [2, 3, 5], "never 1"
