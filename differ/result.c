@@ -33,7 +33,7 @@ struct reading {
     struct problems problems;
     bool not_allowed; /* something was refused by the tenancy settings */
     size_t repaired;  /* objects that a repair has changed */
-    size_t raced;    /* whose owners were not written, since they are of a newer version by now */
+    size_t raced;     /* whose owners were not written, since they are of a newer version by now */
 };
 
 /* ---- Object by object ---- */
