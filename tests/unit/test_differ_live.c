@@ -173,11 +173,45 @@ static void of_a_kind_that_is_not_served_there_is_nothing(void **state)
     static const struct step steps[] = {
         {"/configmaps?", 200, LIST("5", MAP("a", "u1", "5", "x")), false},
         {"watch=", 404, MISSING, false},
+        {"/configmaps?", 200, "", true}, /* it tries again */
         {0}};
     struct world world;
     run(&world, steps, &config_maps, "v1 fails", NULL);
     assert_null(live_get(world.live, KEY("a")));
     assert_non_null(strstr(world.log.data, "a is gone\nv1 fails"));
+    while (world.server.served < 3) {
+        event_base_loop(world.server.base, EVLOOP_ONCE);
+    }
+    stop(&world);
+}
+
+static void a_kind_that_is_listed_again_tells_of_each_object_and_sweeps_the_rest(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"/configmaps?", 200, LIST("5", MAP("a", "u1", "5", "x") "," MAP("b", "u2", "4", "x")),
+         false},
+        {"watch=", 200, EVENT("ADDED", MAP("c", "u3", "8", "x")), true},
+        {"/configmaps?", 200, LIST("9", MAP("b", "u2", "4", "x")), false},
+        {"watch=", 200, "", true},
+        {0}};
+    struct world world;
+    run(&world, steps, &config_maps, "c is there", NULL);
+    struct live_kind *kind = live_kind_get(world.live, "ConfigMap.");
+    int64_t before = kind->listed;
+    buf_clear(&world.log);
+    world.done = false;
+    world.until = "v1 listed";
+    live_list_again(kind);
+    assert_false(kind->synced);
+    assert_true(kind->listed >= before);
+    assert_non_null(live_get(world.live, KEY("a"))); /* nothing is forgotten meanwhile */
+    server_run(&world.server, &world.done);
+    assert_true(kind->synced);
+    assert_null(live_get(world.live, KEY("a")));
+    assert_non_null(live_get(world.live, KEY("b")));
+    assert_null(live_get(world.live, KEY("c")));
+    assert_non_null(strstr(world.log.data, "b is there"));
     stop(&world);
 }
 
@@ -215,6 +249,7 @@ int main(void)
         cmocka_unit_test(an_answer_older_than_the_watch_is_not_believed),
         cmocka_unit_test(what_a_new_list_does_not_bring_is_gone),
         cmocka_unit_test(of_a_kind_that_is_not_served_there_is_nothing),
+        cmocka_unit_test(a_kind_that_is_listed_again_tells_of_each_object_and_sweeps_the_rest),
         cmocka_unit_test(a_kind_moves_to_the_version_that_is_served),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
