@@ -10,7 +10,7 @@ import pytest
 
 from harness.api import ApiError
 from harness.cluster import NAMESPACE
-from harness.guarded import BREAK_GLASS, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, World, refusal, system
+from harness.guarded import APPLY, BREAK_GLASS, CRDS, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, World, refusal, system
 from harness.waiting import wait_for
 
 IMAGE = '.spec.template.spec.containers[name="web"].image'
@@ -27,6 +27,26 @@ def forget(live):
 
 def recolor(live):
     live["data"]["color"] = "green"
+
+
+def forge(live):
+    live["metadata"]["managedFields"].append({
+        "manager": "gitmoor", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:color": {}}}})
+
+
+def nothing(world):
+    """For requests that make what they are about."""
+    return world
+
+
+def claim(**metadata):
+    return {"metadata": {"namespace": "prod", "labels": {LABEL: "prod.shop"}, "name": f"c{secrets.token_hex(4)}", **metadata}}
+
+
+def apply_claim(world, manager):
+    name = f"c{secrets.token_hex(4)}"
+    world.api.request("PATCH", f"/api/v1/namespaces/prod/configmaps/{name}?fieldManager={manager}",
+                      {"apiVersion": "v1", "kind": "ConfigMap", **claim(name=name)}, APPLY)
 
 
 OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "nobody", "uid": "00000000-0000-4000-8000-000000000000"}
@@ -64,6 +84,27 @@ ROWS = [
      lambda o: o.patch({"rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}), [".rules", "ClusterRole o"]),
     ("more than ten fields", lambda w: w.config_map({f"k{i:02}": "v" for i in range(14)}),
      lambda o: o.patch({"data": {f"k{i:02}": "w" for i in range(14)}}), [".data.k09 and 4 more"]),
+    ("JSON patch that removes a value", World.config_map, lambda o: o.patch([{"op": "remove", "path": "/data/color"}], JSON_PATCH),
+     [".data.color"]),
+    ("JSON patch that moves a value", World.config_map,
+     lambda o: o.patch([{"op": "move", "from": "/data/color", "path": "/data/colour"}], JSON_PATCH), [".data.color"]),
+    ("JSON patch that only tests", World.config_map,
+     lambda o: o.patch([{"op": "test", "path": "/data/color", "value": "red"}], JSON_PATCH), None),
+    ("strategic patch that deletes a list item", World.workload,
+     lambda o: o.patch({"spec": {"template": {"spec": {"containers": [{"name": "web", "env": [{"name": "A", "$patch": "delete"}]}]}}}},
+                       STRATEGIC), ['.spec.template.spec.containers[name="web"].env[name="A"]']),
+    ("strategic patch that replaces a list", World.workload,
+     lambda o: o.patch({"spec": {"template": {"spec": {"containers": [{"$patch": "replace"}, {"name": "x", "image": "x"}]}}}}, STRATEGIC),
+     [IMAGE]),
+    ("merge patch of a list", World.workload,
+     lambda o: o.patch({"spec": {"template": {"spec": {"containers": [{"name": "x", "image": "x"}]}}}}), [IMAGE]),
+    ("dry run of a PUT", World.config_map, lambda o: o.put(recolor, query="?dryRun=All"), [".data.color"]),
+    ("dry run of an apply by another manager", World.config_map,
+     lambda o: o.apply({}, "other", query="&dryRun=All", data={"color": "green"}), [".data.color"]),
+    ("apply by another manager that adds a key", World.config_map, lambda o: o.apply({}, "other", data={"shape": "round"}), None),
+    ("a field of a Namespace", lambda w: w.make("Namespace"), lambda o: o.patch({"metadata": {"labels": {"tier": "back"}}}),
+     [".metadata.labels.tier", "Namespace o"]),
+    ("a new label of a Namespace", lambda w: w.make("Namespace"), lambda o: o.patch({"metadata": {"labels": {"mine": "yes"}}}), None),
     # ---- metadata
     ("annotation of a new key", World.config_map, lambda o: o.annotate(note="mine"), None),
     ("overwriting a declared label", World.config_map, lambda o: o.patch({"metadata": {"labels": {"tier": "back"}}}),
@@ -81,6 +122,26 @@ ROWS = [
     ("a finalizer", World.config_map, lambda o: o.patch({"metadata": {"finalizers": ["example.org/keep"]}}), None),
     ("an ownerReference", World.config_map, lambda o: o.patch({"metadata": {"ownerReferences": [OWNER]}}),
      [f'.metadata.ownerReferences[uid="{OWNER["uid"]}"]', "garbage collector"]),
+    ("an annotation that Git declares", lambda w: w.config_map(metadata={"annotations": {"note": "git"}}),
+     lambda o: o.annotate(note="mine"), [".metadata.annotations.note"]),
+    ("a finalizer that Git declares", lambda w: w.config_map(metadata={"finalizers": ["example.org/keep"]}),
+     lambda o: o.patch({"metadata": {"finalizers": []}}), ['.metadata.finalizers["example.org/keep"]']),
+    ("removing label and entry at once", World.config_map, lambda o: o.put(lambda live: (unlabel(live), forget(live))), [".data.color"]),
+    ("an ownerReference by PUT", World.config_map, lambda o: o.put(lambda live: live["metadata"].update(ownerReferences=[OWNER])),
+     [".metadata.ownerReferences"]),
+    ("a break-glass reason by anybody", World.config_map, lambda o: o.annotate(**{REASON: "INC-1"}),
+     ["only break-glass may write the annotation"]),
+    ("a break-glass reason in a dry run", World.config_map,
+     lambda o: o.patch({"metadata": {"annotations": {REASON: "INC-1"}}}, query="&dryRun=All"), ["only break-glass"]),
+    ("a break-glass reason by break-glass", World.config_map, lambda o: o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), None),
+    ("a break-glass reason through the status", World.service,
+     lambda o: o.patch({"metadata": {"annotations": {REASON: "INC-1"}}}, subresource="status"), ["only break-glass"]),
+    ("changing the break-glass reason", World.config_map,
+     lambda o: (o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), o.annotate(**{REASON: "INC-2"})), ["only break-glass"]),
+    ("removing the break-glass reason", World.config_map,
+     lambda o: (o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), o.annotate(**{REASON: None})), None),
+    ("an edit of another key while a reason stands", World.config_map,
+     lambda o: (o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), o.put(lambda live: live["data"].update(shape="round"))), None),
     # ---- the field manager
     ("our field manager, unchanged content", World.config_map, lambda o: o.apply({}), ["reserved for Gitmoor's applier", "admin"]),
     ("our field manager, dry run", World.config_map, lambda o: o.apply({}, query="&dryRun=All"), ["reserved for Gitmoor's applier"]),
@@ -91,6 +152,15 @@ ROWS = [
     ("our field manager by break-glass", World.config_map,
      lambda o: o.patch({"metadata": {"annotations": {REASON: "INC-1"}}}, headers=BREAK_GLASS, manager="gitmoor"),
      ["reserved for Gitmoor's applier"]),
+    ("our field manager in a PUT", World.config_map, lambda o: o.put(lambda live: None, query="?fieldManager=gitmoor"),
+     ["reserved for Gitmoor's applier"]),
+    ("our field manager through the status", World.service,
+     lambda o: o.patch({"metadata": {"labels": {"mine": "yes"}}}, subresource="status", manager="gitmoor"),
+     ["reserved for Gitmoor's applier"]),
+    ("our field manager at the scale", World.workload, lambda o: o.patch({"spec": {"replicas": 2}}, subresource="scale", manager="gitmoor"),
+     ["reserved for Gitmoor's applier"]),
+    ("an entry of our manager put into managedFields", World.config_map, lambda o: o.put(forge), ["reserved for Gitmoor's applier"]),
+    ("our field manager on what is not managed", lambda w: w.config_map(managed=False), lambda o: o.patch(GREEN, manager="gitmoor"), None),
     # ---- subresources
     ("the status of a Deployment", World.workload, lambda o: o.patch({"status": {"replicas": 7}}, subresource="status"), None),
     ("our label through the status of a Service", World.service,
@@ -105,6 +175,21 @@ ROWS = [
     ("scaling a StatefulSet", lambda w: w.workload("StatefulSet"), lambda o: o.scale(5), ["StatefulSet prod/o", ".spec.replicas"]),
     ("scaling a custom resource", World.widget, lambda o: o.scale(5), [".spec.replicas"]),
     ("replicas through the object", World.workload, lambda o: o.patch({"spec": {"replicas": 5}}), [".spec.replicas", "ignore"]),
+    ("dry run of scaling", World.workload, lambda o: o.patch({"spec": {"replicas": 5}}, subresource="scale", query="&dryRun=All"),
+     [".spec.replicas"]),
+    ("scaling by PUT", World.workload, lambda o: o.put_scale(5, {}), [".spec.replicas"]),
+    ("scaling by another field manager's apply", World.workload, lambda o: o.apply({}, "hpa", spec={**o.body["spec"], "replicas": 5}),
+     [".spec.replicas"]),
+    ("the status of a custom resource", World.widget, lambda o: o.patch({"status": {"replicas": 7}}, subresource="status"), None),
+    ("an ephemeral container", World.pod,
+     lambda o: o.patch({"spec": {"ephemeralContainers": [{"name": "debug", "image": "example.org/debug:1"}]}}, STRATEGIC,
+                       subresource="ephemeralcontainers"), None),
+    ("a token of a managed ServiceAccount", lambda w: w.make("ServiceAccount"),
+     lambda o: o.world.api.request("POST", f"{o.path}/token", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+                                                               "spec": {"expirationSeconds": 600}}), None),
+    ("resize of declared resources", lambda w: w.pod(resources={"requests": {"cpu": "100m"}}),
+     lambda o: o.patch({"spec": {"containers": [{"name": "web", "resources": {"requests": {"cpu": "200m"}}}]}}, STRATEGIC,
+                       subresource="resize"), ['.spec.containers[name="web"].resources.requests.cpu']),
     # ---- custom resources
     ("a field of a custom resource", World.widget, lambda o: o.patch({"spec": {"size": 2}}), [".spec.size"]),
     ("a field through another version", World.widget,
@@ -116,6 +201,17 @@ ROWS = [
      ['.spec.parts[name="wheel"].weight']),
     ("an item of a set", World.widget, lambda o: o.patch({"spec": {"tags": ["x"]}}), ['.spec.tags["y"]']),
     ("a further item of a set", World.widget, lambda o: o.patch({"spec": {"tags": ["x", "y", "z"]}}), None),
+    ("deletion through another version", World.widget,
+     lambda o: o.world.api.request("DELETE", o.path.replace("/v1/", "/v2/")), ["Widget prod/o"]),
+    ("our field manager through another version", World.widget,
+     lambda o: o.world.api.request("PATCH", o.path.replace("/v1/", "/v2/") + "?fieldManager=gitmoor", {"spec": {"size": 1}}, MERGE),
+     ["reserved for Gitmoor's applier"]),
+    ("a new field through another version", World.widget,
+     lambda o: o.world.api.request("PATCH", o.path.replace("/v1/", "/v2/"), {"spec": {"free": {"map": {"c": "d"}}}}, MERGE), None),
+    ("a list of a kind without a schema", World.blob, lambda o: o.patch({"spec": {"list": [1, 2, 3]}}), [".spec.list", "Blob o"]),
+    ("a map key of a kind without a schema", World.blob, lambda o: o.patch({"spec": {"map": {"a": "c"}}}), [".spec.map.a"]),
+    ("a new key in a kind without a schema", World.blob, lambda o: o.patch({"spec": {"map": {"c": "d"}, "other": [1]}}), None),
+    ("deletion of a kind without a schema", World.blob, lambda o: o.delete(), ["Blob o"]),
     # ---- deletion
     ("deletion", World.config_map, lambda o: o.delete(), ["it is declared by application prod/shop", "Remove it from Git"]),
     ("dry run of a deletion", World.config_map, lambda o: o.delete(body={"kind": "DeleteOptions", "apiVersion": "v1", "dryRun": ["All"]}),
@@ -128,6 +224,33 @@ ROWS = [
     ("deletion of a custom resource", World.widget, lambda o: o.delete(), ["Widget prod/o"]),
     ("deletion by the namespace controller", World.config_map, lambda o: o.delete(system("namespace-controller")), None),
     ("deletion of what is not managed", lambda w: w.config_map(managed=False), lambda o: o.delete(), None),
+    ("deletion in the foreground", World.workload,
+     lambda o: o.delete(body={"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"}), ["it is declared by"]),
+    ("dry run of a deletion of a collection", World.config_map,
+     lambda o: o.world.api.request("DELETE", f"{o.collection}?fieldSelector=metadata.name%3D{o.name}&dryRun=All"), ["ConfigMap prod/o"]),
+    ("deletion of a cluster-scoped collection", World.blob,
+     lambda o: o.world.api.request("DELETE", f"{o.collection}?fieldSelector=metadata.name%3D{o.name}"), ["Blob o"]),
+    ("dry run of deleting a Namespace that holds managed objects", World.config_map,
+     lambda o: o.world.api.request("DELETE", "/api/v1/namespaces/prod?dryRun=All"), ["holds objects that are managed by Git"]),
+    ("deletion of the definition of managed objects", World.widget,
+     lambda o: o.world.api.request("DELETE", f"{CRDS}/widgets.test.example.org?dryRun=All"),
+     ["Widget is declared by application prod/shop", "they would be deleted with it"]),
+    ("deletion of a definition that nobody uses", World.config_map,
+     lambda o: o.world.api.request("DELETE", f"{CRDS}/gadgets.test.example.org?dryRun=All"), None),
+    # ---- claims
+    ("creating with our label", nothing, lambda w: w.create("ConfigMap", claim()), ["claims to be managed by Git"]),
+    ("dry run of creating with our label", nothing, lambda w: w.create("ConfigMap", claim(), query="?dryRun=All"), ["claims to be managed"]),
+    ("creating with our label and a name to be made", nothing, lambda w: w.create("ConfigMap", claim(name="", generateName="c-")),
+     ["ConfigMap prod/c-"]),
+    ("creating a cluster-scoped object with our label", nothing,
+     lambda w: w.create("ClusterRole", {**claim(namespace=None), "rules": []}), ["claims to be managed"]),
+    ("creating with our label by apply", nothing, lambda w: apply_claim(w, "somebody"), ["claims to be managed"]),
+    ("creating with our label by our field manager", nothing, lambda w: apply_claim(w, "gitmoor"), ["reserved for Gitmoor's applier"]),
+    ("creating with our label by break-glass", nothing, lambda w: w.create("ConfigMap", claim(), headers=BREAK_GLASS),
+     ["claims to be managed"]),
+    ("our label on what is not managed", lambda w: w.config_map(managed=False),
+     lambda o: o.patch({"metadata": {"labels": {LABEL: "prod.shop"}}}), ["claims to be managed"]),
+    ("creating without our label", nothing, lambda w: w.create("ConfigMap", claim(labels={"tier": "front"})), None),
     # ---- break-glass
     ("break-glass with a reason", World.config_map,
      lambda o: o.patch({**GREEN, "metadata": {"annotations": {REASON: "INC-1"}}}, headers=BREAK_GLASS), None),
@@ -158,6 +281,12 @@ ROWS = [
      [".data.color"]),
     ("kubectl apply of the same", World.config_map, lambda o: o.kubectl("apply", "-f", "-", stdin=manifest(o, "red")), None),
     ("kubectl replace", World.config_map, lambda o: o.kubectl("replace", "-f", "-", stdin=manifest(o, "green")), [".data.color"]),
+    ("kubectl set env", World.workload, lambda o: o.kubectl("set", "env", "{}", "A=2"), ['.env[name="A"].value']),
+    ("kubectl replace --force", World.config_map, lambda o: o.kubectl("replace", "--force", "-f", "-", stdin=manifest(o, "green")),
+     ["Remove it from Git"]),
+    ("kubectl apply --server-side", World.config_map,
+     lambda o: o.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest(o, "green")), [".data.color"]),
+    ("kubectl diff, which is a dry run", World.config_map, lambda o: o.kubectl("diff", "-f", "-", stdin=manifest(o, "red")), None),
     # ---- protection
     ("an edit under Warn", lambda w: w.config_map(application="lax"), lambda o: o.patch(GREEN), None),
     ("an edit under Off", lambda w: w.config_map(application="open"), lambda o: o.patch(GREEN), None),
@@ -165,6 +294,9 @@ ROWS = [
     ("an edit under an application that does not exist", lambda w: w.config_map(application="gone"), lambda o: o.patch(GREEN),
      ["application prod/gone (not known to admission yet)"]),
     ("scaling in a namespace of Warn", lambda w: w.workload(namespace="lax", application="lax"), lambda o: o.scale(5), None),
+    ("a deletion under Warn", lambda w: w.config_map(application="lax"), lambda o: o.delete(), None),
+    ("our label under Warn", nothing, lambda w: w.create("ConfigMap", claim(labels={LABEL: "prod.lax"})), None),
+    ("our field manager under Off", lambda w: w.config_map(application="open"), lambda o: o.apply({}), None),
     # ---- the applier
     ("the applier changes a value", World.config_map, lambda o: o.apply(data={"color": "green"}), None),
     ("the applier deletes", World.config_map, lambda o: o.delete(World.applier), None),
@@ -217,21 +349,7 @@ def test_each_object_of_delete_all_is_refused_by_its_name(world):
     assert len(names) == 3 and all(f"ConfigMap {namespace}/{name}" in str(caught.value) for name in names)
 
 
-# ------------------------------------------------------------------------------- claims
-
-def claim(**metadata):
-    return {"metadata": {"namespace": "prod", "labels": {LABEL: "prod.shop"}, "name": f"c{secrets.token_hex(4)}", **metadata}}
-
-
-def test_nobody_else_creates_objects_with_our_label(world):
-    refusal(lambda: world.create("ConfigMap", claim()))
-    refusal(lambda: world.create("ConfigMap", claim(), query="?dryRun=All"))
-    refusal(lambda: world.create("ConfigMap", claim(name="", generateName="c-")))
-    refusal(lambda: world.create("ClusterRole", {**claim(namespace=None), "rules": []}))
-    assert "claims to be managed" in refusal(lambda: world.create("ConfigMap", claim()))
-    subject = world.config_map(managed=False)
-    assert "claims to be managed" in refusal(lambda: subject.patch({"metadata": {"labels": {LABEL: "prod.shop"}}}))
-
+# ------------------------------------------------------------------------------- copies
 
 def test_controllers_copy_our_label_to_endpoint_slices_and_anybody_may_delete_those(world):
     service = world.service()
