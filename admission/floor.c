@@ -1,8 +1,9 @@
 /* What the floor does not do, since CEL in the API server sees neither more nor other requests:
  * the values beside the entry (mutating webhooks that run after it was computed); /scale, whose
  * review carries no entry in the validating phase; Namespaces and CustomResourceDefinitions that
- * only hold managed objects; forged entries of operation Update; repository, path and commit in the
- * message; a warning for applications of protection Warn, which it lets pass.
+ * only hold managed objects; what is added to an Update entry of our manager that is there already;
+ * repository, path and commit in the message; a warning for applications of protection Warn, which
+ * it lets pass.
  *
  * The entry is compared as a whole: only the applier writes it, so that any other change of it is a
  * loss. */
@@ -24,10 +25,10 @@
 #define LABEL(object)                                                                              \
     "(" object " != null && has(" object ".metadata.labels) && '" GITMOOR_LABEL "' in " object     \
     ".metadata.labels ? " object ".metadata.labels['" GITMOOR_LABEL "'] : '')"
-#define ENTRIES(object)                                                                            \
+#define ENTRIES(object, operation)                                                                 \
     "(" object " != null && has(" object ".metadata.managedFields) ? " object                      \
     ".metadata.managedFields.filter(e, has(e.manager) && e.manager == '" GITMOOR_FIELD_MANAGER     \
-    "' && has(e.operation) && e.operation == 'Apply' && has(e.fieldsV1) && "                       \
+    "' && has(e.operation) && e.operation == '" operation "' && has(e.fieldsV1) && "               \
     "(!has(e.subresource) || e.subresource == '')) : [])"
 #define REASON(object)                                                                             \
     "(has(" object ".metadata.annotations) && '" GITMOOR_BREAK_GLASS_ANNOTATION "' in " object     \
@@ -37,9 +38,9 @@
     "(has(" object ".metadata.ownerReferences) ? " object ".metadata.ownerReferences : [])"
 #define UPDATE_OF_OURS "!(request.operation == 'UPDATE' && size(variables.before) > 0) || "
 #define SUBJECT                                                                                    \
-    "request.kind.kind + ' ' + (request.namespace != '' ? request.namespace + '/' : '') + "        \
-    "(has(" CONDITION_SUBJECT ".metadata.name) ? " CONDITION_SUBJECT ".metadata.name : "           \
-    "request.name)"
+    "request.kind.kind + ' ' + (has(request.namespace) && request.namespace != '' && "             \
+    "request.kind.kind != 'Namespace' ? request.namespace + '/' : '') + (has(" CONDITION_SUBJECT   \
+    ".metadata.name) ? " CONDITION_SUBJECT ".metadata.name : '(without a name)')"
 /* "prod/shop" of the label "prod.shop"; one of full length may be a digest. */
 #define OWNER                                                                                      \
     "size(variables.label) < 63 && variables.label.contains('.') ? 'application ' + "              \
@@ -47,12 +48,18 @@
     "variables.label.substring(variables.label.indexOf('.') + 1) : 'the application labelled ' + " \
     "variables.label"
 #define DECLARED "declared by ' + variables.owner + '"
+#define MANAGER_IS_RESERVED                                                                        \
+    "field manager " GITMOOR_FIELD_MANAGER " is reserved for Gitmoor's applier"
+#define RESERVED_BETTER                                                                            \
+    "'field manager " GITMOOR_FIELD_MANAGER " is reserved for Gitmoor\\'s applier: ' + "           \
+    "request.userInfo.username + ' may not write ' + variables.subject + ' in its name. Choose "   \
+    "another --field-manager.'"
 
 static const struct {
     const char *name, *expression;
 } variables[] = {
-    {"before", ENTRIES("oldObject")},
-    {"after", ENTRIES("object")},
+    {"before", ENTRIES("oldObject", "Apply")},
+    {"after", ENTRIES("object", "Apply")},
     {"label", "(" LABEL("oldObject") " != '' ? " LABEL("oldObject") " : " LABEL("object") ")"},
     {"subject", SUBJECT},
     {"owner", OWNER},
@@ -62,11 +69,10 @@ static const struct {
 static const struct {
     const char *expression, *message, *better;
 } validations[] = {
-    {"!" CONDITION_MANAGER,
-     "field manager " GITMOOR_FIELD_MANAGER " is reserved for Gitmoor's applier",
-     "'field manager " GITMOOR_FIELD_MANAGER " is reserved for Gitmoor\\'s applier: ' + "
-     "request.userInfo.username + ' may not write ' + variables.subject + ' in its name. Choose "
-     "another --field-manager.'"},
+    {"!" CONDITION_MANAGER, MANAGER_IS_RESERVED, RESERVED_BETTER},
+    {"request.operation != 'UPDATE' || " ENTRIES("object", "Update") ".all(n, " ENTRIES(
+         "oldObject", "Update") ".exists(o, o.apiVersion == n.apiVersion))",
+     MANAGER_IS_RESERVED, RESERVED_BETTER},
     {"!(request.operation != 'DELETE' && size(variables.before) == 0 && (size(variables.after) > 0 "
      "|| (" LABEL("object") " != '' && " LABEL("object") " != " LABEL("oldObject") ")))",
      "only Gitmoor's applier may add the label " GITMOOR_LABEL

@@ -94,7 +94,7 @@ static void each_refusal_has_a_plain_message_beside_the_made_one(void **state)
         assert_string_equal(json_string(validation, "reason"), "Forbidden");
         count++;
     }
-    assert_int_equal(count, 7);
+    assert_int_equal(count, 8);
 }
 
 /* CEL's parser takes 100,000 characters, and the server 64 conditions. */

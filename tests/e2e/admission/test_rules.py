@@ -3,7 +3,11 @@
 test_drills.py shows what happens when it is down, and what it keeps in the API server.
 """
 import base64
+import http.server
+import json
 import secrets
+import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -339,6 +343,22 @@ def test_warn_lets_it_pass_and_kubectl_prints_the_warning(world):
     assert "Warning: ConfigMap prod/" in done.stderr and ".data.color is declared by application prod/lax" in done.stderr
 
 
+def test_verdicts_are_in_the_audit_log(world):
+    lax, strict = world.config_map(application="lax"), world.config_map()
+    lax.patch(GREEN)
+    refusal(lambda: strict.patch(GREEN))
+
+    def annotations(subject):
+        events = [json.loads(line) for line in world.audit_log.read_text().splitlines() if f'"{subject.name}"' in line]
+        told = [event["annotations"] for event in events if "annotations" in event]
+        return next(each for each in told if any("verdict" in key for key in each))
+
+    for subject, verdict, application in ((lax, "warned", "prod.lax"), (strict, "refused", "prod.shop")):
+        found = wait_for(lambda subject=subject: annotations(subject), what="the annotations in the audit log")
+        mine = {key.rpartition("/")[2]: value for key, value in found.items() if "admission.gitmoor.io" in key}
+        assert mine == {"verdict": verdict, "rule": "fields", "application": application, "fields": ".data.color"}
+
+
 def test_each_object_of_delete_all_is_refused_by_its_name(world):
     namespace = world.namespace("collection")
     for _ in range(3):
@@ -347,6 +367,64 @@ def test_each_object_of_delete_all_is_refused_by_its_name(world):
         world.kubectl("delete", "configmap", "--all", namespace=namespace)
     names = {found["metadata"]["name"] for found in world.api.list("ConfigMap", namespace, f"?labelSelector={LABEL}")}
     assert len(names) == 3 and all(f"ConfigMap {namespace}/{name}" in str(caught.value) for name in names)
+
+
+# ------------------------------------------------------------------------------- what a webhook of others changes
+
+class Meddler(http.server.BaseHTTPRequestHandler):
+    """A mutating webhook that paints every ConfigMap it is shown."""
+
+    def do_POST(self):
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        patch = [{"op": "replace", "path": "/data/color", "value": "black"}]
+        body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
+            "uid": review["request"]["uid"], "allowed": True, "patchType": "JSONPatch",
+            "patch": base64.b64encode(json.dumps(patch).encode()).decode()}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def meddler(world):
+    """Objects with the label meddle=yes are painted black by somebody's webhook whenever they are updated."""
+    authority = world.cluster.authority
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("meddler"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Meddler) as server:
+        server.daemon_threads = True
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+        world.api.request("POST", path, {
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "meddler"},
+            "webhooks": [{"name": "meddler.example.org", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                          "objectSelector": {"matchLabels": {"meddle": "yes"}},
+                          "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["configmaps"]}],
+                          "clientConfig": {"url": f"https://127.0.0.1:{server.server_port}/",
+                                           "caBundle": base64.b64encode(authority.certificate.read_bytes()).decode()}}]})
+        try:
+            yield
+        finally:
+            world.api.request("DELETE", f"{path}/meddler")
+            server.shutdown()
+            thread.join()
+
+
+def test_a_value_that_a_mutating_webhook_changes_in_somebody_elses_request_is_refused(world, meddler):
+    free = world.config_map(managed=False, metadata={"labels": {"meddle": "yes"}})
+    wait_for(lambda: free.patch({"data": {"size": secrets.token_hex(2)}})["data"]["color"] == "black", what="the other webhook at work")
+    subject = world.config_map(metadata={"labels": {LABEL: "prod.shop", "meddle": "yes"}})
+    assert ".data.color is declared by" in refusal(lambda: subject.annotate(note="mine"))
+    assert subject.get()["data"]["color"] == "red"
+    subject.apply(data={"color": "red", "size": "2"})  # the applier's own writes may be mutated: Git's state is what it wrote
+    assert subject.get()["data"] == {"color": "black", "size": "2"}
 
 
 # ------------------------------------------------------------------------------- copies

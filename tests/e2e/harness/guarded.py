@@ -224,6 +224,21 @@ class World:
     def configuration(self, kind="validatingwebhookconfigurations"):
         return self.api.request("GET", f"{CONFIGURATIONS}/{kind}/gitmoor-admission")
 
+    @contextlib.contextmanager
+    def restarted_with(self, *flags):
+        """Admission runs with these flags too, and afterwards as before; either way its registration stands."""
+        process = self.moor.processes["admission"]
+        before = process.command
+        process.stop()
+        process.command = [*before, *flags]
+        self.moor.start_one("admission")
+        try:
+            yield
+        finally:
+            process.stop()
+            process.command = before
+            self.moor.start_one("admission")
+
 
 class Unwaited(Moor):
     """Started, and not waited for."""
