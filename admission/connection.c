@@ -15,28 +15,30 @@
 #define STEPS_PER_TURN 64             /* reads and requests, before others have their turn */
 #define LINGER_MS 2000                /* for a refused client to read why */
 
-/* ---- The list: least recently served first ---- */
+/* ---- The two lists ---- */
 
 static void list_remove(struct connection *connection)
 {
-    struct server *server = connection->server;
-    *(connection->previous ? &connection->previous->next : &server->first) = connection->next;
-    *(connection->next ? &connection->next->previous : &server->last) = connection->previous;
+    struct connection_list *list = connection->list;
+    *(connection->previous ? &connection->previous->next : &list->first) = connection->next;
+    *(connection->next ? &connection->next->previous : &list->last) = connection->previous;
+    list->count--;
 }
 
-static void list_append(struct connection *connection)
+static void list_append(struct connection_list *list, struct connection *connection)
 {
-    struct server *server = connection->server;
-    connection->previous = server->last;
+    connection->list = list;
+    connection->previous = list->last;
     connection->next = NULL;
-    *(server->last ? &server->last->next : &server->first) = connection;
-    server->last = connection;
+    *(list->last ? &list->last->next : &list->first) = connection;
+    list->last = connection;
+    list->count++;
 }
 
 static void mark_served(struct connection *connection)
 {
     list_remove(connection);
-    list_append(connection);
+    list_append(&connection->server->served, connection);
 }
 
 static void set_deadline(struct connection *connection, int64_t timeout_ms)
@@ -306,7 +308,7 @@ void connection_new(struct server *server, int fd)
     connection->readable = event_new(server->base, fd, EV_READ | EV_PERSIST, on_ready, connection);
     connection->writable = event_new(server->base, fd, EV_WRITE, on_ready, connection);
     event_add(connection->readable, NULL);
-    list_append(connection);
+    list_append(&server->newcomers, connection);
     set_deadline(connection, server->options.request_timeout_ms);
     server->stats.accepted++;
     server->stats.connections++;

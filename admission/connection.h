@@ -11,15 +11,22 @@
 
 struct connection;
 
+/* The one that was served least recently first; of newcomers, the oldest. */
+struct connection_list {
+    struct connection *first, *last;
+    unsigned count;
+};
+
 struct server {
     struct event_base *base;
     struct server_options options;
     struct evconnlistener *listener;
     struct event *sweep;
-    SSL_CTX *tls; /* NULL until there is a certificate */
-    /* All connections, the one that was served least recently first. */
-    struct connection *first;
-    struct connection *last;
+    struct event *resume; /* accepts again, after a turn for those that are connected */
+    unsigned accepted_in_turn;
+    SSL_CTX *tls;                     /* NULL until there is a certificate */
+    struct connection_list newcomers; /* that have not been answered yet */
+    struct connection_list served;
     size_t buffered; /* bytes of requests that wait for their rest */
     struct buf body; /* of the answer being made */
     char *scratch;
@@ -32,6 +39,7 @@ enum connection_phase { CONNECTION_HANDSHAKE, CONNECTION_OPEN, CONNECTION_LINGER
 
 struct connection {
     struct server *server;
+    struct connection_list *list;
     struct connection *previous, *next;
     int fd;
     SSL *tls;

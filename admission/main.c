@@ -16,8 +16,8 @@
 
 #include <string.h>
 
-#define REQUEST_TIMEOUT_MS 10000 /* an API server waits for 3 s at most */
-#define IDLE_TIMEOUT_MS 120000   /* Go's clients close idle connections after 90 s: let them */
+#define REQUEST_TIMEOUT_MS 5000 /* an API server waits for 3 s at most */
+#define IDLE_TIMEOUT_MS 120000  /* Go's clients close idle connections after 90 s: let them */
 #define BUFFERED_MAXIMUM ((size_t)32 << 20)
 #define DRAIN_MS 2000
 

@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #define BACKLOG 512
-#define SWEEP_MS 250 /* how exactly deadlines are kept */
+#define SWEEP_MS 250         /* how exactly deadlines are kept */
+#define ACCEPTS_PER_TURN 16u /* before those that are connected have their turn */
 
 /* ---- Room ---- */
 
@@ -29,11 +30,20 @@ static void evict(struct server *server, struct connection *connection)
     connection_free(connection);
 }
 
-static struct connection *largest(const struct server *server)
+/* Whoever has not been answered yet may have come to keep others out: newcomers have half of the
+ * places, so that a flood of them pushes out one another, never an API server. */
+static void evict_one(struct server *server)
 {
-    struct connection *found = server->first;
-    for (struct connection *each = server->first; each; each = each->next) {
-        if (connection_buffered(each) > connection_buffered(found)) {
+    bool newcomer =
+        server->newcomers.count > 0 &&
+        (server->newcomers.count >= server->options.connections / 2 || server->served.count == 0);
+    evict(server, newcomer ? server->newcomers.first : server->served.first);
+}
+
+static struct connection *larger(const struct connection_list *list, struct connection *found)
+{
+    for (struct connection *each = list->first; each; each = each->next) {
+        if (!found || connection_buffered(each) > connection_buffered(found)) {
             found = each;
         }
     }
@@ -43,7 +53,7 @@ static struct connection *largest(const struct server *server)
 bool server_make_room(struct server *server, const struct connection *asking)
 {
     while (server->buffered > server->options.buffered_maximum) {
-        struct connection *victim = largest(server);
+        struct connection *victim = larger(&server->served, larger(&server->newcomers, NULL));
         if (victim == asking) {
             server->stats.evicted++;
             return false;
@@ -53,12 +63,10 @@ bool server_make_room(struct server *server, const struct connection *asking)
     return true;
 }
 
-static void on_sweep(evutil_socket_t fd, short what, void *context)
+static void sweep(struct server *server, const struct connection_list *list)
 {
-    (void)fd, (void)what;
-    struct server *server = context;
     int64_t now = clock_monotonic_ms();
-    for (struct connection *each = server->first, *next; each; each = next) {
+    for (struct connection *each = list->first, *next; each; each = next) {
         next = each->next;
         if (each->deadline <= now) {
             /* One that is idle or lingers has had its time; any other is slow. */
@@ -68,21 +76,44 @@ static void on_sweep(evutil_socket_t fd, short what, void *context)
     }
 }
 
+static void on_sweep(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct server *server = context;
+    sweep(server, &server->newcomers);
+    sweep(server, &server->served);
+}
+
 /* ---- Accepting ---- */
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
                       int size, void *context)
 {
-    (void)listener, (void)address, (void)size;
+    (void)address, (void)size;
     struct server *server = context;
     if (!server->tls) {
         close(fd); /* no certificate yet: nothing can be said */
         return;
     }
     if (server->stats.connections >= server->options.connections) {
-        evict(server, server->first);
+        evict_one(server);
     }
     connection_new(server, fd);
+    if (++server->accepted_in_turn == ACCEPTS_PER_TURN) {
+        struct timeval next_turn = {0};
+        evconnlistener_disable(listener); /* ends the loop that calls this */
+        event_add(server->resume, &next_turn);
+    }
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct server *server = context;
+    server->accepted_in_turn = 0;
+    if (!server->draining) {
+        evconnlistener_enable(server->listener);
+    }
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *context)
@@ -90,8 +121,8 @@ static void on_accept_error(struct evconnlistener *listener, void *context)
     (void)listener;
     struct server *server = context;
     int sys = errno;
-    if ((sys == EMFILE || sys == ENFILE) && server->first) {
-        evict(server, server->first); /* out of descriptors: make one free */
+    if ((sys == EMFILE || sys == ENFILE) && server->stats.connections > 0) {
+        evict_one(server); /* out of descriptors: make one free */
     }
 }
 
@@ -170,9 +201,17 @@ struct server *server_new(struct event_base *base, const struct server_options *
         return NULL;
     }
     struct timeval interval = {.tv_usec = SWEEP_MS * 1000};
+    server->resume = event_new(base, -1, 0, on_resume, server);
     server->sweep = event_new(base, -1, EV_PERSIST, on_sweep, server);
     event_add(server->sweep, &interval);
     return server;
+}
+
+static void close_all(const struct connection_list *list)
+{
+    while (list->first) {
+        connection_free(list->first);
+    }
 }
 
 void server_free(struct server *server)
@@ -180,14 +219,14 @@ void server_free(struct server *server)
     if (!server) {
         return;
     }
-    while (server->first) {
-        connection_free(server->first);
-    }
+    close_all(&server->newcomers);
+    close_all(&server->served);
     if (server->listener) {
         evconnlistener_free(server->listener);
     }
     if (server->sweep) {
         event_free(server->sweep);
+        event_free(server->resume);
     }
     SSL_CTX_free(server->tls);
     buf_release(&server->body);
@@ -205,19 +244,25 @@ const struct server_stats *server_stats(const struct server *server)
     return &server->stats;
 }
 
+static void close_idle(const struct connection_list *list)
+{
+    for (struct connection *each = list->first, *next; each; each = next) {
+        next = each->next;
+        if (connection_is_idle(each)) {
+            connection_free(each);
+        }
+    }
+}
+
 void server_drain(struct server *server, int64_t timeout_ms)
 {
     server->draining = true;
     evconnlistener_disable(server->listener);
     int64_t deadline = clock_monotonic_ms() + timeout_ms;
-    while (server->first && clock_monotonic_ms() < deadline) {
-        for (struct connection *each = server->first, *next; each; each = next) {
-            next = each->next;
-            if (connection_is_idle(each)) {
-                connection_free(each);
-            }
-        }
-        if (server->first) {
+    while (server->stats.connections > 0 && clock_monotonic_ms() < deadline) {
+        close_idle(&server->newcomers);
+        close_idle(&server->served);
+        if (server->stats.connections > 0) {
             event_base_loop(server->base, EVLOOP_ONCE); /* the sweep wakes it */
         }
     }

@@ -4,7 +4,8 @@
  * connections and none on how long a request may trickle in. Here each request is read whole,
  * answered in one record where it fits, and nobody can hold a connection or memory for long: the
  * handshake, a request and an answer have deadlines; when there are too many connections the one
- * idle for longest goes; when too much is buffered the largest unfinished request goes. */
+ * idle for longest goes, but those that have not asked anything yet have half of the places only;
+ * when too much is buffered the largest unfinished request goes. */
 #ifndef GITMOOR_ADMISSION_SERVER_H
 #define GITMOOR_ADMISSION_SERVER_H
 

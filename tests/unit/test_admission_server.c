@@ -455,6 +455,41 @@ static void test_the_longest_idle_connections_make_room_for_new_ones(void **stat
     assert_int_equal(server_stats(fixture->server)->evicted, 2);
 }
 
+static void crowd_in(struct fixture *fixture)
+{
+    struct client good[2] = {0}, late = {0};
+    int silent[40];
+    fixture->ok = true;
+    for (unsigned i = 0; i < 2 && fixture->ok; i++) {
+        fixture->ok = client_open(fixture, 0, &good[i]) && client_send(&good[i], REQUEST) &&
+                      client_read(&good[i], fixture->answer, NULL);
+    }
+    for (unsigned i = 0; i < 40; i++) {
+        silent[i] = dial(fixture);
+    }
+    for (unsigned i = 0; i < 2 && fixture->ok; i++) {
+        fixture->ok =
+            client_send(&good[i], REQUEST) && client_read(&good[i], fixture->answer, NULL);
+    }
+    fixture->ok = fixture->ok && client_open(fixture, 0, &late) && client_send(&late, REQUEST) &&
+                  client_read(&late, fixture->answer, NULL);
+    for (unsigned i = 0; i < 40; i++) {
+        close(silent[i]);
+    }
+    client_close(&late);
+    client_close(&good[0]);
+    client_close(&good[1]);
+}
+
+static void test_a_crowd_of_silent_newcomers_pushes_out_none_that_was_served(void **state)
+{
+    struct fixture *fixture = *state;
+    play(fixture, crowd_in);
+    assert_true(fixture->ok);
+    assert_int_equal(server_stats(fixture->server)->accepted, 43);
+    assert_true(server_stats(fixture->server)->evicted > 0);
+}
+
 static void hoard(struct fixture *fixture)
 {
     struct client clients[3] = {0};
@@ -583,6 +618,7 @@ int main(void)
         CASE(test_a_client_without_tls_is_cut),
         CASE(test_tls_below_1_2_is_refused),
         CASE(test_the_longest_idle_connections_make_room_for_new_ones),
+        CASE(test_a_crowd_of_silent_newcomers_pushes_out_none_that_was_served),
         CASE(test_the_largest_unfinished_request_goes_when_too_much_is_buffered),
         CASE(test_a_new_certificate_is_served_and_open_connections_go_on),
         CASE(test_a_certificate_that_does_not_fit_its_key_is_refused),
