@@ -36,6 +36,7 @@ static void release_json(struct json_stream *stream)
 /* Numbers become what kubectl makes of them. The recursion is bounded by the parser's depth. */
 static void convert_numbers(cJSON *node)
 {
+    node->valueint = 0; /* what it holds in other trees: yaml_line */
     if (json_is_number(node)) {
         AUTO_JSON cJSON *converted = yaml_number_node(node->valuestring);
         char *text = node->valuestring;

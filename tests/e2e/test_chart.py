@@ -31,7 +31,9 @@ VARIANTS = {
             "networkPolicy.apiServer.cidrs={198.51.100.1/32}", "nodeSelector.pool=infra",
             "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
             "tolerations[0].operator=Exists", "podLabels.team=platform", "podAnnotations.note=x", "bus.rotation=1",
-            "admission.extraArgs={--webhook-connections=64}", "admission.floor=true"],
+            "admission.extraArgs={--webhook-connections=64}", "admission.floor=true",
+            "tenancy.rules[0].namespaces={team-*}", "tenancy.rules[0].targetNamespaces={$namespace}", "differ.secrets=false",
+            "differ.apiGroups={example.org}"],
     "least": ["podDisruptionBudget.enabled=false", "networkPolicy.enabled=false", "priorityClass.create=false",
               "priorityClass.name=", "crds.install=false", "rbac.aggregate=false", "bus.createKeys=false"],
     "ipv6": ["topology=split", "bindAddress=[::]"],
@@ -116,6 +118,8 @@ REFUSED = {
     "a digest that is none": "image.digests.fetcher=latest",
     "a digest for an image that there is not": "image.digests.fecther=sha256:" + "0" * 64,
     "a name as address": "bindAddress=localhost",
+    "a misspelt field of a tenancy rule": "tenancy.rules[0].namespace={a}",
+    "a kind in the place of a resource": "tenancy.rules[0].resources.deny={apps/Deployment}",
     "a port that is none": "networkPolicy.git.ports={70000}",
     "an argument that is no flag": "applier.extraArgs={window-max=3}",
     "a service account with two slashes": "defaultServiceAccount.name=a/b/c",
@@ -214,6 +218,21 @@ def test_network_policies_allow_the_link_table_and_nothing_else(render):
         assert bool(anywhere) == (process == "fetcher"), "only the fetcher may reach any address at any port, for Git"
         ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", []) if "to" not in rule}
         assert ports == {443, 6443, 53}
+
+
+def test_tenancy_settings_are_mounted_where_they_are_enforced(render):
+    found = render("topology=split", "tenancy.rules[0].namespaces={team-*}", "tenancy.rules[0].targetNamespaces={$namespace}")
+    text = one(found, "ConfigMap", "gitmoor-tenancy")["data"]["tenancy.yaml"]
+    assert yaml.safe_load(text)["rules"] == [{"namespaces": ["team-*"], "targetNamespaces": ["$namespace"]}]
+    for process, (spec, container) in containers(found).items():
+        mounts = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "tenancy"]
+        file = [each for each in container["args"] if each.startswith("--tenancy=")]
+        if process == "admission":
+            assert not mounts and not file
+        else:
+            assert file == [f"--tenancy={mounts[0]}/tenancy.yaml"]
+            assert {"name": "tenancy", "configMap": {"name": "gitmoor-tenancy"}} in spec["volumes"]
+    assert not of_kind(render(), "ConfigMap", "gitmoor-tenancy")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -515,9 +534,15 @@ def test_may_it(installed, question):
     assert may(installed.api, user, ["system:serviceaccounts", "system:authenticated"], *asked) == answer
 
 
-def test_secrets_can_be_limited_to_namespaces(installed):
+def test_secrets_can_be_limited_to_namespaces_and_kept_from_the_differ(installed):
     user = f"system:serviceaccount:{NAMESPACE}:gitmoor-fetcher"
-    installed.upgrade("fetcher.secretNamespaces={shop}")
+    installed.upgrade("fetcher.secretNamespaces={shop}", "differ.secrets=false", "differ.apiGroups={example.org}")
+    differ = f"system:serviceaccount:{NAMESPACE}:gitmoor-differ"
+    wait_for(lambda: not may(installed.api, differ, [], "list", "", "secrets", "shop", ""), what="Secrets kept from the differ")
+    for group, resource, answer in (("", "configmaps", True), ("apps", "deployments", True), ("example.org", "plants", True),
+                                    ("rbac.authorization.k8s.io", "clusterroles", True), ("gitmoor.io", "applications", True),
+                                    ("elsewhere.org", "plants", False)):
+        assert may(installed.api, differ, [], "watch", group, resource, "", "") == answer, resource
     wait_for(lambda: not may(installed.api, user, [], "get", "", "secrets", "bank", "git"), what="the right to be gone elsewhere")
     assert may(installed.api, user, [], "get", "", "secrets", "shop", "git")
     assert not may(installed.api, user, [], "get", "", "secrets", NAMESPACE, "gitmoor-bus-differ-applier")

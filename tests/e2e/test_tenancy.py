@@ -4,6 +4,7 @@ import pytest
 
 from harness import sample
 from harness.api import condition
+from harness.helm import CHART, Helm, objects
 from harness.mooring import LABEL, Mooring, config_map
 from harness.process import Process
 from harness.tenancy import PROCESSES
@@ -203,6 +204,27 @@ def test_a_broken_file_leaves_the_settings_as_they_were(tenancy, tenant, gitmoor
     tenancy.set()
     tenant.wait_applied()
     assert all(gitmoor.metric(process, "gitmoor_tenancy_current") == 1 for process in PROCESSES)
+
+
+def test_what_the_chart_makes_of_values_is_what_the_processes_read(tenancy, tmp_path):
+    values = tmp_path / "values.yaml"
+    values.write_text("""tenancy:
+  rules:
+    - {name: operators, namespaces: [gitmoor-system, platform-*]}
+    - name: tenants
+      namespaces: [team-*]
+      repositories: ["https://git.example.org/$namespace/**", "*"]
+      sharedRepositories: [platform-*/charts]
+      targetNamespaces: [$namespace, $namespace-*]
+      resources: {allow: ["*"], deny: [core/secrets, "*.example.org/*"]}
+      clusterResources: {allow: []}
+      serviceAccounts: [deployer, $namespace-*, gitmoor-system/gitmoor-default]
+      defaultServiceAccount: gitmoor-system/gitmoor-default
+    - namespaces: ["*"]
+""")
+    rendered = objects(Helm(tmp_path)("template", "gitmoor", CHART, "-f", values))
+    (settings,) = [each for each in rendered if each["metadata"]["name"] == "gitmoor-tenancy"]
+    tenancy.write_and_wait(settings["data"]["tenancy.yaml"])
 
 
 @pytest.mark.parametrize("process", PROCESSES)

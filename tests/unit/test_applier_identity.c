@@ -3,12 +3,14 @@
 
 #include "common/base/memory.h"
 
+#include <event2/event.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -176,9 +178,59 @@ static void only_a_change_of_uid_or_account_is_told(void **state)
     identities_free(identities);
 }
 
+static void the_tenancy_settings_choose_and_refuse_accounts_and_sources(void **state)
+{
+    (void)state;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/test-identity-%d.yaml", (int)getpid());
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fputs("rules: [{namespaces: [team], serviceAccounts: [deployer], defaultServiceAccount: "
+          "platform/writer, sharedRepositories: [platform/*]}]\n",
+          out);
+    fclose(out);
+    struct event_base *base = event_base_new();
+    const struct tenancy_file_options file_options = {.base = base, .path = path};
+    struct tenancy_file *file = NULL;
+    struct error error;
+    assert_true(tenancy_file_open(&file_options, &file, &error));
+    struct identity_options options = {.default_service_account = "default", .tenancy = file};
+    struct identities *identities = identities_new(&options, &error);
+    present(identities, "named", "u1", "deployer");
+    present(identities, "other", "u2", "admin");
+    present(identities, "unnamed", "u3", NULL);
+    assert_string_equal(found(identities, "named", "u1"), "team/deployer");
+    assert_non_null(strstr(found(identities, "other", "u2"), "Denied: Application team/other: "
+                                                             "service account team/admin is not"));
+    assert_string_equal(found(identities, "unnamed", "u3"), "platform/writer");
+
+    static const char *const sources[][2] = {
+        {"platform", "team/deployer"}, {"team", "team/deployer"}, {"blue", "Denied: "}};
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        AUTO_JSON cJSON *object = json_new_object();
+        cJSON *metadata = json_add_object(object, "metadata");
+        json_add_string(metadata, "namespace", "team");
+        json_add_string(metadata, "name", "named");
+        json_add_string(metadata, "uid", "u1");
+        cJSON *spec = json_add_object(object, "spec");
+        json_add_string(spec, "serviceAccountName", "deployer");
+        cJSON *source = json_add_object(spec, "source");
+        json_add_string(source, "namespace", sources[i][0]);
+        json_add_string(source, "repository", "shop");
+        struct kube_event event = {.type = KUBE_EVENT_PRESENT, .object = object, .epoch = 1};
+        identities_take(identities, &event);
+        assert_non_null(strstr(found(identities, "named", "u1"), sources[i][1]));
+    }
+    identities_free(identities);
+    tenancy_file_free(file);
+    event_base_free(base);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_tenancy_settings_choose_and_refuse_accounts_and_sources),
         cmocka_unit_test(the_application_names_the_service_account_of_its_namespace),
         cmocka_unit_test(without_a_name_the_default_is_taken_here_or_elsewhere),
         cmocka_unit_test(an_application_that_is_not_known_or_another_is_refused_for_now),

@@ -217,6 +217,37 @@ static void paths_are_those_of_whole_objects_only(void **state)
     assert_false(plan_path_is_valid(large));
 }
 
+static void a_path_is_read_as_the_server_reads_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *group, *resource, *namespace_, *name;
+    } cases[] = {
+        {"/api/v1/namespaces/shop", "", "namespaces", "", "shop"},
+        {"/api/v1/namespaces/shop/configmaps/a", "", "configmaps", "shop", "a"},
+        {"/apis/apps/v1/namespaces/shop/deployments/web", "apps", "deployments", "shop", "web"},
+        {"/apis/apps/v1/namespaces/sh%6Fp/deploy%6dents/w%65b", "apps", "deployments", "shop",
+         "web"},
+        {"/apis/%61pps/v1/things/system%3Aweb", "apps", "things", "", "system:web"},
+        {"/api/v1/nodes/a", "", "nodes", "", "a"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        AUTO_ARENA struct arena arena;
+        arena_init(&arena);
+        struct plan_object object;
+        assert_true(plan_path_read(cases[i].path, &arena, &object));
+        assert_string_equal(object.group, cases[i].group);
+        assert_string_equal(object.resource, cases[i].resource);
+        assert_string_equal(object.namespace_, cases[i].namespace_);
+        assert_string_equal(object.name, cases[i].name);
+    }
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    struct plan_object object;
+    assert_false(plan_path_read("/api/v1/n%61mespaces/shop/configmaps/a", &arena, &object));
+    assert_false(plan_path_read("/api/v1/namespaces/shop/configmaps", &arena, &object));
+}
+
 static void every_prefix_of_a_plan_is_read_or_refused_in_order(void **state)
 {
     (void)state;
@@ -242,6 +273,7 @@ int main(void)
         cmocka_unit_test(mode_preflight_and_priority),
         cmocka_unit_test(what_is_not_a_plan_is_refused_with_its_line),
         cmocka_unit_test(paths_are_those_of_whole_objects_only),
+        cmocka_unit_test(a_path_is_read_as_the_server_reads_it),
         cmocka_unit_test(every_prefix_of_a_plan_is_read_or_refused_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

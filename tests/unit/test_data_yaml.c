@@ -578,9 +578,29 @@ static void a_long_text_aliased_often_is_charged_by_its_bytes(void **state)
                         "f.yaml:2: too many values (aliases count as often as used)");
 }
 
+static void a_value_knows_its_line(void **state)
+{
+    (void)state;
+    struct error error = {0};
+    AUTO_JSON cJSON *documents =
+        parse_all("# a comment\na: 1\nb:\n  - x\n  - {c: y,\n     d: true}\n", &error);
+    assert_non_null(documents);
+    const cJSON *tree = json_first(documents);
+    assert_int_equal(yaml_line(tree), 2);
+    assert_int_equal(yaml_line(json_get(tree, "a")), 2);
+    const cJSON *list = json_get(tree, "b");
+    assert_int_equal(yaml_line(list), 4);
+    assert_int_equal(yaml_line(json_first(list)->next), 5);
+    assert_int_equal(yaml_line(json_get(json_first(list)->next, "d")), 6);
+    assert_int_equal(yaml_line(NULL), 0);
+    AUTO_JSON cJSON *json = parse_all("{\"a\":\n1}", &error);
+    assert_int_equal(yaml_line(json_get(json_first(json), "a")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_value_knows_its_line),
         cmocka_unit_test(scalars_are_typed_as_kubectl_types_them),
         cmocka_unit_test(documents_are_read_as_kubectl_reads_them),
         cmocka_unit_test(every_fault_is_reported_with_file_and_line),

@@ -123,6 +123,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- with $values.takeOver }}
 - --take-over={{ join "," . }}
 {{- end }}
+{{- if not $values.secrets }}
+- --without-secrets
+{{- end }}
 {{- else if eq $process "applier" }}
 - --default-service-account={{ include "gitmoor.defaultServiceAccount" $root }}
 - --user-name={{ include "gitmoor.applierUser" $root }}
@@ -141,6 +144,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- end }}
 - --control-plane-controllers={{ join "," $values.controlPlaneControllers }}
 - --certificate-days={{ $values.certificateDays }}
+{{- end }}
+{{- if and $root.Values.tenancy.rules (ne $process "admission") }}
+- --tenancy=/etc/gitmoor/tenancy/tenancy.yaml
 {{- end }}
 {{- range $values.extraArgs }}
 - {{ . | quote }}
@@ -200,6 +206,9 @@ volumeMounts:
   - {name: token-{{ $process }}, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
   {{- if not $split }}
   - {name: bus, mountPath: /run/gitmoor}
+  {{- end }}
+  {{- if and $root.Values.tenancy.rules (ne $process "admission") }}
+  - {name: tenancy, mountPath: /etc/gitmoor/tenancy, readOnly: true}
   {{- end }}
   {{- if has $process (list "fetcher" "differ") }}
   - {name: data-{{ $process }}, mountPath: /var/lib/gitmoor}
