@@ -307,6 +307,9 @@ void bus_peer_remove(struct bus *bus, struct bus_peer *peer)
 {
     bus_enter(bus);
     peer->removed = true;
+    if (peer->outbox.last_id > bus->last_hint_id) {
+        bus->last_hint_id = peer->outbox.last_id;
+    }
     TAILQ_REMOVE(&bus->peers, peer, entry);
     TAILQ_INSERT_TAIL(&bus->removed, peer, entry);
     blob_fetch_abandon(peer);

@@ -76,6 +76,7 @@ struct bus {
     char advertise[FRAME_ADDRESS_SIZE];
     struct address address;
     uint64_t epoch, sequence;
+    uint64_t last_hint_id; /* of peers that were removed */
     struct keyring *keys;
     int64_t keys_looked_ms;
     struct event *key_timer;

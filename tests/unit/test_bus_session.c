@@ -378,6 +378,26 @@ static void a_peer_that_is_removed_no_longer_counts(void **state)
     assert_int_equal(world->two.sum, 1);
 }
 
+/* As when a process could not renew its Lease for a while. */
+static void
+a_peer_that_is_removed_and_added_again_hears_everything_that_is_sent_from_then_on(void **state)
+{
+    struct world *world = *state;
+    meet(world);
+    for (unsigned i = 1; i <= 5; i++) {
+        send_number(&world->one, i);
+    }
+    assert_true(bus_drain(world->one.bus, PATIENCE_MS));
+    bus_peer_remove(world->one.bus, world->one.peer);
+    add(&world->one, &world->two);
+    for (unsigned i = 0; i < 5; i++) {
+        send_number(&world->one, 100);
+    }
+    assert_true(bus_drain(world->one.bus, PATIENCE_MS));
+    assert_int_equal(world->two.sum, 515);
+    assert_int_equal(bus_stats(world->two.bus)->duplicates, 0);
+}
+
 /* ---- handlers that pull the rug from under their own feet ---- */
 
 static bool remove_sender(struct bus_peer *peer, const char *kind, const char *body, size_t size,
@@ -429,6 +449,7 @@ int main(void)
         TEST(a_peer_that_comes_back_under_another_name_is_taken_over),
         TEST(two_processes_of_one_name_are_reported),
         TEST(a_peer_that_is_removed_no_longer_counts),
+        TEST(a_peer_that_is_removed_and_added_again_hears_everything_that_is_sent_from_then_on),
         TEST(a_handler_may_remove_the_peer_that_it_serves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
