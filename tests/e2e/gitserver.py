@@ -196,6 +196,8 @@ class GitServer:
         self._server = None
 
     def start(self):
+        """Also again after stop(), on the same port."""
+        self.stopping.clear()
         server = _Server((self.address, self._port), _Handler, bind_and_activate=False)
         server.allow_reuse_address = True
         server.server_bind()

@@ -1,4 +1,7 @@
-"""Each process is killed with SIGKILL at random while commits arrive; the cluster equals Git after each round."""
+"""Processes are killed with SIGKILL: one by one, where what must go on does and the rest converges (docs/failure-modes.md; more
+of it in tests/cluster/test_fail.py); and at random while commits arrive, where the cluster equals Git after each round.
+
+GITMOOR_FAIL_ROUNDS=20 makes a measurement of the first: scripts/test fail."""
 import os
 import random
 import time
@@ -6,10 +9,55 @@ import time
 import pytest
 
 from harness.cluster import PROCESSES
+from harness.failures import Drill, Measured, rounds
 from harness.mooring import config_map
 from harness.waiting import wait_for
 
 ROUNDS = int(os.environ.get("GITMOOR_KILL_ROUNDS", "50"))
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return Measured()
+
+
+@pytest.fixture
+def drill(api, moored, repository):
+    """An application that is in sync."""
+    repository.commit(Drill.files())
+    made = Drill(api, moored, repository)
+    yield made
+    made.close()
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_process_is_killed(gitmoor, drill, measured, process):
+    """It is missing for as long as it takes to look; then it starts again."""
+    took = []
+    for _ in range(rounds(1)):
+        gitmoor.kill(process)
+        try:
+            drill.check(f"{process} killed")
+        finally:
+            ended = time.monotonic()
+            gitmoor.start_one(process, wait=False)
+        took.append(drill.converge(ended)[0])
+    gitmoor.wait_ready(process)
+    measured.add(f"{process} killed", took)
+
+
+@pytest.mark.timeout(1200)
+def test_the_git_server_is_gone(git_server, drill, measured):
+    took = []
+    for _ in range(rounds(1)):
+        git_server.stop()
+        try:
+            drill.check("Git server gone")
+        finally:
+            git_server.start()
+        took.append(drill.converge(time.monotonic())[0])
+    measured.add("Git server gone", took)
 
 
 class Content:

@@ -120,6 +120,10 @@ class Cluster:
         server.start()
         self._wait_ready(server)
 
+    def wait_server(self):
+        """Until kube-apiserver serves."""
+        self._wait_ready(self.process("kube-apiserver"))
+
     def _write_identities(self):
         pki = self.folder / "pki"
         subprocess.run(["openssl", "genrsa", "-out", str(pki / "sa.key"), "2048"], check=True, capture_output=True)

@@ -236,12 +236,15 @@ class NodeCluster(Cluster):
         wait_for(ready, timeout, what=f"node Ready; kubelet said\n{self.kubelet.tail(5)}\n", every=0.3)
         self.kubectl("rollout", "status", "-n", "kube-system", "deployment/coredns", f"--timeout={timeout}s")
 
-    def reboot(self):
-        """kubelet, containerd and every container die at once and start again, as when a node restarts."""
+    def power_off(self):
+        """kubelet, containerd and every container die at once."""
         self.kubelet.kill()
         self.containerd.kill()
         self.machine.run("pkill", "-KILL", "containerd-shim", check=False)
         self.machine.kill_containers()
+
+    def power_on(self):
+        """They start again; returns when kubelet does."""
         self.containerd.start()
         self.wait_containerd()
         self.kubelet.start()
