@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "fetcher/mirror.h"
 #include "fetcher/transport_http.h"
+#include "fetcher/transport_ssh.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 
 /* A fetch under way. The transport is first: libgit2 hands one pointer to all callbacks. */
 struct fetch {
-    struct http_transport transport;
+    struct transport transport;
     const struct fetch_request *request;
     git_repository *repository;
     git_remote *remote;
@@ -24,6 +25,7 @@ struct fetch {
     uint64_t size_before;
     char name[256]; /* branch or tag, "" for a commit alone */
     git_oid commit;
+    git_oid tag; /* the object that the tag names: an annotated tag, or the commit itself */
     enum fetch_reason reason;
     struct error *error;
 };
@@ -45,7 +47,7 @@ static bool fail(struct fetch *fetch, enum fetch_reason reason, enum error_code 
 /* libgit2 has failed: by the transport, which knows better why, or by itself. */
 static bool fail_git(struct fetch *fetch)
 {
-    const struct http_transport *transport = &fetch->transport;
+    const struct transport *transport = &fetch->transport;
     if (transport->reason != FETCH_SUCCEEDED) {
         fetch->reason = transport->reason;
         *fetch->error = transport->error;
@@ -76,10 +78,11 @@ bool fetch_check_url(const char *url, bool allow_file_urls, enum fetch_reason *r
                      struct error *error)
 {
     if (text_has_prefix(url, "ssh://")) {
-        return refuse_url(ret_reason, error,
-                          "%s: this version fetches over https only, not ssh. Use the repository's "
-                          "https address, with credentials in the Secret of spec.secretRef",
-                          url);
+        struct ssh_address address;
+        *ret_reason = FETCH_UNSUPPORTED_URL;
+        bool parsed = ssh_address_parse(url, &address, error);
+        ssh_address_release(&address);
+        return parsed;
     }
     if (text_has_prefix(url, "file://")) {
         return allow_file_urls ||
@@ -89,7 +92,7 @@ bool fetch_check_url(const char *url, bool allow_file_urls, enum fetch_reason *r
                           url);
     }
     if (!text_has_prefix(url, "https://")) {
-        return refuse_url(ret_reason, error, "%s: the URL must begin with https://", url);
+        return refuse_url(ret_reason, error, "%s: the URL must begin with https:// or ssh://", url);
     }
     const char *host = url + strlen("https://");
     size_t authority = strcspn(host, "/?#");
@@ -112,25 +115,18 @@ bool fetch_check_url(const char *url, bool allow_file_urls, enum fetch_reason *r
 static int on_progress(const git_indexer_progress *progress, void *context)
 {
     struct fetch *fetch = context;
-    struct http_transport *transport = &fetch->transport;
+    struct transport *transport = &fetch->transport;
     if (transport->reason != FETCH_SUCCEEDED) {
         return -1;
     }
     if (progress->received_bytes > transport->receive_maximum) {
-        transport->reason = FETCH_TOO_LARGE;
-        error_set(&transport->error, ERROR_LIMIT,
-                  "%s is larger than the fetcher takes (--max-repository-size); raise the limit or "
-                  "make the repository smaller",
-                  fetch->request->url);
-        return -1;
+        return transport_fail(transport, FETCH_TOO_LARGE, ERROR_LIMIT,
+                              "%s is larger than the fetcher takes (--max-repository-size); raise "
+                              "the limit or make the repository smaller",
+                              fetch->request->url);
     }
     if (clock_monotonic_ms() > transport->deadline_ms) {
-        transport->reason = FETCH_TIMEOUT;
-        error_set(&transport->error, ERROR_TIMEOUT,
-                  "fetching %s took longer than spec.timeout allows. Raise spec.timeout if the "
-                  "repository is large",
-                  fetch->request->url);
-        return -1;
+        return transport_fail_timeout(transport);
     }
     return 0;
 }
@@ -139,12 +135,14 @@ static void prepare(struct fetch *fetch)
 {
     const struct fetch_request *request = fetch->request;
     fetch->size_before = mirror_size(request->directory);
-    fetch->transport = (struct http_transport){
+    fetch->transport = (struct transport){
         .url = request->url,
         .username = request->username,
         .password = request->password,
         .bearer_token = request->bearer_token,
         .authorities = request->authorities,
+        .identity = request->identity,
+        .known_hosts = request->known_hosts,
         .receive_maximum = request->size_maximum > fetch->size_before
                                ? request->size_maximum - fetch->size_before
                                : 0,
@@ -156,6 +154,8 @@ static void prepare(struct fetch *fetch)
     fetch->options.callbacks.payload = fetch;
     if (text_has_prefix(request->url, "https://")) {
         fetch->options.callbacks.transport = http_transport_new;
+    } else if (text_has_prefix(request->url, "ssh://")) {
+        fetch->options.callbacks.transport = ssh_transport_new;
     }
 }
 
@@ -226,18 +226,28 @@ static bool is_empty_remote(struct fetch *fetch)
     return git_remote_ls(&heads, &count, fetch->remote) == 0 && count == 0;
 }
 
-/* Brings the full reference name `reference` of the server here; *ret_tip is the commit there. */
+static bool has_tag(struct fetch *fetch, const git_oid *id)
+{
+    git_tag *tag = NULL;
+    bool has = git_tag_lookup(&tag, fetch->repository, id) == 0;
+    git_tag_free(tag);
+    return has;
+}
+
+/* Brings the full reference name `reference` of the server here, which is at `target` and leads to
+ * `commit_id`; *ret_tip is the commit there. */
 static bool fetch_reference(struct fetch *fetch, const char *reference, const git_oid *target,
-                            git_oid *ret_tip)
+                            const git_oid *commit_id, git_oid *ret_tip)
 {
     git_object *object = NULL;
     git_object *commit = NULL;
-    git_oid id = *target;
     AUTO_FREE char *refspec = mem_format("+%s:" MIRROR_REFERENCE, reference);
-    if (!has_commit(fetch, &id) && !download(fetch, &refspec, 1)) {
+    bool is_here = has_commit(fetch, commit_id) &&
+                   (git_oid_equal(target, commit_id) || has_tag(fetch, target));
+    if (!is_here && !download(fetch, &refspec, 1)) {
         return false;
     }
-    bool peeled = git_object_lookup(&object, fetch->repository, &id, GIT_OBJECT_ANY) == 0 &&
+    bool peeled = git_object_lookup(&object, fetch->repository, target, GIT_OBJECT_ANY) == 0 &&
                   git_object_peel(&commit, object, GIT_OBJECT_COMMIT) == 0;
     if (peeled) {
         *ret_tip = *git_object_id(commit);
@@ -262,7 +272,7 @@ static bool follow_branch(struct fetch *fetch, const char *branch, git_oid *ret_
                     fetch->request->url, branch);
     }
     snprintf(fetch->name, sizeof fetch->name, "%s", branch);
-    return fetch_reference(fetch, reference, target, ret_tip);
+    return fetch_reference(fetch, reference, target, target, ret_tip);
 }
 
 static bool follow_default(struct fetch *fetch, git_oid *ret_tip)
@@ -290,10 +300,10 @@ static bool follow_tag(struct fetch *fetch, const char *tag, git_oid *ret_tip)
                     tag);
     }
     snprintf(fetch->name, sizeof fetch->name, "%s", tag);
-    /* An annotated tag that is here already is of no use to has_commit: look at what it names. */
-    AUTO_FREE char *peeled = mem_format("%s^{}", reference);
+    AUTO_FREE char *peeled = mem_format("%s^{}", reference); /* advertised for annotated tags */
     const git_oid *commit = advertised(fetch, peeled);
-    return fetch_reference(fetch, reference, commit ? commit : target, ret_tip);
+    fetch->tag = *target;
+    return fetch_reference(fetch, reference, target, commit ? commit : target, ret_tip);
 }
 
 /* A server need not hand out a commit by its name: then everything is fetched, once. */
@@ -361,6 +371,10 @@ static bool check_names(struct fetch *fetch, git_oid *ret_commit)
 {
     const struct fetch_request *request = fetch->request;
     const char *commit = request->commit;
+    if (request->verify_tag && !request->tag) {
+        return fail(fetch, FETCH_INVALID_SPEC, ERROR_INVALID,
+                    "spec.verify.mode wants a signed tag, and spec.ref names no tag");
+    }
     if (!check_name(fetch, "spec.ref.branch", "heads", request->branch) ||
         !check_name(fetch, "spec.ref.tag", "tags", request->tag)) {
         return false;
@@ -428,6 +442,36 @@ static bool was_forced(struct fetch *fetch)
     return git_graph_descendant_of(fetch->repository, &fetch->commit, &before) != 1;
 }
 
+/* ---- Whose it is ---- */
+
+static bool verify_one(struct fetch *fetch, const char *what, const git_oid *id,
+                       char signer[VERIFY_SIGNER_SIZE])
+{
+    struct error why;
+    if (verify_object(fetch->repository, id, fetch->request->keys, signer, &why) == VERIFY_SIGNED) {
+        return true;
+    }
+    return fail(
+        fetch, FETCH_VERIFICATION_FAILED, ERROR_DENIED,
+        "%s of %s is not accepted: %s. What was fetched before stays in force. Sign it with "
+        "a key of the Secret of spec.verify, or put the signer's public key there",
+        what, fetch->request->url, why.message);
+}
+
+static bool verify(struct fetch *fetch, char signer[VERIFY_SIGNER_SIZE])
+{
+    const struct fetch_request *request = fetch->request;
+    char hex[FETCH_COMMIT_SIZE];
+    git_oid_tostr(hex, sizeof hex, &fetch->commit);
+    AUTO_FREE char *tag = mem_format("tag %s", text_or_empty(request->tag));
+    AUTO_FREE char *commit = mem_format("commit %s", hex);
+    if (!request->keys) {
+        return true;
+    }
+    return (!request->verify_tag || verify_one(fetch, tag, &fetch->tag, signer)) &&
+           (!request->verify_head || verify_one(fetch, commit, &fetch->commit, signer));
+}
+
 static void describe(struct fetch *fetch, struct fetch_result *ret)
 {
     git_oid_tostr(ret->commit, sizeof ret->commit, &fetch->commit);
@@ -471,7 +515,7 @@ static bool attempt(struct fetch *fetch, struct fetch_result *ret)
         return false;
     }
     prepare(fetch);
-    if (!follow(fetch)) {
+    if (!follow(fetch) || !verify(fetch, ret->signer)) {
         return false;
     }
     describe(fetch, ret);
@@ -499,6 +543,24 @@ static bool may_be_the_mirror(const struct fetch *fetch)
            (fetch->transport.reason == FETCH_SUCCEEDED || fetch->reason == FETCH_TOO_LARGE);
 }
 
+static bool check_credentials(const struct fetch_request *request, struct error *error)
+{
+    if (request->authorities && !http_transport_check_authorities(request->authorities, error)) {
+        return false;
+    }
+    if (!text_has_prefix(request->url, "ssh://")) {
+        return true;
+    }
+    if (!request->identity || !request->known_hosts) {
+        return error_set(error, ERROR_INVALID,
+                         "%s needs a Secret with identity (a private key) and known_hosts (the "
+                         "server's keys, as ssh-keyscan prints them), and spec.secretRef that "
+                         "names it",
+                         request->url);
+    }
+    return ssh_transport_check_identity(request->identity, error);
+}
+
 bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
                enum fetch_reason *ret_reason, struct error *error)
 {
@@ -506,7 +568,7 @@ bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
         return false;
     }
     struct fetch fetch = {.request = request, .error = error, .reason = FETCH_FAILED};
-    if (request->authorities && !http_transport_check_authorities(request->authorities, error)) {
+    if (!check_credentials(request, error)) {
         *ret_reason = FETCH_SECRET_INVALID;
         return false;
     }

@@ -1,5 +1,5 @@
-/* One fetch of one repository into its mirror, and what was found. Runs in a worker: it blocks, and
- * it reads what strangers sent.
+/* One fetch of one repository into its mirror, what was found, and who signed it. Runs in a worker:
+ * it blocks, and it reads what strangers sent.
  *
  * The whole history of the one branch or tag is fetched once, and then what is new. A shallow fetch
  * would transfer less the first time, but could not tell a forced push from an ordinary one, nor
@@ -9,6 +9,7 @@
 
 #include "common/base/error.h"
 #include "fetcher/reason.h"
+#include "fetcher/verify.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +28,12 @@ struct fetch_request {
     const char *password;
     const char *bearer_token;
     const char *authorities; /* PEM, or NULL */
-    uint64_t size_maximum;   /* bytes that the mirror may have */
+    const char *identity;    /* for ssh */
+    const char *known_hosts;
+    const struct verify_keys *keys; /* NULL: signatures are not looked at */
+    bool verify_tag;                /* with keys: the annotated tag `tag` must be signed */
+    bool verify_head;               /* with keys: the commit must be */
+    uint64_t size_maximum;          /* bytes that the mirror may have */
     int64_t timeout_ms;
     bool allow_file_urls;
     bool fresh; /* the mirror is known to be broken: clone anew */
@@ -39,6 +45,7 @@ struct fetch_result {
     bool forced; /* the branch was at `previous`, which is not an ancestor of the commit */
     bool cloned; /* the mirror was made anew */
     uint64_t received_bytes;
+    char signer[VERIFY_SIGNER_SIZE]; /* of the commit, or else of the tag; "" without keys */
 };
 
 /* False: *ret_reason and the error say why; the message names the URL and what to do, and never

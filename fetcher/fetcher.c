@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/data/object.h"
 #include "common/run/bus_metrics.h"
+#include "common/run/child.h"
 #include "common/run/confine.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
@@ -153,9 +154,13 @@ static bool open_sandbox(const struct fetcher_settings *settings, const struct k
                          struct error *error)
 {
     const char *const writable[] = {settings->data_dir, NULL};
-    /* The workers inherit it: ourselves again, and the loader with its libraries. File URLs may
-     * name anything. */
+    /* The workers inherit it: ourselves again, ssh and gpgv, and the loader with its libraries.
+     * File URLs may name anything. */
+    AUTO_FREE char *ssh = child_find_program("ssh");
+    AUTO_FREE char *gpgv = child_find_program("gpgv");
     const char *const programs[] = {"/proc/self/exe",
+                                    ssh ? ssh : "/dev/null",
+                                    gpgv ? gpgv : "/dev/null",
                                     "/lib",
                                     "/lib64",
                                     "/usr/lib",

@@ -14,31 +14,12 @@
 
 #define TIMEOUT_MS 30000
 #define OUTPUT_MAXIMUM ((size_t)1 << 20)
-#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 struct run {
     struct event_base *base;
     struct buf status;
     struct error error; /* of the child; code ERROR_NONE: it exited 0 */
 };
-
-/* The path of gpgv, to be freed, or NULL. */
-static char *find_gpgv(void)
-{
-    const char *path = getenv("PATH");
-    path = text_is_empty(path) ? DEFAULT_PATH : path;
-    while (*path) {
-        size_t size = strcspn(path, ":");
-        char *candidate = mem_format("%.*s/gpgv", (int)size, path);
-        if (size > 0 && access(candidate, X_OK) == 0) {
-            return candidate;
-        }
-        free(candidate);
-        path += size;
-        path += *path == ':';
-    }
-    return NULL;
-}
 
 static bool write_file(const char *path, const struct buf *content, struct error *error)
 {
@@ -69,7 +50,7 @@ static void on_done(const char *output, size_t size, int exit_code, const struct
 
 static bool run_gpgv(const char *directory, struct run *run, struct error *error)
 {
-    AUTO_FREE char *gpgv = find_gpgv();
+    AUTO_FREE char *gpgv = child_find_program("gpgv");
     if (!gpgv) {
         return error_set(error, ERROR_NOT_FOUND,
                          "gpgv is not installed, and OpenPGP signatures "

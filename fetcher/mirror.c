@@ -1,5 +1,6 @@
 #include "fetcher/mirror.h"
 
+#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 
@@ -141,6 +142,16 @@ static void remove_if_lock(const char *path, const char *name, void *context)
     }
 }
 
+/* gpgv's directories, whose files are public. */
+static void remove_if_temporary(const char *path, const char *name, void *context)
+{
+    (void)context;
+    struct error ignored;
+    if (text_has_prefix(name, "gitmoor-verify-")) {
+        directory_remove(path, &ignored);
+    }
+}
+
 /* A worker that was killed leaves its lock files, which would refuse every later fetch, and the
  * part of a pack that it had received. No other worker is in the directory. */
 static void sweep(const char *directory)
@@ -148,6 +159,7 @@ static void sweep(const char *directory)
     each_file(directory, ".", remove_if_lock, NULL);
     each_file(directory, "refs/heads", remove_if_lock, NULL);
     each_file(directory, "objects/pack", remove_unless_pack, NULL);
+    each_file(directory, ".", remove_if_temporary, NULL);
 }
 
 static bool configure(git_repository *repository, const char *url)

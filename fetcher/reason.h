@@ -9,6 +9,7 @@ enum fetch_reason {
     FETCH_FAILED, /* none of those below: the message says what */
     FETCH_AUTHENTICATION_FAILED,
     FETCH_CERTIFICATE_INVALID,
+    FETCH_HOST_KEY_INVALID, /* of an SSH server: unknown, or another than before */
     FETCH_REPOSITORY_NOT_FOUND,
     FETCH_BRANCH_NOT_FOUND,
     FETCH_TAG_NOT_FOUND,
@@ -17,7 +18,8 @@ enum fetch_reason {
     FETCH_TOO_LARGE,
     FETCH_TIMEOUT,
     FETCH_UNREACHABLE,
-    FETCH_SECRET_INVALID, /* the Secret is not there, or holds nothing that can be used */
+    FETCH_SECRET_INVALID,      /* the Secret is not there, or holds nothing that can be used */
+    FETCH_VERIFICATION_FAILED, /* not signed as spec.verify demands */
     FETCH_UNSUPPORTED_URL,
     FETCH_UNSUPPORTED_FORMAT, /* object format SHA-256, which libgit2 1.8 does not read */
     FETCH_INVALID_SPEC,       /* a duration or a name that cannot be */

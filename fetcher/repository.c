@@ -8,7 +8,7 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "fetcher/announce.h"
-#include "fetcher/secret.h"
+#include "fetcher/request.h"
 #include "fetcher/status.h"
 
 #include <errno.h>
@@ -26,7 +26,6 @@
 /* The worker keeps spec.timeout itself and then says so; it is killed if it does not. */
 #define KILL_DELAY_MS 3000
 #define ANSWER_MAXIMUM ((size_t)128 << 10)
-#define SECRET_TIMEOUT_MS 15000
 
 static struct metric fetches = {.name = "gitmoor_fetcher_fetches_total",
                                 .help = "Fetches by result.",
@@ -50,10 +49,7 @@ static void begin_fetch(struct repository *repository);
 
 static void cancel_fetch(struct repository *repository)
 {
-    if (repository->secret_call) {
-        kube_call_cancel(repository->secret_call);
-        repository->secret_call = NULL;
-    }
+    repository_request_cancel(repository);
     if (repository->job && repository->job_is_fetch) {
         job_cancel(repository->job);
         repository->job = NULL;
@@ -62,7 +58,7 @@ static void cancel_fetch(struct repository *repository)
 
 static bool is_fetching(const struct repository *repository)
 {
-    return repository->secret_call || (repository->job && repository->job_is_fetch);
+    return repository->gathering || (repository->job && repository->job_is_fetch);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
@@ -98,7 +94,7 @@ static int64_t backoff(const struct repository *repository, enum fetch_reason re
 
 void repository_step(struct repository *repository)
 {
-    if (repository->job || repository->secret_call) {
+    if (repository->job || repository->gathering) {
         return;
     }
     if (!TAILQ_EMPTY(&repository->packs)) {
@@ -187,7 +183,7 @@ static void succeed(struct repository *repository, const cJSON *answer)
     if (is_new) {
         tell_revision(repository, before, json_bool(answer, "forced", false));
     }
-    repository_status_succeeded(repository, revision);
+    repository_status_succeeded(repository, json_string(answer, "signer"));
     end_fetch(repository, FETCH_SUCCEEDED);
 }
 
@@ -213,32 +209,6 @@ static void on_fetched(const cJSON *answer, const char *pack, size_t pack_size,
 
 /* ---- The fetch ---- */
 
-static cJSON *new_request(const struct repository *repository)
-{
-    const struct repository_spec *spec = &repository->spec;
-    const struct fetcher_settings *settings = repository->fetcher->settings;
-    cJSON *request = json_new_object();
-    json_add_string(request, "operation", "fetch");
-    json_add_string(request, "directory", repository->directory);
-    json_add_string(request, "url", spec->url);
-    json_add_string(request, "branch", spec->branch);
-    json_add_string(request, "tag", spec->tag);
-    json_add_string(request, "commit", spec->commit);
-    /* Another URL means another repository, whose history says nothing of a forced push. After a
-     * restart it is not known where the revision in the status came from, only of which spec. */
-    bool same = repository->fetched_url ? text_equal(repository->fetched_url, spec->url)
-                                        : json_int(repository->status, "observedGeneration", 0) ==
-                                              repository->generation;
-    if (same) {
-        json_add_string(request, "previous", json_string(repository->status, "revision"));
-    }
-    json_add_int(request, "sizeMaximum", settings->max_repository_size);
-    json_add_int(request, "timeoutMs", spec->timeout_ms);
-    json_add_bool(request, "allowFileUrls", settings->allow_file_urls);
-    json_add_bool(request, "fresh", repository->fresh);
-    return request;
-}
-
 static void start_worker(struct repository *repository, const cJSON *request)
 {
     if (mkdir(repository->directory, 0700) != 0 && errno != EEXIST) {
@@ -254,41 +224,13 @@ static void start_worker(struct repository *repository, const cJSON *request)
     repository->job = pool_add(repository->fetcher->pool, &options, on_fetched, repository);
 }
 
-static void on_secret(const struct kube_response *response, void *context)
+static void on_request(struct repository *repository, const cJSON *request, const char *problem)
 {
-    struct repository *repository = context;
-    repository->secret_call = NULL;
-    struct error error = response->error;
-    cJSON *secret AUTO_JSON = NULL;
-    cJSON *request AUTO_JSON = new_request(repository);
-    if (response->ok && json_parse(response->body, response->size, NULL, &secret, &error) &&
-        secret_add_to(secret, request, &error)) {
+    if (request) {
         start_worker(repository, request);
-        return;
+    } else {
+        fail(repository, FETCH_SECRET_INVALID, problem);
     }
-    AUTO_FREE char *message =
-        response->status == 404
-            ? mem_format("Secret %s/%s, which spec.secretRef names, does not exist. Create it, or "
-                         "correct spec.secretRef",
-                         repository->namespace_, repository->spec.secret)
-        : response->ok ? mem_string(error.message)
-                       : mem_format("cannot read Secret %s/%s: %s", repository->namespace_,
-                                    repository->spec.secret, error.message);
-    fail(repository, FETCH_SECRET_INVALID, message);
-}
-
-static void ask_for_secret(struct repository *repository)
-{
-    struct buf path AUTO_BUF;
-    buf_init(&path, 4096);
-    buf_append_string(&path, "/api/v1/namespaces/");
-    buf_append_percent(&path, repository->namespace_);
-    buf_append_string(&path, "/secrets/");
-    buf_append_percent(&path, repository->spec.secret);
-    const struct kube_request request = {
-        .method = KUBE_GET, .path = path.data, .timeout_ms = SECRET_TIMEOUT_MS};
-    repository->secret_call =
-        kube_client_call(repository->fetcher->client, &request, on_secret, repository);
 }
 
 static bool is_allowed(const struct repository *repository, struct error *error)
@@ -329,12 +271,7 @@ static void begin_fetch(struct repository *repository)
         return;
     }
     repository_status_begin(repository);
-    if (repository->spec.secret) {
-        ask_for_secret(repository);
-        return;
-    }
-    cJSON *request AUTO_JSON = new_request(repository);
-    start_worker(repository, request);
+    repository_request_gather(repository, on_request);
 }
 
 /* ---- The object ---- */

@@ -43,7 +43,7 @@ struct repository {
     struct kube_call *status_call;
     struct event *status_timer;
 
-    /* The next fetch, or the one under way: secret_call, then job. */
+    /* The next fetch, or the one under way: gathering, then job. */
     struct event *timer;
     bool fetch_due;
     bool fetch_again; /* asked for while one was under way */
@@ -51,8 +51,8 @@ struct repository {
     bool fresh;       /* the mirror is known to be broken */
     unsigned failures;
     int64_t began_ms, ended_ms;
-    struct kube_call *secret_call;
-    struct job *job; /* at most one, be it a fetch or a pack */
+    struct gathering *gathering; /* of its Secrets */
+    struct job *job;             /* at most one, be it a fetch or a pack */
     bool job_is_fetch;
 
     TAILQ_HEAD(, pack_wanted) packs; /* the first is under way if job is set and no fetch */

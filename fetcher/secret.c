@@ -14,10 +14,11 @@ struct key {
     bool is_word;      /* of one line, as it goes into a header */
 };
 
-static const struct key keys[] = {{"username", "username", true},
-                                  {"password", "password", true},
-                                  {"bearerToken", "bearerToken", true},
-                                  {"ca.crt", "authorities", false}};
+static const struct key keys[] = {
+    {"username", "username", true},       {"password", "password", true},
+    {"bearerToken", "bearerToken", true}, {"ca.crt", "authorities", false},
+    {"identity", "identity", false},      {"ssh-privatekey", "identity", false},
+    {"known_hosts", "knownHosts", false}};
 
 /* NUL-terminated text, to be freed; NULL if it is not base64, holds a NUL, or is not UTF-8. */
 static char *decode(const char *text)
@@ -77,11 +78,28 @@ bool secret_add_to(const cJSON *secret, cJSON *request, struct error *error)
         any = any || encoded;
     }
     if (!any) {
-        return refuse(secret, "it", "has none of the keys username, password, bearerToken, ca.crt",
+        return refuse(secret, "it",
+                      "has none of the keys username, password, bearerToken, ca.crt, identity, "
+                      "known_hosts",
+                      error);
+    }
+    if (json_string(data, "identity") && json_string(data, "ssh-privatekey")) {
+        return refuse(secret, "it", "has both identity and ssh-privatekey; leave one of them",
                       error);
     }
     if (json_string(request, "bearerToken") && json_string(request, "password")) {
         return refuse(secret, "it", "has both bearerToken and password; leave one of them", error);
     }
+    return true;
+}
+
+bool secret_add_keys_to(const cJSON *secret, cJSON *request, struct error *error)
+{
+    const cJSON *data = json_object(secret, "data");
+    if (!json_first(data)) {
+        return refuse(secret, "it",
+                      "has no keys: put the signers' public keys there, one file each", error);
+    }
+    json_add(request, "keys", json_copy(data));
     return true;
 }

@@ -5,10 +5,14 @@
 #include "common/base/error.h"
 #include "common/data/json.h"
 
-/* Adds to a worker's request what the Secret object holds: "username", "password", "bearerToken"
- * and "authorities" (from ca.crt). A line end after a word is dropped: `echo` puts one there.
- * False: the Secret has none of these keys, or one that cannot be used; the message names the
- * Secret and the key, never the value. */
+/* Adds to a worker's request what the Secret object holds: "username", "password", "bearerToken",
+ * "authorities" (from ca.crt), "identity" (from identity, or ssh-privatekey as in Secrets of type
+ * kubernetes.io/ssh-auth) and "knownHosts". A line end after a word is dropped: `echo` puts one
+ * there. False: the Secret has none of these keys, or one that cannot be used; the message names
+ * the Secret and the key, never the value. */
 bool secret_add_to(const cJSON *secret, cJSON *request, struct error *error);
+
+/* Adds "keys": every entry of the Secret is a file of public keys, under its name. */
+bool secret_add_keys_to(const cJSON *secret, cJSON *request, struct error *error);
 
 #endif

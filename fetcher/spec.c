@@ -34,12 +34,17 @@ bool repository_spec_read(const cJSON *object, struct repository_spec *ret, stru
 {
     const cJSON *spec = json_object(object, "spec");
     const cJSON *ref = json_object(spec, "ref");
+    const cJSON *verify = json_object(spec, "verify");
+    const char *mode = json_string(verify, "mode");
     *ret = (struct repository_spec){
         .url = mem_string(text_or_empty(json_string(spec, "url"))),
         .branch = mem_string(json_string(ref, "branch")),
         .tag = mem_string(json_string(ref, "tag")),
         .commit = mem_string(json_string(ref, "commit")),
         .secret = mem_string(json_string_path(spec, "secretRef.name")),
+        .verify_secret = mem_string(json_string_path(spec, "verify.secretRef.name")),
+        .verify_head = verify && !text_equal(mode, "Tag"),
+        .verify_tag = text_equal(mode, "Tag") || text_equal(mode, "TagAndHEAD"),
         .suspend = json_bool(spec, "suspend", false),
     };
     struct error second;
@@ -50,6 +55,10 @@ bool repository_spec_read(const cJSON *object, struct repository_spec *ret, stru
         ret->interval_ms = INTERVAL_MINIMUM_MS;
     }
     ret->timeout_ms = clamp(ret->timeout_ms, TIMEOUT_MINIMUM_MS, TIMEOUT_MAXIMUM_MS);
+    if (verify && !ret->verify_secret && interval && timeout) {
+        return error_set(error, ERROR_INVALID,
+                         "spec.verify names no Secret with the signers' public keys");
+    }
     return interval && timeout;
 }
 
@@ -60,5 +69,6 @@ void repository_spec_release(struct repository_spec *spec)
     free(spec->tag);
     free(spec->commit);
     free(spec->secret);
+    free(spec->verify_secret);
     *spec = (struct repository_spec){0};
 }

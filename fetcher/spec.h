@@ -7,10 +7,13 @@
 
 struct repository_spec {
     char *url;
-    char *branch; /* NULL where not given, as the next three */
+    char *branch; /* NULL where not given, as the next four */
     char *tag;
     char *commit;
     char *secret;
+    char *verify_secret; /* whose keys must have signed; NULL: signatures are not looked at */
+    bool verify_head;    /* the commit, */
+    bool verify_tag;     /* the tag, or both */
     int64_t interval_ms;
     int64_t timeout_ms;
     bool suspend;

@@ -107,14 +107,29 @@ void repository_status_begin(struct repository *repository)
     put_status(repository, status);
 }
 
-void repository_status_succeeded(struct repository *repository, const char *revision)
+static void set_verified(const struct repository *repository, cJSON *conditions, bool verified,
+                         const char *message)
 {
+    status_set_condition(conditions, "SourceVerified", verified ? "True" : "False",
+                         fetch_reason_name(verified ? FETCH_SUCCEEDED : FETCH_VERIFICATION_FAILED),
+                         message, repository->generation);
+}
+
+void repository_status_succeeded(struct repository *repository, const char *signer)
+{
+    const char *revision = repository->revision;
     cJSON *conditions;
     cJSON *status = copy_status(repository, &conditions);
     AUTO_FREE char *message = mem_format("fetched %s", revision);
     status_set_condition(conditions, "Ready", "True", "Succeeded", message, repository->generation);
     status_remove_condition(conditions, "Reconciling");
     status_remove_condition(conditions, "Stalled");
+    if (text_is_empty(signer)) {
+        status_remove_condition(conditions, "SourceVerified");
+    } else {
+        AUTO_FREE char *verified = mem_format("%s is signed by %s", revision, signer);
+        set_verified(repository, conditions, true, verified);
+    }
     json_set(status, "revision", json_new_string(revision));
     set_observed(repository, status);
     put_status(repository, status);
@@ -134,6 +149,9 @@ void repository_status_failed(struct repository *repository, enum fetch_reason r
     } else {
         status_set_condition(conditions, "Reconciling", "True", "Retrying", message,
                              repository->generation);
+    }
+    if (reason == FETCH_VERIFICATION_FAILED) {
+        set_verified(repository, conditions, false, message);
     }
     set_observed(repository, status);
     put_status(repository, status);

@@ -6,13 +6,10 @@
 #include "common/base/text.h"
 
 #include <curl/curl.h>
-#include <git2/sys/errors.h>
 #include <git2/sys/transport.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,8 +17,6 @@
  * libcurl's hands over CURL_MAX_WRITE_SIZE bytes at most. */
 #define PULL_MARK ((size_t)256 << 10)
 #define PULL_MAXIMUM (PULL_MARK + CURL_MAX_WRITE_SIZE)
-/* The list of references: 100 bytes each make this more than 300,000 of them. */
-#define ADVERTISEMENT_MAXIMUM ((uint64_t)32 << 20)
 /* What we send is wants and haves, 50 bytes each. */
 #define REQUEST_MAXIMUM ((size_t)8 << 20)
 #define REDIRECTS_MAXIMUM 5
@@ -38,7 +33,7 @@ static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
 
 struct session {
     git_smart_subtransport parent; /* first: libgit2 knows the session by it */
-    struct http_transport *transport;
+    struct transport *transport;
     CURLM *multi;
     char *base; /* the URL, without a trailing slash, after redirects */
     struct buf authorities;
@@ -59,26 +54,6 @@ struct stream {
     char curl_error[CURL_ERROR_SIZE];
 };
 
-/* Notes the first failure, for the message that people get, and tells libgit2 that there is one. */
-static int fail(struct session *session, enum fetch_reason reason, enum error_code code,
-                const char *format, ...) __attribute__((format(printf, 4, 5)));
-static int fail(struct session *session, enum fetch_reason reason, enum error_code code,
-                const char *format, ...)
-{
-    char message[ERROR_MESSAGE_SIZE / 2];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    struct http_transport *transport = session->transport;
-    if (transport->reason == FETCH_SUCCEEDED) {
-        transport->reason = reason;
-        error_set(&transport->error, code, "%s", message);
-    }
-    git_error_set_str(GIT_ERROR_HTTP, message);
-    return -1;
-}
-
 /* ---- What an answer means ---- */
 
 static int fail_transfer(struct stream *stream, CURLcode code)
@@ -90,39 +65,42 @@ static int fail_transfer(struct stream *stream, CURLcode code)
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-        return fail(session, FETCH_CERTIFICATE_INVALID, ERROR_DENIED,
-                    "the certificate of %s is not trusted: %s. If the server has an authority of "
-                    "its own, put that authority's certificate into the Secret as ca.crt",
-                    url, why);
+        return transport_fail(
+            session->transport, FETCH_CERTIFICATE_INVALID, ERROR_DENIED,
+            "the certificate of %s is not trusted: %s. If the server has an authority of "
+            "its own, put that authority's certificate into the Secret as ca.crt",
+            url, why);
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-                    "the host of %s cannot be found: %s. Check spec.url and the cluster's DNS", url,
-                    why);
+        return transport_fail(
+            session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+            "the host of %s cannot be found: %s. Check spec.url and the cluster's DNS", url, why);
     case CURLE_OPERATION_TIMEDOUT:
-        return fail(session, FETCH_TIMEOUT, ERROR_TIMEOUT,
-                    "%s did not answer in time: %s. Check the server and the network to it", url,
-                    why);
+        return transport_fail(
+            session->transport, FETCH_TIMEOUT, ERROR_TIMEOUT,
+            "%s did not answer in time: %s. Check the server and the network to it", url, why);
     case CURLE_SSL_CONNECT_ERROR:
-        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-                    "no TLS connection to %s: %s. The server must speak TLS 1.2 or better", url,
-                    why);
+        return transport_fail(
+            session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+            "no TLS connection to %s: %s. The server must speak TLS 1.2 or better", url, why);
     default:
-        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-                    "%s cannot be reached: %s. Check the server and the network to it", url, why);
+        return transport_fail(session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+                              "%s cannot be reached: %s. Check the server and the network to it",
+                              url, why);
     }
 }
 
 static int fail_credentials(struct session *session, long status)
 {
-    const struct http_transport *transport = session->transport;
+    const struct transport *transport = session->transport;
     bool given = transport->bearer_token || transport->username || transport->password;
-    return fail(session, FETCH_AUTHENTICATION_FAILED, ERROR_DENIED,
-                given ? "%s refuses the credentials of the Secret (HTTP %ld). Check that they are "
-                        "current and may read this repository"
-                      : "%s wants credentials (HTTP %ld), or does not exist. Put username and "
-                        "password, or bearerToken, into a Secret and name it in spec.secretRef",
-                transport->url, status);
+    return transport_fail(
+        session->transport, FETCH_AUTHENTICATION_FAILED, ERROR_DENIED,
+        given ? "%s refuses the credentials of the Secret (HTTP %ld). Check that they are "
+                "current and may read this repository"
+              : "%s wants credentials (HTTP %ld), or does not exist. Put username and "
+                "password, or bearerToken, into a Secret and name it in spec.secretRef",
+        transport->url, status);
 }
 
 static int fail_status(struct session *session, long status)
@@ -132,19 +110,20 @@ static int fail_status(struct session *session, long status)
         return fail_credentials(session, status);
     }
     if (status == 404 || status == 410) {
-        return fail(session, FETCH_REPOSITORY_NOT_FOUND, ERROR_NOT_FOUND,
-                    "there is no repository at %s (HTTP %ld), or the credentials may not see it. "
-                    "Check spec.url",
-                    url, status);
+        return transport_fail(
+            session->transport, FETCH_REPOSITORY_NOT_FOUND, ERROR_NOT_FOUND,
+            "there is no repository at %s (HTTP %ld), or the credentials may not see it. "
+            "Check spec.url",
+            url, status);
     }
     if (status == 429 || status >= 500) {
-        return fail(session, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-                    "the server of %s cannot answer now (HTTP %ld); it is asked again later", url,
-                    status);
+        return transport_fail(
+            session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+            "the server of %s cannot answer now (HTTP %ld); it is asked again later", url, status);
     }
-    return fail(session, FETCH_FAILED, ERROR_INVALID,
-                "%s answered HTTP %ld, which is no answer of a Git server. Check spec.url", url,
-                status);
+    return transport_fail(
+        session->transport, FETCH_FAILED, ERROR_INVALID,
+        "%s answered HTTP %ld, which is no answer of a Git server. Check spec.url", url, status);
 }
 
 bool http_transport_rebase(char **base, const char *target)
@@ -201,7 +180,7 @@ static size_t receive(char *data, size_t size, size_t count, void *context)
     return buf_append(&stream->received, data, bytes) ? bytes : 0;
 }
 
-static void set_credentials(CURL *easy, const struct http_transport *transport)
+static void set_credentials(CURL *easy, const struct transport *transport)
 {
     if (transport->bearer_token) {
         curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
@@ -272,7 +251,8 @@ static int start(struct stream *stream)
     stop(stream);
     stream->easy = curl_easy_init();
     if (!stream->easy) {
-        return fail(session, FETCH_FAILED, ERROR_INTERNAL, "libcurl cannot make a handle");
+        return transport_fail(session->transport, FETCH_FAILED, ERROR_INTERNAL,
+                              "libcurl cannot make a handle");
     }
     stream->finished = false;
     stream->started = true;
@@ -281,7 +261,8 @@ static int start(struct stream *stream)
                                      stream->advertisement ? SERVICE_PATH : "/git-upload-pack");
     set_request(stream, url); /* libcurl copies the URL */
     if (curl_multi_add_handle(session->multi, stream->easy) != CURLM_OK) {
-        return fail(session, FETCH_FAILED, ERROR_INTERNAL, "libcurl cannot start a transfer");
+        return transport_fail(session->transport, FETCH_FAILED, ERROR_INTERNAL,
+                              "libcurl cannot start a transfer");
     }
     return 0;
 }
@@ -295,11 +276,12 @@ static int follow_redirect(struct stream *stream)
         http_transport_rebase(&session->base, target)) {
         return start(stream);
     }
-    return fail(session, FETCH_FAILED, ERROR_INVALID,
-                "%s redirects to another server, or to something that is no repository, which is "
-                "not followed, as credentials would go with it. Put the final address into "
-                "spec.url",
-                session->transport->url);
+    return transport_fail(
+        session->transport, FETCH_FAILED, ERROR_INVALID,
+        "%s redirects to another server, or to something that is no repository, which is "
+        "not followed, as credentials would go with it. Put the final address into "
+        "spec.url",
+        session->transport->url);
 }
 
 static int check_content_type(struct stream *stream)
@@ -311,9 +293,10 @@ static int check_content_type(struct stream *stream)
     if (type && strncasecmp(type, expected, strlen(expected)) == 0) {
         return 0;
     }
-    return fail(stream->session, FETCH_REPOSITORY_NOT_FOUND, ERROR_NOT_FOUND,
-                "there is no Git repository at %s: the answer is of type %.60s. Check spec.url",
-                stream->session->transport->url, type ? type : "unknown");
+    return transport_fail(
+        stream->session->transport, FETCH_REPOSITORY_NOT_FOUND, ERROR_NOT_FOUND,
+        "there is no Git repository at %s: the answer is of type %.60s. Check spec.url",
+        stream->session->transport->url, type ? type : "unknown");
 }
 
 /* The transfer has ended with `code`. */
@@ -321,10 +304,11 @@ static int judge_end(struct stream *stream, CURLcode code)
 {
     struct session *session = stream->session;
     if (stream->too_large) {
-        return fail(session, FETCH_TOO_LARGE, ERROR_LIMIT,
-                    "%s sends more than the fetcher takes (--max-repository-size); raise the limit "
-                    "or make the repository smaller",
-                    session->transport->url);
+        return transport_fail(
+            session->transport, FETCH_TOO_LARGE, ERROR_LIMIT,
+            "%s sends more than the fetcher takes (--max-repository-size); raise the limit "
+            "or make the repository smaller",
+            session->transport->url);
     }
     if (code != CURLE_OK) {
         return fail_transfer(stream, code);
@@ -346,10 +330,7 @@ static int wait_for_data(struct stream *stream)
     struct session *session = stream->session;
     int64_t left = session->transport->deadline_ms - clock_monotonic_ms();
     if (left <= 0) {
-        return fail(session, FETCH_TIMEOUT, ERROR_TIMEOUT,
-                    "fetching %s took longer than spec.timeout allows. Raise spec.timeout if the "
-                    "repository is large",
-                    session->transport->url);
+        return transport_fail_timeout(session->transport);
     }
     curl_multi_poll(session->multi, NULL, 0, left > 1000 ? 1000 : (int)left, NULL);
     return 0;
@@ -406,8 +387,8 @@ static int stream_write(git_smart_subtransport_stream *parent, const char *buffe
 {
     struct stream *stream = (struct stream *)parent;
     if (stream->started || !buf_append(&stream->request, buffer, size)) {
-        return fail(stream->session, FETCH_FAILED, ERROR_LIMIT, "the request to %s is too large",
-                    stream->session->transport->url);
+        return transport_fail(stream->session->transport, FETCH_FAILED, ERROR_LIMIT,
+                              "the request to %s is too large", stream->session->transport->url);
     }
     return 0;
 }
@@ -427,7 +408,8 @@ static int session_action(git_smart_subtransport_stream **ret, git_smart_subtran
     struct session *session = (struct session *)parent;
     (void)url; /* that of the transport, which redirects may have replaced */
     if (service != GIT_SERVICE_UPLOADPACK_LS && service != GIT_SERVICE_UPLOADPACK) {
-        return fail(session, FETCH_FAILED, ERROR_INTERNAL, "this transport only fetches");
+        return transport_fail(session->transport, FETCH_FAILED, ERROR_INTERNAL,
+                              "this transport only fetches");
     }
     struct stream *stream = NEW(struct stream);
     stream->parent.subtransport = parent;
@@ -436,8 +418,8 @@ static int session_action(git_smart_subtransport_stream **ret, git_smart_subtran
     stream->parent.free = stream_free;
     stream->session = session;
     stream->advertisement = service == GIT_SERVICE_UPLOADPACK_LS;
-    stream->maximum =
-        stream->advertisement ? ADVERTISEMENT_MAXIMUM : session->transport->receive_maximum;
+    stream->maximum = stream->advertisement ? TRANSPORT_ADVERTISEMENT_MAXIMUM
+                                            : session->transport->receive_maximum;
     buf_init(&stream->request, REQUEST_MAXIMUM);
     buf_init(&stream->received, PULL_MAXIMUM);
     *ret = &stream->parent;

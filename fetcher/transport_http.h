@@ -1,5 +1,4 @@
-/* Git's smart protocol over HTTPS, on libcurl: a subtransport for libgit2, which Debian builds with
- * TLS 1.2 at most, no deadlines and no client certificates (PITFALLS §1). Used in workers only.
+/* Git's smart protocol over HTTPS, on libcurl: Debian's libgit2 speaks TLS 1.2 at most.
  *
  * TLS 1.2 or better, HTTP/2 where the server has it; certificates are checked against the system's
  * authorities and the PEM text given. Redirects are followed for the first request only, to the
@@ -7,31 +6,13 @@
 #ifndef GITMOOR_FETCHER_TRANSPORT_HTTP_H
 #define GITMOOR_FETCHER_TRANSPORT_HTTP_H
 
-#include "common/base/error.h"
-#include "fetcher/reason.h"
+#include "fetcher/transport.h"
 
 #include <git2.h>
-#include <stdint.h>
-
-struct http_transport {
-    /* Set by the caller; the strings must outlive the fetch. NULL where not given. */
-    const char *url;
-    const char *username;
-    const char *password;
-    const char *bearer_token;
-    const char *authorities;  /* PEM: to trust besides the system's; checked beforehand */
-    uint64_t receive_maximum; /* bytes of pack data */
-    int64_t deadline_ms;      /* monotonic clock */
-
-    /* Filled by the transport: why the first thing failed that did. */
-    enum fetch_reason reason; /* FETCH_SUCCEEDED: nothing did */
-    struct error error;
-    uint64_t received; /* bytes of bodies */
-};
 
 bool http_transport_library_open(struct error *error);
 
-/* For git_remote_callbacks.transport, with a struct http_transport * as the payload. */
+/* For git_remote_callbacks.transport, with a struct transport * as the payload. */
 int http_transport_new(git_transport **ret, git_remote *owner, void *transport);
 
 /* Whether the PEM text holds at least one certificate. */

@@ -15,36 +15,51 @@
 #define OBJECT_MAXIMUM ((size_t)16 << 20)
 #define NAMESPACE "git"
 
-struct keys {
+struct verify_keys {
     struct buf keyring; /* OpenPGP */
     struct signers signers;
 };
 
-static bool read_key_file(const char *path, struct keys *keys, struct error *error)
+struct verify_keys *verify_keys_new(void)
 {
-    struct buf content AUTO_BUF;
-    buf_init(&content, KEY_FILE_MAXIMUM);
-    if (!buf_read_file(&content, path, error)) {
-        return false;
+    struct verify_keys *keys = NEW(struct verify_keys);
+    buf_init(&keys->keyring, KEY_FILE_MAXIMUM);
+    return keys;
+}
+
+void verify_keys_free(struct verify_keys *keys)
+{
+    if (keys) {
+        buf_release(&keys->keyring);
+        signers_release(&keys->signers);
+        free(keys);
     }
-    if (openpgp_is_key_file(content.data, content.size)) {
-        return openpgp_read_keys(content.data, content.size, path, &keys->keyring, error);
+}
+
+bool verify_keys_add(struct verify_keys *keys, const char *name, const char *data, size_t size,
+                     struct error *error)
+{
+    if (openpgp_is_key_file(data, size)) {
+        return openpgp_read_keys(data, size, name, &keys->keyring, error);
     }
     size_t before = keys->signers.count;
-    if (!signers_parse(content.data, content.size, path, &keys->signers, error)) {
+    if (!signers_parse(data, size, name, &keys->signers, error)) {
         return false;
     }
     return keys->signers.count > before ||
-           error_set(error, ERROR_INVALID, "%s: there is no key in it", path);
+           error_set(error, ERROR_INVALID, "%s: there is no key in it", name);
 }
 
-static bool read_key_files(const char *const *files, struct keys *keys, struct error *error)
+static bool read_key_files(const char *const *files, struct verify_keys *keys, struct error *error)
 {
     if (!files[0]) {
         return error_set(error, ERROR_INVALID, "no key is given");
     }
     for (; *files; files++) {
-        if (!read_key_file(*files, keys, error)) {
+        struct buf content AUTO_BUF;
+        buf_init(&content, KEY_FILE_MAXIMUM);
+        if (!buf_read_file(&content, *files, error) ||
+            !verify_keys_add(keys, *files, content.data, content.size, error)) {
             return false;
         }
     }
@@ -70,7 +85,7 @@ static bool open_repository(const char *directory, git_repository **ret, struct 
 }
 
 static bool find_object(git_repository *repository, const char *revision, git_oid *ret_id,
-                        bool *ret_is_tag, struct error *error)
+                        struct error *error)
 {
     git_object *object = NULL;
     if (git_revparse_single(&object, repository, plain_revision(revision)) < 0) {
@@ -80,14 +95,13 @@ static bool find_object(git_repository *repository, const char *revision, git_oi
     git_object_t type = git_object_type(object);
     *ret_id = *git_object_id(object);
     git_object_free(object);
-    *ret_is_tag = type == GIT_OBJECT_TAG;
     return type == GIT_OBJECT_TAG || type == GIT_OBJECT_COMMIT ||
            error_set(error, ERROR_INVALID, "\"%.200s\" is a %s, not a commit or tag", revision,
                      git_object_type2string(type));
 }
 
-static bool read_object(git_repository *repository, const git_oid *id, bool is_tag,
-                        struct signed_object *ret, struct error *error)
+static bool read_object(git_repository *repository, const git_oid *id, struct signed_object *ret,
+                        struct error *error)
 {
     git_odb *database = NULL;
     git_odb_object *object = NULL;
@@ -98,14 +112,16 @@ static bool read_object(git_repository *repository, const git_oid *id, bool is_t
     } else if (git_odb_object_size(object) > OBJECT_MAXIMUM) {
         read = error_set(error, ERROR_LIMIT, "the commit or tag is larger than 16 MiB");
     } else {
-        signed_object_split(git_odb_object_data(object), git_odb_object_size(object), is_tag, ret);
+        signed_object_split(git_odb_object_data(object), git_odb_object_size(object),
+                            git_odb_object_type(object) == GIT_OBJECT_TAG, ret);
     }
     git_odb_object_free(object);
     git_odb_free(database);
     return read;
 }
 
-static enum verify_verdict verify_ssh(const struct signed_object *object, const struct keys *keys,
+static enum verify_verdict verify_ssh(const struct signed_object *object,
+                                      const struct verify_keys *keys,
                                       char ret_signer[VERIFY_SIGNER_SIZE], struct error *error)
 {
     struct sshsig signature;
@@ -127,7 +143,7 @@ static enum verify_verdict verify_ssh(const struct signed_object *object, const 
 }
 
 static enum verify_verdict verify_openpgp(const struct signed_object *object,
-                                          const struct keys *keys,
+                                          const struct verify_keys *keys,
                                           char ret_signer[VERIFY_SIGNER_SIZE], struct error *error)
 {
     if (keys->keyring.size == 0) {
@@ -145,7 +161,7 @@ static enum verify_verdict verify_openpgp(const struct signed_object *object,
     return good ? VERIFY_SIGNED : VERIFY_NOT_SIGNED;
 }
 
-static enum verify_verdict judge(const struct signed_object *object, const struct keys *keys,
+static enum verify_verdict judge(const struct signed_object *object, const struct verify_keys *keys,
                                  char ret_signer[VERIFY_SIGNER_SIZE], struct error *error)
 {
     switch (object->format) {
@@ -162,17 +178,12 @@ static enum verify_verdict judge(const struct signed_object *object, const struc
     }
 }
 
-static enum verify_verdict verify_with(const char *directory, const char *revision,
-                                       const struct keys *keys, char ret_signer[VERIFY_SIGNER_SIZE],
-                                       struct error *error)
+enum verify_verdict verify_object(git_repository *repository, const git_oid *id,
+                                  const struct verify_keys *keys,
+                                  char ret_signer[VERIFY_SIGNER_SIZE], struct error *error)
 {
-    AUTO_REPOSITORY git_repository *repository = NULL;
     struct signed_object object;
-    git_oid id;
-    bool is_tag = false;
-    if (!open_repository(directory, &repository, error) ||
-        !find_object(repository, revision, &id, &is_tag, error) ||
-        !read_object(repository, &id, is_tag, &object, error)) {
+    if (!read_object(repository, id, &object, error)) {
         return VERIFY_UNKNOWN;
     }
     enum verify_verdict verdict = judge(&object, keys, ret_signer, error);
@@ -180,18 +191,28 @@ static enum verify_verdict verify_with(const char *directory, const char *revisi
     return verdict;
 }
 
+static enum verify_verdict verify_in(const char *directory, const char *revision,
+                                     const struct verify_keys *keys,
+                                     char ret_signer[VERIFY_SIGNER_SIZE], struct error *error)
+{
+    AUTO_REPOSITORY git_repository *repository = NULL;
+    git_oid id;
+    return open_repository(directory, &repository, error) &&
+                   find_object(repository, revision, &id, error)
+               ? verify_object(repository, &id, keys, ret_signer, error)
+               : VERIFY_UNKNOWN;
+}
+
 enum verify_verdict verify_revision(const char *directory, const char *revision,
                                     const char *const *key_files,
                                     char ret_signer[VERIFY_SIGNER_SIZE], struct error *error)
 {
-    struct keys keys = {0};
-    buf_init(&keys.keyring, KEY_FILE_MAXIMUM);
+    struct verify_keys *keys = verify_keys_new();
     enum verify_verdict verdict = VERIFY_UNKNOWN;
-    if (read_key_files(key_files, &keys, error) && mirror_library_open(error)) {
-        verdict = verify_with(directory, revision, &keys, ret_signer, error);
+    if (read_key_files(key_files, keys, error) && mirror_library_open(error)) {
+        verdict = verify_in(directory, revision, keys, ret_signer, error);
         mirror_library_close();
     }
-    buf_release(&keys.keyring);
-    signers_release(&keys.signers);
+    verify_keys_free(keys);
     return verdict;
 }

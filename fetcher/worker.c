@@ -1,9 +1,11 @@
 #include "fetcher/worker.h"
 
+#include "common/base/base64.h"
 #include "common/base/buf.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/json.h"
+#include "common/run/child.h"
 #include "common/run/sandbox.h"
 #include "fetcher/fetch.h"
 #include "fetcher/mirror.h"
@@ -11,6 +13,7 @@
 #include "fetcher/transport_http.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -26,6 +29,9 @@
         "/etc/services", "/etc/ssl", "/etc/pki", "/etc/ca-certificates",                           \
         "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/usr/lib/ssl",          \
         "/run/systemd/resolve", "/etc/ld.so.cache", "/lib", "/lib64", "/usr/lib", "/dev/urandom"
+
+/* What ssh reads besides: who it runs as, and the key that we hold open for it. */
+#define PROGRAM_FILES "/etc/passwd", "/etc/group", "/proc"
 
 #ifdef __SANITIZE_ADDRESS__
 #define SANITIZER_FILES "/proc" /* the leak check at the end reads its own threads and mappings */
@@ -76,29 +82,61 @@ static bool write_failure(enum fetch_reason reason, const struct error *failure,
 
 /* ---- The sandbox ---- */
 
-/* Only the mirror can be written; a fetch may also use the network and, with a file URL, read
- * there. */
-static bool lock_down(const char *directory, bool is_fetch, const char *url, struct error *error)
+/* Only the mirror can be written; a fetch may also use the network, run ssh and gpgv, and, with a
+ * file URL, read there. */
+static bool lock_down_fetch(const char *directory, const char *url, struct error *error)
 {
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none); /* a core would hold the credentials */
-    bool is_file = is_fetch && text_has_prefix(url, "file://");
+    bool is_file = text_has_prefix(url, "file://");
     const char *source = is_file ? url + strlen("file://") : "/dev/null";
-    const char *const fetch_reads[] = {NETWORK_FILES, SANITIZER_FILES, source, NULL};
-    const char *const pack_reads[] = {SANITIZER_FILES, directory, NULL};
-    const char *const fetch_writes[] = {directory, NULL};
+    AUTO_FREE char *ssh = child_find_program("ssh");
+    AUTO_FREE char *gpgv = child_find_program("gpgv");
+    const char *const reads[] = {NETWORK_FILES, PROGRAM_FILES, source, NULL};
+    const char *const writes[] = {directory, "/dev/null", NULL};
+    const char *const programs[] = {
+        "/lib", "/lib64", "/usr/lib", ssh ? ssh : "/dev/null", gpgv ? gpgv : "/dev/null", NULL};
+    struct sandbox_options options = {
+        .read_only = reads, .read_write = writes, .execute = programs, .network = !is_file};
+    enum sandbox_strength strength; /* the parent has logged what the kernel lacks */
+    setenv("TMPDIR", directory, 1); /* gpgv reads files; the mirror's sweep removes them */
+    return sandbox_enter(&options, &strength, error);
+}
+
+/* A pack only reads the mirror. */
+static bool lock_down_pack(const char *directory, struct error *error)
+{
+    const char *const reads[] = {SANITIZER_FILES, directory, NULL};
     const char *const nothing[] = {NULL};
     struct sandbox_options options = {
-        .read_only = is_fetch ? fetch_reads : pack_reads,
-        .read_write = is_fetch ? fetch_writes : nothing,
-        .execute = nothing,
-        .network = is_fetch && !is_file,
-    };
-    enum sandbox_strength strength; /* the parent has logged what the kernel lacks */
+        .read_only = reads, .read_write = nothing, .execute = nothing};
+    enum sandbox_strength strength;
     return sandbox_enter(&options, &strength, error);
 }
 
 /* ---- fetch ---- */
+
+static void free_keys(struct verify_keys **keys)
+{
+    verify_keys_free(*keys);
+}
+
+/* The files of public keys, name to base64. *ret is NULL if there are none to be looked at. */
+static bool read_keys(const cJSON *files, struct verify_keys **ret, struct error *error)
+{
+    struct verify_keys *keys = files ? verify_keys_new() : NULL;
+    *ret = keys;
+    for (const cJSON *file = json_first(files); file; file = file->next) {
+        struct buf content AUTO_BUF;
+        buf_init(&content, REQUEST_MAXIMUM);
+        const char *text = cJSON_IsString(file) ? file->valuestring : "";
+        if (!base64_decode(text, strlen(text), &content)) {
+            return error_set(error, ERROR_INVALID, "%s is not base64", file->string);
+        }
+        if (!verify_keys_add(keys, file->string, content.data, content.size, error)) {
+            return error_prefix(error, "the Secret of spec.verify");
+        }
+    }
+    return true;
+}
 
 static bool do_fetch(const cJSON *request, struct error *error)
 {
@@ -113,6 +151,10 @@ static bool do_fetch(const cJSON *request, struct error *error)
         .password = json_string(request, "password"),
         .bearer_token = json_string(request, "bearerToken"),
         .authorities = json_string(request, "authorities"),
+        .identity = json_string(request, "identity"),
+        .known_hosts = json_string(request, "knownHosts"),
+        .verify_tag = json_bool(request, "verifyTag", false),
+        .verify_head = json_bool(request, "verifyHead", false),
         .size_maximum = (uint64_t)json_int(request, "sizeMaximum", 0),
         .timeout_ms = json_int(request, "timeoutMs", 0),
         .allow_file_urls = json_bool(request, "allowFileUrls", false),
@@ -122,13 +164,20 @@ static bool do_fetch(const cJSON *request, struct error *error)
         return error_set(error, ERROR_INVALID, "the request has no directory or no url");
     }
     if (!http_transport_library_open(error) ||
-        !lock_down(fetch.directory, true, fetch.url, error)) {
+        !lock_down_fetch(fetch.directory, fetch.url, error)) {
         return false;
     }
     struct fetch_result result;
-    enum fetch_reason reason = FETCH_FAILED;
+    enum fetch_reason reason = FETCH_SECRET_INVALID;
     struct error failure;
-    if (!fetch_run(&fetch, &result, &reason, &failure)) {
+    __attribute__((cleanup(free_keys))) struct verify_keys *keys = NULL;
+    bool fetched = read_keys(json_object(request, "keys"), &keys, &failure);
+    if (fetched) {
+        fetch.keys = keys;
+        reason = FETCH_FAILED;
+        fetched = fetch_run(&fetch, &result, &reason, &failure);
+    }
+    if (!fetched) {
         return write_failure(reason, &failure, error);
     }
     cJSON *answer = json_new_object();
@@ -137,6 +186,9 @@ static bool do_fetch(const cJSON *request, struct error *error)
     json_add_string(answer, "revision", result.revision);
     json_add_bool(answer, "forced", result.forced);
     json_add_bool(answer, "cloned", result.cloned);
+    if (keys) {
+        json_add_string(answer, "signer", result.signer);
+    }
     json_add_int(answer, "receivedBytes", (int64_t)result.received_bytes);
     return write_answer(answer, error);
 }
@@ -167,7 +219,7 @@ static bool do_pack(const cJSON *request, struct error *error)
     if (!pack.directory || !pack.want) {
         return error_set(error, ERROR_INVALID, "the request has no directory or no want");
     }
-    if (!lock_down(pack.directory, false, NULL, error)) {
+    if (!lock_down_pack(pack.directory, error)) {
         return false;
     }
     enum fetch_reason reason = FETCH_FAILED;
@@ -186,6 +238,9 @@ static bool do_pack(const cJSON *request, struct error *error)
 
 static bool work(struct error *error)
 {
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none); /* a core would hold the credentials */
+    signal(SIGPIPE, SIG_IGN);      /* an ssh that ends is told by the write */
     struct buf text AUTO_BUF;
     buf_init(&text, REQUEST_MAXIMUM);
     cJSON *request AUTO_JSON = NULL;

@@ -13,7 +13,7 @@ from pathlib import Path
 USER = 65532
 # name → (our programs, Debian's programs). Debian's only where ours run them.
 IMAGES = {
-    "fetcher": (["gitmoor-fetcher"], []),
+    "fetcher": (["gitmoor-fetcher"], ["gpgv", "ssh"]),  # spec.verify, ssh:// repositories
     "differ": (["gitmoor-differ"], []),
     "applier": (["gitmoor-applier"], []),
     "admission": (["gitmoor-admission"], []),

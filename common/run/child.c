@@ -22,6 +22,7 @@
 /* How long child_cancel waits for a killed child to be gone: it is a matter of microseconds, unless
  * the kernel holds it (disk). Then it is reaped from the loop. */
 #define CANCEL_WAIT_MS 200
+#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 struct child {
     char *name;
@@ -326,4 +327,21 @@ const char *child_self_path(void)
     /* Of the running program, whatever became of its file: exec resolves it in the child, which is
      * still a copy of this process. */
     return "/proc/self/exe";
+}
+
+char *child_find_program(const char *name)
+{
+    const char *path = getenv("PATH");
+    path = path && *path ? path : DEFAULT_PATH;
+    while (*path) {
+        size_t size = strcspn(path, ":");
+        char *candidate = mem_format("%.*s/%s", (int)size, path, name);
+        if (size > 0 && access(candidate, X_OK) == 0) {
+            return candidate;
+        }
+        free(candidate);
+        path += size;
+        path += *path == ':';
+    }
+    return NULL;
 }

@@ -211,7 +211,7 @@ def test_a_secret_that_cannot_be_used(repo, repository, api, data):
     assert f"{repo.namespace}/bad" in repo.wait_failed("SecretInvalid")["message"]
 
 
-@pytest.mark.parametrize("url,reason", [("ssh://git@127.0.0.1/a.git", "UnsupportedURL"),
+@pytest.mark.parametrize("url,reason", [("ssh://git:secret-word@127.0.0.1/a.git", "UnsupportedURL"),
                                         ("file:///etc", "UnsupportedURL"),
                                         ("https://u:secret-word@127.0.0.1/a.git", "UnsupportedURL")])
 def test_a_url_that_cannot_work_is_stalled(repo, url, reason):
