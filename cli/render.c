@@ -21,6 +21,7 @@ struct rendered {
 };
 
 struct render_verb {
+    cJSON *application;    /* of --application, or NULL */
     const char *directory; /* as typed, without a slash at its end */
     const char *path;      /* the same, below the root */
     struct arena arena;
@@ -163,7 +164,69 @@ static bool render_find_root(const char *asked, const char *directory, char ret_
     return true;
 }
 
+/* ---- The Application ---- */
+
+static bool render_take_document(cJSON *tree, unsigned line, void *context, struct error *error)
+{
+    cJSON **application = context;
+    (void)line;
+    if (!text_equal(json_string(tree, "kind"), "Application")) {
+        json_free(tree);
+        return true;
+    }
+    if (*application) {
+        json_free(tree);
+        return error_set(error, ERROR_INVALID, "the file holds several Applications");
+    }
+    *application = tree;
+    return true;
+}
+
+static bool render_read_application(const char *file, cJSON **ret, struct error *error)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, RENDER_FILE_MAXIMUM);
+    if (!buf_read_file(&text, file, error)) {
+        return error_prefix(error, "--application");
+    }
+    if (!yaml_parse(text.data, text.size, file, NULL, render_take_document, ret, error)) {
+        return error_prefix(error, "--application %s", file);
+    }
+    return *ret ? true
+                : error_set(error, ERROR_INVALID, "--application %s: the file holds no Application",
+                            file);
+}
+
 /* ---- The verb ---- */
+
+/* Where other programs build; a path without links, as the sandbox wants it. */
+static bool render_make_scratch(char ret[PATH_MAX], struct error *error)
+{
+    const char *temporary = getenv("TMPDIR");
+    AUTO_FREE char *made =
+        mem_format("%s/gitmoor-render-XXXXXX", text_is_empty(temporary) ? "/tmp" : temporary);
+    if (!mkdtemp(made) || !realpath(made, ret)) {
+        return error_set_errno(error, errno, "cannot make the directory %s", made);
+    }
+    return true;
+}
+
+static bool render_build(struct render_verb *verb, struct source *source, struct render_scan *scan,
+                         struct error *error)
+{
+    const struct render_sink sink = {render_take_object, render_take_error, verb};
+    char scratch[PATH_MAX];
+    struct render_builder builder = {scratch, RENDER_TIMEOUT_MS, RENDER_MEMORY_MAXIMUM};
+    if (!render_scan_is_built(scan)) {
+        return render_run(source, scan, &builder, &sink, error);
+    }
+    if (!render_make_scratch(scratch, error)) {
+        return false;
+    }
+    bool ok = render_run(source, scan, &builder, &sink, error);
+    rmdir(scratch); /* of which nothing is left if it was used */
+    return ok;
+}
 
 static int render_directory(struct render_verb *verb, const char *asked_root, bool as_yaml)
 {
@@ -181,10 +244,14 @@ static int render_directory(struct render_verb *verb, const char *asked_root, bo
         return cli_fail("render", CLI_USAGE, &error);
     }
     verb->path = render_below(root, directory);
-    const struct render_options options = {.path = verb->path};
-    const struct render_sink sink = {render_take_object, render_take_error, verb};
+    const cJSON *spec = json_object(verb->application, "spec");
+    const struct render_options options = {
+        .path = verb->path,
+        .spec = json_object(spec, "render"),
+        .target_namespace = json_string(spec, "targetNamespace"),
+    };
     if (!render_scan(source, &options, &scan, &error) ||
-        !render_plain(source, scan, &sink, &error)) {
+        !render_build(verb, source, scan, &error)) {
         return cli_fail("render", CLI_USAGE, &error);
     }
     return verb->errors ? CLI_NO : render_print(verb, as_yaml);
@@ -199,9 +266,15 @@ static const char *render_trim_slashes(const char *typed, struct arena *arena)
     return arena_string_n(arena, typed, length);
 }
 
-static int render_run(const char *typed, const char *root, bool as_yaml)
+static int render_typed(const char *typed, const char *root, const char *application, bool as_yaml)
 {
     struct render_verb verb = {0};
+    struct error error = {0};
+    AUTO_JSON cJSON *read = NULL;
+    if (application && !render_read_application(application, &read, &error)) {
+        return cli_fail("render", CLI_USAGE, &error);
+    }
+    verb.application = read;
     arena_init(&verb.arena);
     verb.directory = render_trim_slashes(typed, &verb.arena);
     int status = render_directory(&verb, root, as_yaml);
@@ -217,7 +290,10 @@ int cli_render(int argc, char **argv)
 {
     const char *output = "yaml";
     const char *root = NULL;
+    const char *application = NULL;
     const struct option table[] = {
+        {"application", 0, OPTION_TEXT, &application, "FILE",
+         "An Application (YAML or JSON): its spec.render and spec.targetNamespace are heeded."},
         {"output", 'o', OPTION_TEXT, &output, "FORMAT",
          "yaml (documents divided by ---) or json (one object a line). Default: yaml."},
         {"root", 0, OPTION_TEXT, &root, "DIR",
@@ -227,8 +303,10 @@ int cli_render(int argc, char **argv)
     };
     const struct option_set set = {
         "render [OPTIONS] DIR",
-        "Prints the objects of the manifests in DIR as they would be applied: Lists expanded, in\n"
-        "the order of application. All errors are told at once, on standard error, as\n"
+        "Prints the objects of the manifests in DIR, or what Kustomize builds of it, as they "
+        "would\n"
+        "be applied: Lists expanded, in the order of application. All errors are told at once, on "
+        "standard error, as\n"
         "FILE:LINE: WHY.",
         "0: rendered; 1: something is invalid, and nothing is printed; 2: the command line is\n"
         "wrong or DIR cannot be read.",
@@ -246,5 +324,5 @@ int cli_render(int argc, char **argv)
         error_set(&error, ERROR_INVALID, "--output is yaml or json, not %s", output);
         return cli_fail("render", CLI_USAGE, &error);
     }
-    return render_run(operands[0], root, as_yaml);
+    return render_typed(operands[0], root, application, as_yaml);
 }

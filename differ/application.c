@@ -92,6 +92,7 @@ static void spec_release(struct application_spec *spec)
     free(spec->path);
     free(spec->target_namespace);
     free(spec->service_account);
+    json_free(spec->render);
     *spec = (struct application_spec){0};
 }
 
@@ -135,6 +136,7 @@ static void spec_read(const cJSON *object, struct application_spec *ret)
         .path = clean_path(json_string_path(spec, "source.path")),
         .target_namespace = mem_string(target),
         .service_account = mem_string(json_string(spec, "serviceAccountName")),
+        .render = json_copy(json_object(spec, "render")),
         .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
         .prune = json_bool(spec, "prune", true),
         .self_heal = json_bool(spec, "selfHeal", true),
@@ -153,7 +155,10 @@ static bool same_source(const struct application_spec *left, const struct applic
 static bool same_rendering(const struct application_spec *left,
                            const struct application_spec *right)
 {
-    return same_source(left, right) && text_equal(left->target_namespace, right->target_namespace);
+    return same_source(left, right) &&
+           text_equal(left->target_namespace, right->target_namespace) &&
+           (left->render && right->render ? json_equal(left->render, right->render)
+                                          : left->render == right->render);
 }
 
 /* ---- Life ---- */

@@ -14,6 +14,7 @@ struct application_spec {
     char *path;             /* "." for the whole repository */
     char *target_namespace; /* or NULL */
     char *service_account;  /* or NULL */
+    cJSON *render;          /* spec.render, or NULL */
     bool preflight, prune, self_heal, suspend, health_wait;
     int64_t health_timeout; /* ms */
 };

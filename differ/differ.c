@@ -15,6 +15,7 @@
 #include "differ/kinds.h"
 #include "differ/owners.h"
 #include "differ/permit.h"
+#include "differ/render.h"
 #include "differ/repository.h"
 
 #include <event2/event.h>
@@ -469,13 +470,27 @@ static struct kube_store *open_store(struct differ *differ, const char *plural, 
     return kube_store_new(differ->client, &options);
 }
 
+#define EXECUTE_MAXIMUM 8
+
 /* Everything but the own data is read-only from here on; of programs only the worker may run. */
 static bool confine(struct differ *differ, const struct kube_config *config, struct error *error)
 {
     const struct process_settings *common = &differ->settings->common;
     const char *const read_write[] = {differ->settings->data_dir, NULL};
-    const char *const execute[] = {child_self_path(), "/lib64", "/usr/lib", NULL};
-    return process_confine(common, config, read_write, execute, error);
+    const char *execute[EXECUTE_MAXIMUM + 1] = {child_self_path(), "/lib64", "/usr/lib"};
+    char *programs[EXECUTE_MAXIMUM] = {0};
+    size_t count = 3;
+    for (size_t i = 0; render_programs[i] && count < EXECUTE_MAXIMUM; i++) {
+        programs[i] = render_find_program(render_programs[i]);
+        if (programs[i]) {
+            execute[count++] = programs[i];
+        }
+    }
+    bool ok = process_confine(common, config, read_write, execute, error);
+    for (size_t i = 0; i < EXECUTE_MAXIMUM; i++) {
+        free(programs[i]);
+    }
+    return ok;
 }
 
 static bool open_client(struct differ *differ, struct error *error)

@@ -1,12 +1,12 @@
-/* From a directory of manifests to objects: plain YAML and JSON.
+/* From a directory of manifests to objects: plain YAML and JSON, or what Kustomize builds of it.
  *
- * Two steps. The scan walks names and ids only: which files are read, and the render key, a digest
- * over the ids of everything that the render depends on. Same key, same result, nothing to do. The
- * render then reads the files and hands out their objects.
+ * Two steps. The scan walks names and ids (and reads kustomizations): which files are read, and the
+ * render key, a digest over the ids of everything that the render depends on. Same key, same
+ * result, nothing to do. The render then reads the files and hands out their objects.
  *
- * What counts: *.yaml, *.yml and *.json below the path, in byte order of their full paths, save for
- * what .sourceignore and its defaults exclude. Symbolic links are followed inside the source's
- * root; a file reached through one goes by the name it was reached by. */
+ * What counts as a plain manifest: *.yaml, *.yml and *.json below the path, in byte order of their
+ * full paths, save for what .sourceignore and its defaults exclude. Symbolic links are followed
+ * inside the source's root; a file reached through one goes by the name it was reached by. */
 #ifndef GITMOOR_DIFFER_RENDER_H
 #define GITMOOR_DIFFER_RENDER_H
 
@@ -24,10 +24,25 @@
 #define RENDER_OBJECTS_MAXIMUM 50000
 #define RENDER_ERRORS_MAXIMUM 100 /* reported; then the render stops */
 
+enum render_type { RENDER_PLAIN, RENDER_KUSTOMIZE, RENDER_HELM };
+
+/* Strings and trees are the caller's, and outlive the scan. */
 struct render_options {
-    const char *path;     /* within the source; "", "." and "./a/" are understood */
-    const char *revision; /* named in messages, or NULL */
+    const char *path;             /* within the source; "", "." and "./a/" are understood */
+    const char *revision;         /* named in messages, or NULL */
+    const cJSON *spec;            /* spec.render of the Application, or NULL: all by default */
+    const char *target_namespace; /* spec.targetNamespace, or NULL */
 };
+
+/* Where and within which limits another program may build. */
+struct render_builder {
+    const char *scratch;    /* a directory that is made and removed */
+    int64_t timeout_ms;     /* of one application */
+    int64_t memory_maximum; /* bytes; 0: none */
+};
+
+#define RENDER_TIMEOUT_MS 60000 /* for the command line */
+#define RENDER_MEMORY_MAXIMUM ((int64_t)1 << 30)
 
 struct render_scan;
 
@@ -36,6 +51,8 @@ struct render_scan;
  * out, …) is kept in the scan, and told by render_plain. */
 bool render_scan(struct source *source, const struct render_options *options,
                  struct render_scan **ret, struct error *error);
+/* Whether another program is to build it, as the spec or the directory's files say. */
+bool render_scan_is_built(const struct render_scan *scan);
 void render_scan_free(struct render_scan *scan);
 void render_scan_cleanup(struct render_scan **scan);
 #define AUTO_SCAN __attribute__((cleanup(render_scan_cleanup)))
@@ -51,23 +68,33 @@ struct render_sink {
     void *context;
 };
 
-/* Reads the files of the scan. False as render_scan. */
+/* Reads the files of the scan, or has them built. False as render_scan. */
+bool render_run(struct source *source, struct render_scan *scan,
+                const struct render_builder *builder, const struct render_sink *sink,
+                struct error *error);
+/* The programs that build, ended by NULL; and where one is on the PATH: for the caller to free,
+ * NULL if it is nowhere. A sandbox must leave them executable. */
+extern const char *const render_programs[];
+char *render_find_program(const char *name);
+/* Of plain manifests. */
 bool render_plain(struct source *source, const struct render_scan *scan,
                   const struct render_sink *sink, struct error *error);
 
-/* The same for a text that is already there, as one file. */
+/* The same for a text that is already there: all of an application. */
 bool render_text(const char *text, size_t size, const char *file, const struct render_sink *sink);
 
 /* The file that makes a directory something else than plain manifests (kustomization.yaml,
- * Chart.yaml, …), among its entries; NULL if none does. `ret_builder` names what builds it. */
+ * Chart.yaml, …), among its entries; NULL if none does. */
 const char *render_find_builder(const struct source_entry *entries, size_t count,
-                                const char **ret_builder);
+                                enum render_type *ret_type);
 
 /* ---- Between the two steps ---- */
 struct render_item {
     const char *file;    /* as it is named to people */
-    const char *path;    /* resolved, in the source */
+    const char *path;    /* in the source, all but the last name resolved */
     const char *problem; /* instead of a file to read: what is wrong with it */
+    unsigned line;       /* of the problem; 0: none */
+    const char *target;  /* of a symbolic link that a build follows; NULL for a file */
 };
 const struct render_item *render_scan_items(const struct render_scan *scan, size_t *ret_count);
 

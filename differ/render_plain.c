@@ -15,6 +15,7 @@
 struct render_run {
     const struct render_sink *sink;
     const char *file;
+    const struct yaml_limits *limits; /* NULL: of one file */
     size_t objects;
     size_t errors;
     size_t bytes;
@@ -180,7 +181,7 @@ static void render_content(struct render_run *run, const char *text, size_t size
 {
     struct error error = {0};
     if (!render_as_json(run, text, size) &&
-        !yaml_parse(text, size, run->file, NULL, render_document, run, &error) &&
+        !yaml_parse(text, size, run->file, run->limits, render_document, run, &error) &&
         !render_is_full(run)) {
         render_syntax_error(run, error.message);
     }
@@ -188,7 +189,8 @@ static void render_content(struct render_run *run, const char *text, size_t size
 
 bool render_text(const char *text, size_t size, const char *file, const struct render_sink *sink)
 {
-    struct render_run run = {.sink = sink, .file = file};
+    const struct yaml_limits all = {RENDER_TOTAL_MAXIMUM, 100, 5000000};
+    struct render_run run = {.sink = sink, .file = file, .limits = &all};
     render_content(&run, text, size);
     return run.errors == 0;
 }
@@ -227,7 +229,7 @@ bool render_plain(struct source *source, const struct render_scan *scan,
          i++) {
         run.file = items[i].file;
         if (items[i].problem) {
-            render_error(&run, 0, items[i].problem);
+            render_error(&run, items[i].line, items[i].problem);
         } else if (!render_file(&run, source, items[i].path, &reason)) {
             if (error) {
                 *error = reason;

@@ -3,31 +3,16 @@
  * The key covers the id of the application's tree (which covers all below it), and beyond it: the
  * .sourceignore files above, each symbolic link that was followed and what stands at its target.
  * The walk is deterministic, and so is the order in which these are added to the digest. */
-#include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "differ/ignore.h"
-#include "differ/render.h"
+#include "differ/render_internal.h"
 
 #include <string.h>
 
 /* Changed whenever the same files would render differently than they did before. */
-#define RENDER_KEY_VERSION "plain/1"
+#define RENDER_KEY_VERSION "plain/1" /* of the others: their programs' versions are in it too */
 
-struct render_scan {
-    struct arena arena;
-    struct source *source;
-    const char *revision;
-    struct render_item *items;
-    size_t count;
-    size_t capacity;
-    size_t directories;
-    struct ignore ignore;
-    struct map ignore_read; /* directories whose .sourceignore has been looked for */
-    struct digest_state *key_state;
-    bool key_known; /* every id was there */
-    struct digest key;
-};
+#define SPEC_MAXIMUM ((size_t)4 << 20) /* what etcd stores is less */
 
 /* A directory being visited, and those that led there. */
 struct render_place {
@@ -37,23 +22,33 @@ struct render_place {
     const struct render_place *above;
 };
 
-static void scan_add(struct render_scan *scan, const char *file, const char *path,
-                     const char *problem)
+static struct render_item *scan_add(struct render_scan *scan)
 {
     if (scan->count == scan->capacity) {
         scan->capacity = scan->capacity ? scan->capacity * 2 : 32;
         scan->items = mem_resize(scan->items, scan->capacity, sizeof(*scan->items));
     }
-    scan->items[scan->count++] = (struct render_item){file, path, problem};
+    struct render_item *item = &scan->items[scan->count++];
+    *item = (struct render_item){0};
+    return item;
+}
+
+void render_add_problem(struct render_scan *scan, const char *file, unsigned line,
+                        const char *problem)
+{
+    struct render_item *item = scan_add(scan);
+    item->file = arena_string(&scan->arena, file);
+    item->problem = arena_string(&scan->arena, problem);
+    item->line = line;
+    scan->problems++;
 }
 
 static void scan_add_problem(struct render_scan *scan, const char *file, const char *problem)
 {
-    scan_add(scan, arena_string(&scan->arena, file), NULL, arena_string(&scan->arena, problem));
+    render_add_problem(scan, file, 0, problem);
 }
 
-/* Whether the failure says something about the files, and so is a result. */
-static bool scan_is_result(const struct error *error)
+bool render_is_result(const struct error *error)
 {
     return error->code == ERROR_INVALID || error->code == ERROR_DENIED ||
            error->code == ERROR_LIMIT || error->code == ERROR_NOT_FOUND;
@@ -61,7 +56,7 @@ static bool scan_is_result(const struct error *error)
 
 /* ---- The key ---- */
 
-static void scan_key_add(struct render_scan *scan, const char *path)
+void render_key_add(struct render_scan *scan, const char *path)
 {
     const char *id = source_id(scan->source, path, &scan->arena);
     enum source_type type = SOURCE_NONE;
@@ -74,9 +69,14 @@ static void scan_key_add(struct render_scan *scan, const char *path)
     digest_update(scan->key_state, id, strlen(id) + 1);
 }
 
+void render_key_add_text(struct render_scan *scan, const char *text)
+{
+    digest_update(scan->key_state, text, strlen(text) + 1);
+}
+
 static void scan_key_visit(const char *path, void *context)
 {
-    scan_key_add(context, path);
+    render_key_add(context, path);
 }
 
 bool render_scan_key(const struct render_scan *scan, struct digest *ret)
@@ -96,7 +96,7 @@ static bool scan_read_ignore(struct render_scan *scan, const char *directory, st
     if (!source_stat(scan->source, path, &type, error)) {
         return false;
     }
-    scan_key_add(scan, path);
+    render_key_add(scan, path);
     if (type == SOURCE_NONE) {
         return true;
     }
@@ -110,7 +110,7 @@ static bool scan_read_ignore(struct render_scan *scan, const char *directory, st
         ignore_add(&scan->ignore, directory, path, text.data, text.size, error)) {
         return true;
     }
-    if (!scan_is_result(error)) {
+    if (!render_is_result(error)) {
         return false;
     }
     scan_add_problem(scan, path, error->message);
@@ -145,34 +145,47 @@ static bool scan_is_manifest(const char *name)
            text_has_suffix(name, ".json");
 }
 
+static const struct {
+    const char *name;
+    enum render_type type;
+} builders[] = {
+    {"kustomization.yaml", RENDER_KUSTOMIZE},
+    {"kustomization.yml", RENDER_KUSTOMIZE},
+    {"Kustomization", RENDER_KUSTOMIZE},
+    {"Chart.yaml", RENDER_HELM},
+};
+
 const char *render_find_builder(const struct source_entry *entries, size_t count,
-                                const char **ret_builder)
+                                enum render_type *ret_type)
 {
-    static const struct {
-        const char *name;
-        const char *builder;
-    } builders[] = {
-        {"kustomization.yaml", "kustomize"},
-        {"kustomization.yml", "kustomize"},
-        {"Kustomization", "kustomize"},
-        {"Chart.yaml", "Helm"},
-    };
-    for (size_t i = 0; i < count; i++) {
-        for (size_t j = 0; j < sizeof(builders) / sizeof(builders[0]); j++) {
-            if (entries[i].type != SOURCE_DIRECTORY &&
-                strcmp(entries[i].name, builders[j].name) == 0) {
-                *ret_builder = builders[j].builder;
-                return entries[i].name;
+    for (size_t i = 0; i < sizeof(builders) / sizeof(builders[0]); i++) {
+        for (size_t j = 0; j < count; j++) {
+            if (entries[j].type != SOURCE_DIRECTORY &&
+                strcmp(entries[j].name, builders[i].name) == 0) {
+                *ret_type = builders[i].type;
+                return entries[j].name;
             }
         }
     }
     return NULL;
 }
 
-static void scan_add_file(struct render_scan *scan, const char *file, const char *path)
+static bool scan_is_builder(const char *name)
+{
+    for (size_t i = 0; i < sizeof(builders) / sizeof(builders[0]); i++) {
+        if (strcmp(name, builders[i].name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void render_add_file(struct render_scan *scan, const char *file, const char *path)
 {
     if (scan->count < RENDER_FILES_MAXIMUM) {
-        scan_add(scan, file, path, NULL);
+        struct render_item *item = scan_add(scan);
+        item->file = file;
+        item->path = path;
     } else if (scan->count == RENDER_FILES_MAXIMUM) {
         scan_add_problem(scan, file,
                          arena_format(&scan->arena, "the application has more than %d files",
@@ -211,15 +224,15 @@ static bool scan_link(struct render_scan *scan, const struct render_place *place
     enum source_type type;
     if (!source_resolve(scan->source, link, &scan->arena, scan_key_visit, scan, &target, &type,
                         error)) {
-        if (!scan_is_result(error)) {
+        if (!render_is_result(error)) {
             return false;
         }
         scan_add_problem(scan, file, error->message);
         return true;
     }
-    scan_key_add(scan, target);
+    render_key_add(scan, target);
     if (type == SOURCE_FILE && scan_is_manifest(file)) {
-        scan_add_file(scan, file, target);
+        render_add_file(scan, file, target);
     } else if (type == SOURCE_DIRECTORY) {
         return ignore_matches(&scan->ignore, link, true)
                    ? true
@@ -240,8 +253,9 @@ static bool scan_entry(struct render_scan *scan, const struct render_place *plac
     const char *path = source_join(&scan->arena, place->path, entry->name);
     switch (entry->type) {
     case SOURCE_FILE:
-        if (scan_is_manifest(entry->name)) {
-            scan_add_file(scan, file, path);
+        /* There is one only where the spec says that the manifests are plain. */
+        if (scan_is_manifest(entry->name) && !scan_is_builder(entry->name)) {
+            render_add_file(scan, file, path);
         }
         return true;
     case SOURCE_DIRECTORY:
@@ -277,7 +291,6 @@ static bool scan_directory(struct render_scan *scan, const struct render_place *
 {
     struct source_entry *entries;
     size_t count;
-    const char *builder;
     if (++scan->directories > RENDER_DIRECTORIES_MAXIMUM) {
         if (scan->directories == RENDER_DIRECTORIES_MAXIMUM + 1) {
             scan_add_problem(scan, place->file,
@@ -292,21 +305,22 @@ static bool scan_directory(struct render_scan *scan, const struct render_place *
         return false;
     }
     if (!source_list(scan->source, place->path, &scan->arena, &entries, &count, error)) {
-        if (!scan_is_result(error)) {
+        if (!render_is_result(error)) {
             return false;
         }
         scan_add_problem(scan, place->file, error->message);
         return true;
     }
     count = scan_drop_ignored(scan, place->path, entries, count);
-    const char *found = render_find_builder(entries, count, &builder);
-    if (found) {
+    enum render_type type;
+    const char *found = render_find_builder(entries, count, &type);
+    if (found && scan->type_is_detected) {
         scan_add_problem(scan, source_join(&scan->arena, place->file, found),
                          arena_format(&scan->arena,
-                                      "the directory is to be built by %s; this version renders "
-                                      "plain manifests only. Commit the rendered manifests, or "
-                                      "exclude the file in " IGNORE_FILE,
-                                      builder));
+                                      "the directory is to be built by %s, and stands within plain "
+                                      "manifests. Make it an Application of its own, list it in a "
+                                      "kustomization.yaml above, or exclude it in " IGNORE_FILE,
+                                      type == RENDER_HELM ? "Helm" : "Kustomize"));
         return true;
     }
     for (size_t i = 0; i < count; i++) {
@@ -337,32 +351,93 @@ static const char *scan_clean_path(struct arena *arena, const char *path)
     return clean;
 }
 
+/* How the directory is to be built. False as render_scan. */
+static bool scan_find_type(struct render_scan *scan, const char *file, struct error *error)
+{
+    static const char *const names[] = {"Plain", "Kustomize", "Helm"};
+    const char *asked = json_string(scan->options.spec, "type");
+    struct source_entry *entries;
+    size_t count;
+    if (!scan_read_ignores(scan, scan->path, error) ||
+        !source_list(scan->source, scan->path, &scan->arena, &entries, &count, error)) {
+        return false;
+    }
+    count = scan_drop_ignored(scan, scan->path, entries, count);
+    scan->type_is_detected = true;
+    const char *found = render_find_builder(entries, count, &scan->type);
+    scan->builder_file = source_join(&scan->arena, file, text_or_empty(found));
+    for (size_t i = 0; asked && i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(asked, names[i]) == 0) {
+            scan->type = (enum render_type)i;
+            scan->type_is_detected = false;
+        }
+    }
+    return true;
+}
+
+/* What of the spec decides about the objects. */
+static void scan_key_add_spec(struct render_scan *scan)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, SPEC_MAXIMUM);
+    if (scan->options.spec) {
+        json_write(scan->options.spec, &text);
+        render_key_add_text(scan, text.data);
+    }
+    if (scan->type != RENDER_PLAIN) {
+        render_key_add_text(scan, text_or_empty(scan->options.target_namespace));
+    }
+}
+
+static bool scan_by_type(struct render_scan *scan, const char *file, struct error *error)
+{
+    const struct render_place top = {file, scan->path, 0, NULL};
+    switch (scan->type) {
+    case RENDER_KUSTOMIZE:
+        return render_kustomize_scan(scan, error);
+    case RENDER_HELM:
+        scan_add_problem(scan, scan->builder_file,
+                         "the directory is to be built by Helm, which this version does not do");
+        return true;
+    default:
+        render_key_add(scan, scan->path);
+        return scan_directory(scan, &top, error) &&
+               (!render_overlay_is_wanted(scan) || render_kustomize_scan(scan, error));
+    }
+}
+
 static bool scan_start(struct render_scan *scan, const char *asked, struct error *error)
 {
     const char *file = scan_clean_path(&scan->arena, asked);
-    const char *path;
     enum source_type type;
-    digest_update(scan->key_state, RENDER_KEY_VERSION, sizeof(RENDER_KEY_VERSION));
-    digest_update(scan->key_state, file, strlen(file) + 1);
-    if (!source_resolve(scan->source, asked, &scan->arena, scan_key_visit, scan, &path, &type,
+    render_key_add_text(scan, RENDER_KEY_VERSION);
+    render_key_add_text(scan, file);
+    if (!source_resolve(scan->source, asked, &scan->arena, scan_key_visit, scan, &scan->path, &type,
                         error)) {
-        if (!scan_is_result(error)) {
+        if (!render_is_result(error)) {
             return false;
         }
         scan_add_problem(scan, file, error->message);
         return true;
     }
-    scan_key_add(scan, path);
     if (type != SOURCE_DIRECTORY) {
+        render_key_add(scan, scan->path);
         scan_add_problem(scan, file,
                          arena_format(&scan->arena, "the path %s %s%s%s", file,
                                       type == SOURCE_NONE ? "does not exist" : "is not a directory",
-                                      scan->revision ? " in revision " : "",
-                                      text_or_empty(scan->revision)));
+                                      scan->options.revision ? " in revision " : "",
+                                      text_or_empty(scan->options.revision)));
         return true;
     }
-    const struct render_place top = {file, path, 0, NULL};
-    return scan_directory(scan, &top, error);
+    if (!scan_find_type(scan, file, error)) {
+        if (!render_is_result(error)) {
+            return false;
+        }
+        scan_add_problem(scan, file, error->message);
+        return true;
+    }
+    scan_key_add_spec(scan);
+    return scan_by_type(scan, file, error);
 }
 
 bool render_scan(struct source *source, const struct render_options *options,
@@ -374,7 +449,8 @@ bool render_scan(struct source *source, const struct render_options *options,
     map_init(&scan->ignore_read);
     ignore_init(&scan->ignore);
     scan->source = source;
-    scan->revision = options->revision;
+    scan->options = *options;
+    map_init(&scan->added);
     scan->key_known = true;
     scan->key_state = digest_new();
     bool ok = scan_start(scan, options->path, &reason);
@@ -395,11 +471,17 @@ void render_scan_free(struct render_scan *scan)
 {
     if (scan) {
         map_release(&scan->ignore_read, NULL);
+        map_release(&scan->added, NULL);
         ignore_release(&scan->ignore);
         arena_release(&scan->arena);
         free(scan->items);
         free(scan);
     }
+}
+
+bool render_scan_is_built(const struct render_scan *scan)
+{
+    return scan->type != RENDER_PLAIN || render_overlay_is_wanted(scan);
 }
 
 void render_scan_cleanup(struct render_scan **scan)

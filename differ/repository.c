@@ -397,6 +397,8 @@ static void request_one(struct application *application, void *context)
     json_add_string(item, "path", application->spec.path);
     bool known = application->render_key && !application->needs_render;
     json_add_string(item, "renderKey", known ? application->render_key : "");
+    json_add(item, "render", json_copy(application->spec.render));
+    json_add_string(item, "targetNamespace", application->spec.target_namespace);
     request->count++;
     application->rendering = true;
     application->forced = application->needs_render;
@@ -489,6 +491,14 @@ static void start_worker(struct repository *repository, const cJSON *request)
     }
 }
 
+static void add_limits(cJSON *body, const struct differ_settings *settings)
+{
+    cJSON *limits = json_add_object(body, "limits");
+    json_add_int(limits, "timeout", settings->render_timeout);
+    json_add_int(limits, "buildTimeout", settings->build_timeout);
+    json_add_int(limits, "memory", settings->render_memory);
+}
+
 static void run_worker(struct repository *repository, const struct request *request)
 {
     AUTO_FREE char *database = database_path(repository);
@@ -498,6 +508,7 @@ static void run_worker(struct repository *repository, const struct request *requ
     json_add_string(body, "commit", repository->commit);
     json_add_string(body, "revision", repository->revision);
     json_add(body, "applications", json_copy(request->applications));
+    add_limits(body, repository->differ->settings);
     free(repository->worker_commit);
     free(repository->worker_revision);
     repository->worker_commit = mem_string(repository->commit);

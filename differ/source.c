@@ -31,6 +31,11 @@ bool source_read(struct source *source, const char *path, struct buf *out, struc
     return source->class_->read(source, path, out, error);
 }
 
+bool source_read_link(struct source *source, const char *path, struct buf *out, struct error *error)
+{
+    return source->class_->read_link(source, path, out, error);
+}
+
 const char *source_id(struct source *source, const char *path, struct arena *arena)
 {
     return source->class_->id(source, path, arena);

@@ -60,6 +60,10 @@ bool source_list(struct source *source, const char *path, struct arena *arena,
  * of it is read. */
 bool source_read(struct source *source, const char *path, struct buf *out, struct error *error);
 
+/* Appends the target of a symbolic link. */
+bool source_read_link(struct source *source, const char *path, struct buf *out,
+                      struct error *error);
+
 /* An id that changes whenever the content of the file, link or directory does, NUL-terminated in
  * the arena. NULL if the tree keeps none (on disk) or nothing is there. */
 const char *source_id(struct source *source, const char *path, struct arena *arena);

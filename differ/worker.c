@@ -5,6 +5,7 @@
  * changed are parsed. Memory: the text of one application at a time. */
 #include "differ/worker.h"
 
+#include "common/base/clock.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -17,7 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define WORKER_TIMEOUT_MS 120000
 #define WORKER_REQUEST_MAXIMUM ((size_t)64 << 20)
+#define WORKER_SCRATCH "build" /* below the repository; nothing that is Git's */
 /* An application's objects, canonical: not much more than its files. */
 #define WORKER_OUTPUT_MAXIMUM (2 * RENDER_TOTAL_MAXIMUM)
 
@@ -28,6 +31,8 @@ struct worker_application {
     const char *key;
     const char *path;
     const char *known; /* render key of the caller, "" if none */
+    const cJSON *spec; /* spec.render, or NULL */
+    const char *target_namespace;
     char render_key[DIGEST_HEX_SIZE];
     struct render_scan *scan; /* NULL: unchanged */
 };
@@ -38,8 +43,12 @@ struct worker {
     const char *pack; /* or NULL */
     const char *commit;
     const char *revision;
+    int64_t build_timeout_ms; /* of one application that another program builds */
+    int64_t build_memory;     /* bytes; 0: no limit */
+    int64_t build_until;      /* monotonic ms: no build begins afterwards */
     struct worker_application *applications;
     size_t count;
+    bool built; /* one at least */
     struct odb *odb;
     struct source *source;
 };
@@ -63,7 +72,18 @@ static bool worker_read_application(const cJSON *item, struct worker_application
     application->key = json_string(item, "key");
     application->path = json_string(item, "path");
     application->known = text_or_empty(json_string(item, "renderKey"));
+    application->spec = json_object(item, "render");
+    application->target_namespace = json_string(item, "targetNamespace");
     return application->key && application->path;
+}
+
+static void worker_read_limits(struct worker *worker)
+{
+    const cJSON *limits = json_object(worker->request, "limits");
+    int64_t total = json_int(limits, "timeout", WORKER_TIMEOUT_MS);
+    worker->build_timeout_ms = json_int(limits, "buildTimeout", RENDER_TIMEOUT_MS);
+    worker->build_memory = json_int(limits, "memory", RENDER_MEMORY_MAXIMUM);
+    worker->build_until = clock_monotonic_ms() + total - worker->build_timeout_ms;
 }
 
 static bool worker_read_request(struct worker *worker, const char *text, size_t size,
@@ -77,6 +97,7 @@ static bool worker_read_request(struct worker *worker, const char *text, size_t 
     worker->pack = json_string(worker->request, "pack");
     worker->commit = json_string(worker->request, "commit");
     worker->revision = json_string(worker->request, "revision");
+    worker_read_limits(worker);
     const cJSON *list = json_array(worker->request, "applications");
     if (text_is_empty(worker->repository) || text_is_empty(worker->commit) || !list) {
         return error_set(error, ERROR_INVALID,
@@ -202,6 +223,21 @@ static bool worker_print_application(FILE *out, const struct worker_application 
     return true;
 }
 
+/* False if it is not the files' doing. */
+static bool worker_build(struct worker *worker, struct render_scan *scan,
+                         const struct render_sink *sink, struct error *error)
+{
+    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH, worker->repository);
+    const struct render_builder builder = {scratch, worker->build_timeout_ms, worker->build_memory};
+    if (render_scan_is_built(scan) && worker->built && clock_monotonic_ms() > worker->build_until) {
+        return error_set(error, ERROR_TIMEOUT,
+                         "there was no time left to build it together with the others; it is tried "
+                         "again");
+    }
+    worker->built |= render_scan_is_built(scan);
+    return render_run(worker->source, scan, &builder, sink, error);
+}
+
 static bool worker_render(struct worker *worker, struct worker_application *application, FILE *out,
                           struct error *error)
 {
@@ -209,12 +245,13 @@ static bool worker_render(struct worker *worker, struct worker_application *appl
     struct worker_output output = {.errors = json_new_array()};
     const struct render_sink sink = {worker_add_object, worker_add_error, &output};
     buf_init(&output.lines, WORKER_OUTPUT_MAXIMUM);
-    if (!render_plain(worker->source, application->scan, &sink, &why)) {
-        /* Damage that the existence of the blobs did not show: this application is asked for
-         * again, the others are answered. */
+    if (!worker_build(worker, application->scan, &sink, &why)) {
+        /* This application is asked for again, the others are answered. */
         application->render_key[0] = '\0';
         worker_add_error(application->path, 0, why.message, &output);
-        odb_forget(worker->odb, NULL);
+        if (why.code == ERROR_UNAVAILABLE || why.code == ERROR_INTERNAL) {
+            odb_forget(worker->odb, NULL); /* damage that the existence of the blobs did not show */
+        }
     }
     worker_check_output(application, &output);
     bool ok = worker_print_application(out, application, &output, error);
@@ -257,7 +294,8 @@ static bool worker_scan(struct worker *worker, struct worker_application *applic
                         struct error *error)
 {
     struct digest key;
-    const struct render_options options = {application->path, worker->revision};
+    const struct render_options options = {application->path, worker->revision, application->spec,
+                                           application->target_namespace};
     AUTO_SCAN struct render_scan *scan = NULL;
     if (!render_scan(worker->source, &options, &scan, error)) {
         return false;
@@ -356,18 +394,37 @@ bool worker_run(const char *request, size_t size, FILE *out, struct error *error
 #define SANITIZER_FILES "/dev/null"
 #endif
 
+#define WORKER_PROGRAMS_MAXIMUM 4
+
+/* Those that are there, ended by NULL. */
+static void worker_find_programs(char *ret[WORKER_PROGRAMS_MAXIMUM + 1])
+{
+    size_t count = 0;
+    for (size_t i = 0; render_programs[i] && count < WORKER_PROGRAMS_MAXIMUM; i++) {
+        ret[count] = render_find_program(render_programs[i]);
+        count += ret[count] != NULL;
+    }
+}
+
 /* Only the repository can be written and only the pack be read from here on. */
 static bool worker_enter_sandbox(const struct worker *worker, struct error *error)
 {
+    char *programs[WORKER_PROGRAMS_MAXIMUM + 1] = {0};
+    worker_find_programs(programs);
     const char *const read_only[] = {SANITIZER_FILES, worker->pack, NULL};
     const char *const read_write[] = {worker->repository, NULL};
-    const struct sandbox_options options = {.read_only = read_only, .read_write = read_write};
+    const struct sandbox_options options = {
+        .read_only = read_only, .read_write = read_write, .execute = (const char *const *)programs};
     enum sandbox_strength strength;
     if (mkdir(worker->repository, 0700) && errno != EEXIST) {
         return error_set_errno(error, errno, "cannot make the directory %s", worker->repository);
     }
     odb_library_open(); /* what libgit2 reads of the system, it reads now */
-    return sandbox_enter(&options, &strength, error);
+    bool ok = sandbox_enter(&options, &strength, error);
+    for (size_t i = 0; i < WORKER_PROGRAMS_MAXIMUM; i++) {
+        free(programs[i]);
+    }
+    return ok;
 }
 
 int worker_main(void)

@@ -1,12 +1,16 @@
 /* The worker: `gitmoor-differ worker`, exec'd once for each new revision of a repository. It is the
  * part that reads what strangers wrote (packs, trees, YAML), and so it runs alone, sandboxed, with
- * the limits that its parent set on the child.
+ * the limits that its parent set on the child. Kustomize runs as a child of it, in a narrower
+ * sandbox (render_build.c).
  *
  * Request: one JSON object on standard input.
  *   {"repository":"<directory>",    bare; made if it is not there
  *    "pack":"<file>",               to be indexed first; absent: everything is there already
  *    "commit":"<hex>","revision":"main@sha1:<hex>",
- *    "applications":[{"key":"ns/name","path":"deploy","renderKey":"<hex>"|""}]}
+ *    "limits":{"timeout":ms,        of the whole run: builds begin in time to end within it
+ *              "buildTimeout":ms,"memory":bytes},   of each program that builds; all optional
+ *    "applications":[{"key":"ns/name","path":"deploy","renderKey":"<hex>"|"",
+ *                     "render":{…},"targetNamespace":…}]}   of the Application's spec; optional
  *
  * Answer: JSON lines on standard output. The first:
  *   {"commit":…,"ok":true}, or {"ok":false,"reason":…,"message":…} and nothing more. Reasons:

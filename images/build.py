@@ -44,6 +44,12 @@ def shared(roots):
     return {path: entry for path, entry in first.items() if all(other.get(path) == entry for other in others)}
 
 
+def shared_tools(made):
+    """names of programs → their entries: one layer for all images that have the same ones."""
+    return {tuple(rootfs.IMAGES[name][2]): {path: entry for path, entry in root.entries.items() if entry.source.startswith(rootfs.TOOL)}
+            for name, (root, _) in made.items()}
+
+
 def build(arguments):
     version = arguments.tag or project_version()
     epoch = int(os.environ.get("SOURCE_DATE_EPOCH", "0"))
@@ -56,6 +62,7 @@ def build(arguments):
     architecture = subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
     layout = oci.Layout(epoch, created, architecture)
     base = shared([root for root, _ in made.values()])
+    tools = shared_tools(made)
     arguments.output.mkdir(parents=True, exist_ok=True)
     report = {}
     for name, (root, document) in made.items():
@@ -63,9 +70,9 @@ def build(arguments):
         config = {"User": f"{rootfs.USER}:{rootfs.USER}", "Entrypoint": [f"/usr/bin/{program}"], "Env": ["PATH=/usr/bin"],
                   "WorkingDir": "/", "Labels": {"org.opencontainers.image.title": f"gitmoor {name}",
                                                 "org.opencontainers.image.version": version}}
-        own = {path: entry for path, entry in root.entries.items() if path not in base}
+        own = {path: entry for path, entry in root.entries.items() if path not in base and not entry.source.startswith(rootfs.TOOL)}
         full = f"{arguments.prefix}/{name}:{version}"
-        packed, plain, digest = layout.add_image(full, [base, own], config)
+        packed, plain, digest = layout.add_image(full, [base, own, tools[tuple(rootfs.IMAGES[name][2])]], config)
         report[name] = {"name": full, "digest": digest, "compressed": packed, "uncompressed": plain}
         (arguments.output / f"{name}.spdx.json").write_text(json.dumps(document, indent=1) + "\n")
     layout.write(arguments.output / "images.tar")

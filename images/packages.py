@@ -6,7 +6,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import rootfs
+
 INFO = Path("/var/lib/dpkg/info")
+# The Go modules of what scripts/setup builds.
+MODULES = {"kustomize": "sigs.k8s.io/kustomize/kustomize/v5", "helm": "helm.sh/helm/v3"}
 
 
 @functools.cache
@@ -84,6 +88,13 @@ def spdx(image, root, packages, version, created):
         url = f"pkg:deb/debian/{name}@{field(text, 'Version')}?arch={field(text, 'Architecture')}"
         package_entry(identifier, name, field(text, "Version"), "Organization: Debian", url)
         relate("SPDXRef-Image", "CONTAINS", identifier)
+    tools = {}
+    for source in sorted(entry.source for entry in files.values() if entry.source.startswith(rootfs.TOOL)):
+        name = source.removeprefix(rootfs.TOOL)
+        tool_version = (rootfs.CACHE / "bin" / f".{name}.version").read_text().strip()
+        tools[source] = f"SPDXRef-Package-{name}"
+        package_entry(tools[source], name, tool_version, "NOASSERTION", f"pkg:golang/{MODULES[name]}@{tool_version}")
+        relate("SPDXRef-Image", "CONTAINS", tools[source])
     for number, (path, entry) in enumerate(files.items()):
         sums = {"SHA1": hashlib.sha1(entry.content).hexdigest(), "SHA256": hashlib.sha256(entry.content).hexdigest()}
         digest.update(f"{path} {sums['SHA256']}\n".encode())
@@ -92,6 +103,7 @@ def spdx(image, root, packages, version, created):
             "copyrightText": "NOASSERTION",
             "checksums": [{"algorithm": kind, "checksumValue": value} for kind, value in sums.items()]})
         package = by_source.get(entry.source)
-        relate(packages[package]["id"] if package else "SPDXRef-Image", "CONTAINS", f"SPDXRef-File-{number}")
+        owner = packages[package]["id"] if package else tools.get(entry.source, "SPDXRef-Image")
+        relate(owner, "CONTAINS", f"SPDXRef-File-{number}")
     document["documentNamespace"] = f"urn:gitmoor:spdx:{image}:{digest.hexdigest()}"
     return document

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 USER = 65532
-# name → (our programs, Debian's programs). Debian's only where ours run them.
+TOOL = "tool:"  # starts the source of what is from no Debian package and not ours either
+# name → (our programs, Debian's programs, what scripts/setup built from Go modules). The others' only where ours run them.
 IMAGES = {
-    "fetcher": (["gitmoor-fetcher"], ["gpgv", "ssh"]),  # spec.verify, ssh:// repositories
-    "differ": (["gitmoor-differ"], []),
-    "applier": (["gitmoor-applier"], []),
-    "admission": (["gitmoor-admission"], []),
-    "cli": (["gitmoor"], ["gpgv"]),  # gitmoor verify
+    "fetcher": (["gitmoor-fetcher"], ["gpgv", "ssh"], []),  # spec.verify, ssh:// repositories
+    "differ": (["gitmoor-differ"], [], ["kustomize"]),
+    "applier": (["gitmoor-applier"], [], []),
+    "admission": (["gitmoor-admission"], [], []),
+    "cli": (["gitmoor"], ["gpgv"], ["kustomize"]),  # gitmoor verify; gitmoor render
 }
+CACHE = Path(os.environ.get("GITMOOR_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gitmoor")
 TEXTS = {
     "etc/passwd": f"root:x:0:0:root:/:/usr/sbin/nologin\ngitmoor:x:{USER}:{USER}:Gitmoor:/:/usr/sbin/nologin\n",
     "etc/group": f"root:x:0:\ngitmoor:x:{USER}:\n",
@@ -75,6 +77,13 @@ class RootFs:
         self.add(f"usr/bin/{name}", Entry("file", 0o755, stripped(file), source=str(file)))
         self.add_libraries(file)
 
+    def add_tool(self, name):
+        """A static program that scripts/setup built; it is stripped already."""
+        file = CACHE / "bin" / name
+        if not file.is_file():
+            raise SystemExit(f"there is no {name} in {file.parent}; scripts/setup builds it")
+        self.add(f"usr/bin/{name}", Entry("file", 0o755, file.read_bytes(), source=f"{TOOL}{name}"))
+
     def add_libraries(self, file):
         for library in libraries(file):
             self.add_path(library)
@@ -114,7 +123,7 @@ def libraries(file):
 
 def make(image, binaries):
     """The entries of an image of IMAGES."""
-    ours, debians = IMAGES[image]
+    ours, debians, tools = IMAGES[image]
     root = RootFs()
     root.add_system()
     for name in ours:
@@ -124,6 +133,8 @@ def make(image, binaries):
     for name in debians:
         root.add_path(f"/usr/bin/{name}")
         root.add_libraries(f"/usr/bin/{name}")
+    for name in tools:
+        root.add_tool(name)
     return root
 
 

@@ -11,6 +11,7 @@
 
 struct event_base;
 struct child;
+struct sandbox_options;
 
 struct child_options {
     const char *const *argv;        /* argv[0] is the path of the program; ended by NULL */
@@ -19,8 +20,14 @@ struct child_options {
     size_t input_size;
     size_t output_maximum;  /* more is a failure: ERROR_LIMIT, and the child is killed */
     int64_t timeout_ms;     /* then its process group is killed: ERROR_TIMEOUT */
-    int64_t memory_maximum; /* RLIMIT_AS in bytes; 0: none (sanitizers need that) */
+    int64_t memory_maximum; /* RLIMIT_DATA in bytes: what it allocates, as opposed to the address
+                             * space that it reserves, of which Go takes plenty; 0: none
+                             * (sanitizers need that) */
     int64_t cpu_seconds;    /* RLIMIT_CPU; 0: none */
+    const char *directory;  /* to start in; NULL: this process's */
+    /* NULL: none. Else Landlock as sandbox.h has it, no network of any sort, no further processes
+     * (syscalls.h), and no file can be made to grow. Refused where the kernel cannot do that. */
+    const struct sandbox_options *sandbox;
 };
 
 /* `output` (size bytes, NUL-terminated) is valid during the callback. `exit_code` is 128 + n for a

@@ -81,7 +81,8 @@ static bool allow(int ruleset, const char *const *paths, uint64_t rights, struct
     return true;
 }
 
-static bool restrict_self(int abi, const struct sandbox_options *options, struct error *error)
+/* The ruleset's descriptor, -1 if it cannot be made. */
+static int make_ruleset(int abi, const struct sandbox_options *options, struct error *error)
 {
     uint64_t files = file_rights(abi);
     struct ruleset rules = {
@@ -93,18 +94,41 @@ static bool restrict_self(int abi, const struct sandbox_options *options, struct
      */
     AUTO_CLOSE int ruleset = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
     if (ruleset < 0) {
-        return error_set_errno(error, errno, "sandbox: cannot make a Landlock ruleset");
+        error_set_errno(error, errno, "sandbox: cannot make a Landlock ruleset");
+        return -1;
     }
     const uint64_t read = FILE_READ | DIRECTORY_READ;
     if (!allow(ruleset, options->read_only, read, error) ||
         !allow(ruleset, options->read_write, files & ~(uint64_t)FILE_EXECUTE, error) ||
         !allow(ruleset, options->execute, read | FILE_EXECUTE, error)) {
-        return false;
+        return -1;
     }
-    if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
-        return error_set_errno(error, errno, "sandbox: Landlock refuses");
+    int made = ruleset;
+    ruleset = -1;
+    return made;
+}
+
+static int query_version(void)
+{
+    return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, QUERY_VERSION);
+}
+
+bool sandbox_prepare(const struct sandbox_options *options, int *ret, struct error *error)
+{
+    int abi = query_version();
+    if (abi < ABI_FILES_WHOLE) {
+        return error_set(error, ERROR_SYSTEM,
+                         "this kernel has no Landlock, or an early version of it (6.2 has what is "
+                         "needed), so the program cannot be kept from the files around it");
     }
-    return true;
+    *ret = make_ruleset(abi, options, error);
+    return *ret >= 0;
+}
+
+bool sandbox_enter_prepared(int ruleset)
+{
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
 }
 
 bool sandbox_enter(const struct sandbox_options *options, enum sandbox_strength *ret,
@@ -113,13 +137,17 @@ bool sandbox_enter(const struct sandbox_options *options, enum sandbox_strength 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return error_set_errno(error, errno, "sandbox: cannot give up new privileges");
     }
-    int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, QUERY_VERSION);
+    int abi = query_version();
     if (abi < 1) {
         *ret = SANDBOX_PARTIAL; /* no Landlock in this kernel, or switched off at boot */
         return true;
     }
-    if (!restrict_self(abi, options, error)) {
+    AUTO_CLOSE int ruleset = make_ruleset(abi, options, error);
+    if (ruleset < 0) {
         return false;
+    }
+    if (syscall(SYS_landlock_restrict_self, ruleset, 0) != 0) {
+        return error_set_errno(error, errno, "sandbox: Landlock refuses");
     }
     bool whole = abi >= ABI_FILES_WHOLE && (options->network || abi >= ABI_TCP);
     *ret = whole ? SANDBOX_FULL : SANDBOX_PARTIAL;

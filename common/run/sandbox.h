@@ -19,4 +19,10 @@ enum sandbox_strength { SANDBOX_FULL, SANDBOX_PARTIAL };
 bool sandbox_enter(const struct sandbox_options *options, enum sandbox_strength *ret,
                    struct error *error);
 
+/* The same in two halves, for a child between fork and exec: the first makes a descriptor, which
+ * the caller closes, and fails if this kernel could not confine the files wholly; the second is
+ * async-signal-safe, and tells by errno why it failed. */
+bool sandbox_prepare(const struct sandbox_options *options, int *ret, struct error *error);
+bool sandbox_enter_prepared(int ruleset);
+
 #endif

@@ -1,6 +1,8 @@
 #include "common/run/spawn.h"
 
 #include "common/base/memory.h"
+#include "common/run/sandbox.h"
+#include "common/run/syscalls.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -91,11 +93,15 @@ static void close_others(void)
 /* Runs in the child. Other threads of the parent (nanomsg's) may have held any lock at the fork, so
  * only async-signal-safe functions are called. Returns only if it fails, with errno. */
 static void become(const struct child_options *options, const char *const *environment,
-                   const struct pipes *pipes, pid_t parent)
+                   const struct pipes *pipes, int ruleset, pid_t parent)
 {
     if (dup2(pipes->input[0], STDIN_FILENO) < 0 || dup2(pipes->output[1], STDOUT_FILENO) < 0 ||
         dup2(pipes->error[1], STDERR_FILENO) < 0 ||
         dup3(pipes->report[1], REPORT_FD, O_CLOEXEC) < 0) {
+        return;
+    }
+    if ((options->directory && chdir(options->directory) != 0) ||
+        (options->sandbox && !sandbox_enter_prepared(ruleset))) {
         return;
     }
     close_others();
@@ -112,9 +118,10 @@ static void become(const struct child_options *options, const char *const *envir
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (set_limit(RLIMIT_CORE, 0, 0) != 0 ||
         (options->memory_maximum > 0 &&
-         set_limit(RLIMIT_AS, options->memory_maximum, options->memory_maximum) != 0) ||
+         set_limit(RLIMIT_DATA, options->memory_maximum, options->memory_maximum) != 0) ||
         (options->cpu_seconds > 0 &&
-         set_limit(RLIMIT_CPU, options->cpu_seconds, options->cpu_seconds + 1) != 0)) {
+         set_limit(RLIMIT_CPU, options->cpu_seconds, options->cpu_seconds + 1) != 0) ||
+        (options->sandbox && (set_limit(RLIMIT_FSIZE, 0, 0) != 0 || !syscalls_restrict()))) {
         return;
     }
     execve(options->argv[0], (char *const *)options->argv, (char *const *)environment);
@@ -167,6 +174,10 @@ bool spawn(const struct child_options *options, struct spawned *ret, struct erro
     AUTO_FREE char *path_variable = mem_format("PATH=%s", path ? path : "/usr/bin:/bin");
     const char *const plain[] = {path_variable, "LANG=C.UTF-8", NULL};
     const char *const *environment = options->environment ? options->environment : plain;
+    AUTO_CLOSE int ruleset = -1;
+    if (options->sandbox && !sandbox_prepare(options->sandbox, &ruleset, error)) {
+        return error_prefix(error, "cannot run %s", options->argv[0]);
+    }
     struct pipes pipes;
     if (!open_pipes(&pipes)) {
         int sys = errno;
@@ -176,7 +187,7 @@ bool spawn(const struct child_options *options, struct spawned *ret, struct erro
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        become(options, environment, &pipes, parent);
+        become(options, environment, &pipes, ruleset, parent);
         int sys = errno;
         ssize_t ignored = write(REPORT_FD, &sys, sizeof sys);
         (void)ignored;

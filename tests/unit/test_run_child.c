@@ -300,7 +300,7 @@ static void describe(void)
     }
     struct rlimit core, memory;
     getrlimit(RLIMIT_CORE, &core);
-    getrlimit(RLIMIT_AS, &memory);
+    getrlimit(RLIMIT_DATA, &memory);
     struct sigaction action;
     sigaction(SIGPIPE, NULL, &action);
     int variables = 0;

@@ -1,0 +1,83 @@
+/* What the files of the render share: the scan under way. Nobody else includes this. */
+#ifndef GITMOOR_DIFFER_RENDER_INTERNAL_H
+#define GITMOOR_DIFFER_RENDER_INTERNAL_H
+
+#include "common/base/map.h"
+#include "differ/ignore.h"
+#include "differ/render.h"
+
+struct render_scan {
+    struct arena arena;
+    struct source *source;
+    struct render_options options;
+    enum render_type type;
+    bool type_is_detected;    /* the spec does not say it */
+    const char *path;         /* of the application, resolved */
+    const char *builder_file; /* kustomization.yaml or Chart.yaml of the application, as named to
+                                people; "" if there is none */
+    struct render_item *items;
+    size_t count;
+    size_t capacity;
+    size_t problems;
+    size_t directories;
+    struct ignore ignore;
+    struct map ignore_read; /* directories whose .sourceignore has been looked for */
+    struct map added;       /* paths that a build reads: items, and what was looked for in vain */
+    struct digest_state *key_state;
+    bool key_known; /* every id was there */
+    struct digest key;
+};
+
+/* ---- render_scan.c ---- */
+
+/* Whether the failure says something about the files, and so is a result. */
+bool render_is_result(const struct error *error);
+/* `line` 0: none can be named. The texts are copied. */
+void render_add_problem(struct render_scan *scan, const char *file, unsigned line,
+                        const char *problem);
+/* A file to be read; the strings are the arena's. */
+void render_add_file(struct render_scan *scan, const char *file, const char *path);
+/* The id of what is at the path, or that nothing is, becomes part of the key. */
+void render_key_add(struct render_scan *scan, const char *path);
+void render_key_add_text(struct render_scan *scan, const char *text);
+
+/* ---- render_tree.c: the files that a build reads, and their private copy ---- */
+
+/* Finds `path` (links are followed), and notes the links on the way for the copy. False as
+ * render_scan, or with the result in `error`: a path that leads out, a loop. */
+bool render_tree_find(struct render_scan *scan, const char *path, const char **ret_path,
+                      enum source_type *ret_type, struct error *error);
+/* Notes a regular file for the copy and the key; once, however often it is asked. */
+void render_tree_add(struct render_scan *scan, const char *path);
+/* Everything below a directory. False as render_scan. */
+bool render_tree_add_all(struct render_scan *scan, const char *path, struct error *error);
+/* Writes the files and links below `directory`, which exists. False if the operating system
+ * refuses, or as render_scan. */
+bool render_tree_write(struct render_scan *scan, const char *directory, struct error *error);
+bool render_tree_write_file(const char *path, const struct buf *text, struct error *error);
+/* The path of `value` as seen from `directory`, without "." and "..", by names alone (as Kustomize
+ * and Helm do it); NULL if that leads out of the root, or is absolute. */
+const char *render_tree_join(struct arena *arena, const char *directory, const char *value);
+
+/* ---- render_kustomize.c ---- */
+
+/* Notes all that the kustomization of the application's directory reads. False as render_scan. */
+bool render_kustomize_scan(struct render_scan *scan, struct error *error);
+
+/* ---- render_overlay.c ---- */
+
+#define RENDER_TREE                                                                                \
+    "tree" /* the copy, within the scratch directory; the overlay stands beside it */
+/* Whether the spec adds anything to what is built. */
+bool render_overlay_is_wanted(const struct render_scan *scan);
+/* The components that it adds, relative to the application's directory; NULL after the last. */
+const char *render_overlay_component(const struct render_scan *scan, size_t index);
+/* The kustomization, as JSON. False if the buffer overflowed. */
+bool render_overlay_write(struct render_scan *scan, struct buf *out);
+
+/* ---- render_build.c ---- */
+
+bool render_kustomize_build(struct render_scan *scan, const struct render_builder *builder,
+                            const struct render_sink *sink, struct error *error);
+
+#endif
