@@ -1,5 +1,5 @@
 """The floor: a ValidatingAdmissionPolicy that refuses most of what the process refuses, while the process is dead."""
-import copy
+import subprocess
 
 import pytest
 
@@ -119,10 +119,8 @@ def test_it_follows_the_protection_of_applications(both):
     (BINDING, lambda spec: spec.update(validationActions=["Audit"])),
 ], ids=["condition-added", "selector-narrowed", "rule-removed", "binding-narrowed", "audit-only"])
 def test_a_foreign_edit_of_it_is_put_back(both, path, change):
-    edited = both.api.request("GET", f"{path}/gitmoor-admission")
-    before = copy.deepcopy(edited["spec"])
-    change(edited["spec"])
-    both.api.request("PUT", f"{path}/gitmoor-admission", edited)
+    before = both.api.request("GET", f"{path}/gitmoor-admission")["spec"]
+    both.edit(f"{path}/gitmoor-admission", lambda edited: change(edited["spec"]))
     wait_for(lambda: both.api.request("GET", f"{path}/gitmoor-admission")["spec"] == before, timeout=60, what="the floor as it was")
 
 
@@ -130,3 +128,14 @@ def test_a_foreign_edit_of_it_is_put_back(both, path, change):
 def test_deleted_it_comes_back(both, path):
     both.api.request("DELETE", f"{path}/gitmoor-admission")
     wait_for(lambda: listed(both, path), timeout=60, what="it back")
+
+
+def test_uninstalling_removes_it_too(both):
+    process = both.moor.processes["admission"]
+    process.stop()
+    try:
+        done = subprocess.run([*process.command, "--unregister"], capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert not listed(both, POLICY) and not listed(both, BINDING)
+    finally:
+        both.moor.start_one("admission")

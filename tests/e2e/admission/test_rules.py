@@ -14,7 +14,7 @@ import pytest
 
 from harness.api import ApiError
 from harness.cluster import NAMESPACE
-from harness.guarded import APPLY, BREAK_GLASS, CRDS, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, World, refusal, system
+from harness.guarded import APPLY, BREAK_GLASS, CRDS, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, World, gone, refusal, system
 from harness.waiting import wait_for
 
 IMAGE = '.spec.template.spec.containers[name="web"].image'
@@ -451,16 +451,6 @@ def test_an_entry_of_ours_cannot_be_forged_into_a_copy(world):
 
 
 # ------------------------------------------------------------------------------- Namespaces, garbage collection, termination
-
-def gone(world, path):
-    def check():
-        try:
-            world.api.request("GET", path)
-        except ApiError as error:
-            return error.status == 404
-        return False
-    return check
-
 
 def test_a_namespace_that_holds_managed_objects_goes_only_by_break_glass_and_then_wholly(world):
     namespace = world.namespace("doomed")

@@ -224,6 +224,17 @@ class World:
     def configuration(self, kind="validatingwebhookconfigurations"):
         return self.api.request("GET", f"{CONFIGURATIONS}/{kind}/gitmoor-admission")
 
+    def edit(self, path, change):
+        """Somebody edits what is at the path; again, if another was quicker."""
+        while True:
+            edited = self.api.request("GET", path)
+            change(edited)
+            try:
+                return self.api.request("PUT", path, edited)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+
     @contextlib.contextmanager
     def restarted_with(self, *flags):
         """Admission runs with these flags too, and afterwards as before; either way its registration stands."""
@@ -265,6 +276,17 @@ def refusal(act):
         raise AssertionError("the request was let through")
     assert "admission.gitmoor.io" in message and "denied the request" in message, message
     return message
+
+
+def gone(world, path):
+    """Whether it is, as a condition to wait for."""
+    def check():
+        try:
+            world.api.request("GET", path)
+        except ApiError as error:
+            return error.status == 404
+        return False
+    return check
 
 
 @contextlib.contextmanager
