@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "differ/application.h"
 
@@ -74,6 +75,8 @@ static void build_desired(struct application *application, const struct part *pa
         set = NULL;
     }
     metric_add(&renders, set ? "rendered" : "failed", 1);
+    log_debug("application rendered", "application", application->key, "revision", revision,
+              "result", set ? "rendered" : "failed");
     application_set_desired(application, set, render_key, revision);
 }
 

@@ -7,6 +7,7 @@
 #include "differ/claims.h"
 #include "differ/dispatch.h"
 #include "differ/permit.h"
+#include "differ/recognise.h"
 #include "differ/repository.h"
 
 #include <event2/event.h>
@@ -189,6 +190,7 @@ void application_free(struct application *application)
 {
     struct differ *differ = application->differ;
     dispatch_forget(application);
+    recognition_free(application->recognition);
     kube_call_cancel(application->status_call);
     application->conflicted = false;
     claims_release(application, NULL);

@@ -7,6 +7,7 @@
 #include "differ/plan.h"
 
 struct repository;
+struct recognition;
 
 struct application_spec {
     char *source_namespace; /* of the GitRepository; the Application's own, mostly */
@@ -91,6 +92,9 @@ struct application {
     bool source_denied;       /* among `denied` is its source: nothing is rendered */
     bool frozen;              /* its source or service account: nothing is repaired either */
     struct map unknown_kinds; /* among the problems: "group/version/Kind" that was not served */
+
+    bool recognised; /* what was applied before it came here is known: recognise.c */
+    struct recognition *recognition; /* under way, or NULL */
 
     struct plan_under_way *plan; /* or NULL */
     bool saving;                 /* kinds and namespaces are being written before the plan */

@@ -7,6 +7,7 @@
  *   claims.c       which application holds which object
  *   permit.c       what the tenancy settings refuse
  *   reconcile.c    desired against live: what is done next
+ *   recognise.c    what was applied before its text was known here
  *   selection.c    what is to be applied, repaired and pruned
  *   dispatch.c     the plan under way: sent, sent again, cancelled
  *   result.c       what the applier answered

@@ -9,6 +9,7 @@
 #include "differ/dispatch.h"
 #include "differ/kinds.h"
 #include "differ/permit.h"
+#include "differ/recognise.h"
 
 #include <string.h>
 
@@ -227,7 +228,7 @@ void reconcile_step(struct application *application)
         if (application->render_problems.total > 0 || application->denied.total > 0) {
             may_apply(application); /* it may not, and says why */
         }
-    } else if (is_known(application)) {
+    } else if (is_known(application) && recognise_step(application)) {
         act(application);
     }
 }

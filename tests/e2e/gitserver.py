@@ -6,7 +6,9 @@ outlives the shell. Only the smart protocol is spoken, as GitHub and GitLab do.
 """
 import argparse
 import base64
+import gzip
 import http.server
+import re
 import signal
 import socket
 import ssl
@@ -21,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness.certs import Authority  # noqa: E402
 
 CHUNK = 65536
+WANT = re.compile(rb"[0-9a-f]{4}want ([0-9a-f]{40,64})")
+DONE = b"0009done"
 
 
 def http_backend():
@@ -87,7 +91,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                                 [("Retry-After", faults.retry_after)] if faults.retry_after else [])
         if owner.credentials.refuses(repository, self.headers.get("Authorization")):
             return self._answer(401, b"who are you?\n", [("WWW-Authenticate", 'Basic realm="git"')])
+        if path.endswith("/git-upload-pack"):
+            self._note_wants(repository, body)
         return self._backend(path, query, body, faults.drop_after if faulty else -1)
+
+    def _note_wants(self, repository, body):
+        text = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        for commit in WANT.findall(text) if DONE in text else ():  # not of a round of negotiation
+            self.server.owner.wants.append((self.client_address[0], repository, commit.decode()))
 
     def _body(self):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -190,6 +201,7 @@ class GitServer:
         self.faults = Faults()
         self.credentials = Credentials()
         self.requests = []
+        self.wants = []  # each commit that was fetched: (address of the client, repository, commit)
         self.stopping = threading.Event()
         self._port = port
         self.address = address

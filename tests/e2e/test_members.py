@@ -12,7 +12,7 @@ from harness.api import ApiError, now_rfc3339
 from harness.cluster import Cluster
 from harness.fleet import Fleet
 from harness.mooring import config_map
-from harness.shops import APPLICATIONS, REPOSITORIES, Shops, apps_of
+from harness.shops import APPLICATIONS, REPOSITORIES, Shops
 from harness.waiting import wait_for
 
 LEASE_SECONDS = 15
@@ -43,7 +43,7 @@ def fleet(members_cluster, scratch):
 def shops(fleet, members_cluster, git_server, tmp_path_factory):
     made = Shops(members_cluster, git_server, tmp_path_factory.mktemp("shops"))
     yield made
-    made.ending = True
+    made.stop()
 
 
 def shared(fleet, role, every=True):
@@ -135,6 +135,21 @@ def test_shares_of_killed_replicas_move_within_one_lease(fleet, shops):
     shops.check_history()
 
 
+def test_an_heir_knows_what_is_applied_and_does_not_apply_it_again(fleet, shops):
+    """All applications of a differ that runs are new to another that runs, which has seen their objects before their text."""
+    shops.wait_landed()
+    fleet.add("differ")
+    wait_for(lambda: shared(fleet, "differ"), 10, "the new differ has a share")
+    plans = fleet.total("applier", "gitmoor_applier_plans_total")
+    fleet.remove(fleet.of("differ")[:-1])
+    wait_for(lambda: fleet.total("differ", "gitmoor_differ_applications", 'state="applied"') == APPLICATIONS, 30,
+             "the heir to know that everything is applied")
+    assert fleet.total("applier", "gitmoor_applier_plans_total") == plans
+    assert max(shops.repair(number) for number in range(4)) < 5
+    fleet.add("differ")
+    wait_for(lambda: shared(fleet, "differ"), 10, "two shares again")
+
+
 def test_shares_of_stopped_replicas_move_at_once(fleet, shops):
     wait_for(lambda: set(fleet.leases()) == set(fleet.processes), 5, "the Leases of the dead to be deleted")
     for role in ROLES:
@@ -195,9 +210,7 @@ def test_an_object_that_two_repositories_declare_is_not_fought_over(fleet, shops
 def test_nothing_was_lost(fleet, shops):
     shops.commit()
     shops.wait_landed()
-    live = {(item["metadata"]["namespace"], item["metadata"]["name"]): item["data"]["step"]
-            for item in shops.api.list("ConfigMap", query="?labelSelector=gitmoor.io%2Fmanaged-by")}
-    assert live == {(f"m{number}", f"c{app}"): str(shops.step) for number in range(REPOSITORIES) for app in apps_of(number)}
+    assert shops.live() == shops.expected()
     assert not shops.deleted
     shops.check_history()
 

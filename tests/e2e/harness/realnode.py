@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import image, manifests, paths
+from . import audit, image, manifests, paths
 from .cluster import Cluster, Layout, write_kubeconfig
 from .process import Process, children
 from .waiting import wait_for
@@ -184,12 +184,17 @@ class NodeCluster(Cluster):
         super().__init__(folder, layout=Layout(self.network.host, self.network.services, self.network.kubernetes, True, users),
                          server_flags=["--authorization-mode=Node", "--kubelet-preferred-address-types=InternalIP",
                                        f"--kubelet-client-certificate={pki / 'kubelet-client.crt'}",
-                                       f"--kubelet-client-key={pki / 'kubelet-client.key'}"])
+                                       f"--kubelet-client-key={pki / 'kubelet-client.key'}", *audit.flags(Path(folder))])
 
     @property
     def address(self):
         """Of the host, as Pods reach it."""
         return self.network.host
+
+    @property
+    def pod_logs(self):
+        """The folder of the logs of all containers, NAMESPACE_POD_UID/CONTAINER/N.log."""
+        return self.folder / "machine" / "hidden" / "var-log" / "pods"
 
     # ------------------------------------------------------------------------------- life
 
@@ -214,6 +219,7 @@ class NodeCluster(Cluster):
     def _write_identities(self):
         super()._write_identities()
         self.authority.issue("kubelet-client", usage="clientAuth")
+        audit.write_policy(self.folder / "audit-policy.json")
 
     def _start_node(self):
         for name, flags in (("kubelet", self._kubelet_flags()), ("kube-proxy", self._proxy_flags())):

@@ -1,0 +1,144 @@
+#include "differ/recognise.h"
+
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "differ/application.h"
+#include "differ/drift.h"
+
+/* The list of one kind: a watch that is given up when it has listed. */
+struct kind_list {
+    struct recognition *recognition;
+    struct kube_watch *watch; /* NULL: done */
+};
+
+struct recognition {
+    struct application *application;
+    struct map lists; /* name of the kind → struct kind_list * */
+    size_t left;      /* on their way */
+};
+
+static void on_event(const struct kube_event *event, void *context)
+{
+    const struct kind_list *list = context;
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    struct object_ref ref;
+    if (event->type != KUBE_EVENT_PRESENT ||
+        !object_ref_from_json(event->object, &arena, &ref, NULL)) {
+        return;
+    }
+    struct desired_object *desired =
+        desired_find(list->recognition->application->desired, object_ref_key(&ref, &arena));
+    if (desired && digest_is_zero(&desired->synced) && desired->adopt_version == 0 &&
+        drift_matches_text(desired, event->object)) {
+        object_fingerprint(event->object, &desired->synced);
+    }
+}
+
+static void end_list(struct kind_list *list)
+{
+    struct recognition *recognition = list->recognition;
+    kube_watch_free(list->watch);
+    list->watch = NULL;
+    if (--recognition->left == 0) {
+        application_wake(recognition->application);
+    }
+}
+
+static void on_synced(uint64_t epoch, void *context)
+{
+    (void)epoch;
+    end_list(context);
+}
+
+static void on_trouble(const struct error *error, void *context)
+{
+    if (error) {
+        end_list(context); /* that watch of the kind which is kept tells of it */
+    }
+}
+
+static void list_kind(struct recognition *recognition, const struct live_kind *kind)
+{
+    struct kind_list *list = NEW(struct kind_list);
+    const struct kube_resource *resource = &kind->resource;
+    AUTO_BUF struct buf path;
+    buf_init(&path, 4096);
+    kube_resource_path(resource, NULL, NULL, &path);
+    AUTO_FREE char *api_version = *resource->group
+                                      ? mem_format("%s/%s", resource->group, resource->version)
+                                      : mem_string(resource->version);
+    AUTO_FREE char *selector = mem_format("%s=%s", GITMOOR_LABEL, recognition->application->label);
+    list->recognition = recognition;
+    map_set(&recognition->lists, kind->name, list);
+    recognition->left++;
+    struct kube_watch_options options = {
+        .path = path.data,
+        .api_version = api_version,
+        .kind = resource->kind,
+        .label_selector = selector,
+        .event = on_event,
+        .synced = on_synced,
+        .trouble = on_trouble,
+        .context = list,
+    };
+    list->watch = kube_watch_new(recognition->application->differ->client, &options);
+}
+
+/* Whether we, or another replica, applied the live object for this application; with which text is
+ * not known. */
+static bool is_unrecognised(const struct application *application,
+                            const struct desired_object *desired, const struct live_object *live)
+{
+    return digest_is_zero(&desired->synced) && desired->adopt_version == 0 && live &&
+           !digest_is_zero(&live->fingerprint) &&
+           text_equal(live->group->label, application->label);
+}
+
+static struct recognition *recognition_new(struct application *application)
+{
+    struct recognition *recognition = NEW(struct recognition);
+    recognition->application = application;
+    map_init(&recognition->lists);
+    for (size_t i = 0; i < application->desired->count; i++) {
+        const struct desired_object *desired = &application->desired->objects[i];
+        const struct live_object *live = live_get(application->differ->live, desired->key);
+        if (is_unrecognised(application, desired, live) &&
+            !map_has(&recognition->lists, live->kind->name)) {
+            list_kind(recognition, live->kind);
+        }
+    }
+    return recognition;
+}
+
+static void list_free(void *value)
+{
+    struct kind_list *list = value;
+    kube_watch_free(list->watch);
+    free(list);
+}
+
+void recognition_free(struct recognition *recognition)
+{
+    if (recognition) {
+        map_release(&recognition->lists, list_free);
+        free(recognition);
+    }
+}
+
+bool recognise_step(struct application *application)
+{
+    if (application->recognised) {
+        return true;
+    }
+    if (!application->recognition) {
+        application->recognition = recognition_new(application);
+    }
+    if (application->recognition->left > 0) {
+        return false;
+    }
+    recognition_free(application->recognition);
+    application->recognition = NULL;
+    application->recognised = true;
+    return true;
+}
