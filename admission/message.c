@@ -283,7 +283,7 @@ static void append_break_glass(struct buf *out, const struct verdict *verdict)
         out,
         " In an emergency use break-glass: impersonate the group " GITMOOR_BREAK_GLASS_GROUP
         " (--as-group), with the reason in the annotation " GITMOOR_BREAK_GLASS_ANNOTATION
-        " of the object%s.",
+        " of the object%s; gitmoor break-glass suspends the repair.",
         where);
 }
 
@@ -296,8 +296,8 @@ const char *message_compose(const struct request *request, const struct verdict 
     buf_append_string(&out, ". ");
     switch (verdict->outcome) {
     case VERDICT_BREAK_GLASS:
-        buf_append_string(&out, "Let through by break-glass; unless the Application is suspended, "
-                                "Git's state will be restored.");
+        buf_append_string(&out, "Let through by break-glass; unless repairs are suspended (gitmoor "
+                                "break-glass), Git's state will be restored.");
         break;
     case VERDICT_WARN:
         append_remedy(&out, verdict);

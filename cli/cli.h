@@ -14,6 +14,7 @@ enum cli_status {
     CLI_USAGE = 2 /* the command line is wrong, or what it names cannot be read */
 };
 
+int cli_break_glass(int argc, char **argv);
 int cli_get(int argc, char **argv);
 int cli_health(int argc, char **argv);
 int cli_reconcile(int argc, char **argv);

@@ -41,6 +41,18 @@ static void get_add_repository(struct table *table, const cJSON *object)
     table_add(table, get_age(object, age));
 }
 
+/* What becomes of drift. */
+static const char *get_repairs(const cJSON *object)
+{
+    const cJSON *spec = json_object(object, "spec");
+    int64_t until = 0;
+    clock_parse_rfc3339(json_string_path(object, "spec.breakGlass.until"), &until);
+    return json_bool(spec, "suspend", false)    ? "suspended"
+           : !json_bool(spec, "selfHeal", true) ? "off"
+           : until > clock_wall_ms()            ? "break-glass"
+                                                : "on";
+}
+
 static void get_add_application(struct table *table, const cJSON *object)
 {
     char age[TABLE_AGE_SIZE];
@@ -50,6 +62,7 @@ static void get_add_application(struct table *table, const cJSON *object)
     table_add(table, get_condition(object, "Drifted", "status"));
     table_add(table, json_string_path(object, "status.lastAppliedRevision"));
     table_add(table, json_number_text(desired));
+    table_add(table, get_repairs(object));
     table_add(table, get_age(object, age));
 }
 
@@ -65,10 +78,10 @@ static void get_print_table(const struct get_verb *verb, const struct kube_resou
 {
     static const char *const repository_head[] = {"URL", "READY", "REVISION", "AGE", NULL};
     static const char *const application_head[] = {"READY",   "HEALTHY", "DRIFTED", "REVISION",
-                                                   "OBJECTS", "AGE",     NULL};
+                                                   "OBJECTS", "REPAIRS", "AGE",     NULL};
     bool repositories = kind == &cluster_repositories;
     bool named = verb->all_namespaces;
-    size_t columns = 1 + (size_t)named + (repositories ? 4 : 6) + (size_t)verb->wide;
+    size_t columns = 1 + (size_t)named + (repositories ? 4 : 7) + (size_t)verb->wide;
     AUTO_TABLE struct table table;
     table_init(&table, columns);
     if (named) {

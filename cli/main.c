@@ -9,7 +9,7 @@ static void main_print_help(FILE *out)
     fprintf(out, "Gitmoor moors a Kubernetes cluster to Git.\n\n"
                  "Usage: gitmoor VERB [OPTIONS]    (or: kubectl gitmoor VERB [OPTIONS])\n\n");
     for (const struct cli_verb *verb = cli_verbs; verb->name; verb++) {
-        fprintf(out, "  %-10s  %s\n", verb->name, verb->help);
+        fprintf(out, "  %-11s  %s\n", verb->name, verb->help);
     }
     fprintf(out, "\n  gitmoor VERB --help   tells the options of a verb.\n"
                  "  gitmoor --version     prints the version.\n");

@@ -40,6 +40,9 @@ static void status_print_spec(const cJSON *object, const struct cluster_target *
     if (json_bool(spec, "suspend", false)) {
         status_line("Suspended", "yes");
     }
+    if (application && !json_bool(spec, "selfHeal", true)) {
+        status_line("Repairs", "off: drift is only reported");
+    }
 }
 
 static void status_print_conditions(const cJSON *status)

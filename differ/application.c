@@ -94,6 +94,7 @@ static void spec_release(struct application_spec *spec)
     free(spec->target_namespace);
     free(spec->service_account);
     json_free(spec->render);
+    break_glass_release(&spec->break_glass);
     *spec = (struct application_spec){0};
 }
 
@@ -145,6 +146,7 @@ static void spec_read(const cJSON *object, struct application_spec *ret)
         .health_wait = json_bool(health, "wait", true),
         .health_timeout = duration(health, "timeout", 300000),
     };
+    break_glass_read(spec, &ret->break_glass);
 }
 
 static bool same_source(const struct application_spec *left, const struct application_spec *right)
@@ -178,6 +180,7 @@ static struct application *application_new(struct differ *differ, const char *ke
     problems_init(&application->denied);
     problems_init(&application->kept);
     application->status = json_new_object();
+    application->drift_log = json_new_array();
     application->timer = evtimer_new(differ->loop, on_timer, application);
     map_init(&application->unknown_kinds);
     application->needs_render = true;
@@ -210,6 +213,7 @@ void application_free(struct application *application)
     map_release(&application->unknown_kinds, NULL);
     spec_release(&application->spec);
     json_free(application->status);
+    json_free(application->drift_log);
     free(application->key);
     free(application->namespace_);
     free(application->name);
@@ -218,6 +222,7 @@ void application_free(struct application *application)
     free(application->approved_revision);
     free(application->render_key);
     free(application->attempted);
+    free(application->inherited);
     free(application->revision);
     free(application->outcome_message);
     free(application->health_message);
@@ -266,6 +271,7 @@ static void take_spec(struct application *application, const cJSON *object)
         application->needs_render = true;
         application->rendered = false;
         application->rendering = false; /* what that run answers is of the spec before */
+        replace_string(&application->inherited, NULL);
     }
     bool changed = generation != application->generation;
     application->generation = generation;
@@ -287,6 +293,22 @@ static void adopt_status(struct application *application, const cJSON *object)
         json_free(application->status);
         application->status = json_copy(status);
     }
+    cJSON *log = json_array(status, "drift");
+    if (log) {
+        json_free(application->drift_log);
+        application->drift_log = json_copy(log);
+    }
+}
+
+/* What a predecessor had applied and this process has not: an object of it that differs has
+ * drifted. Only while it is rendered as it was: a change of the spec makes others of it. */
+static void inherit(struct application *application)
+{
+    bool same = json_int(application->status, "observedGeneration", 0) == application->generation;
+    if (same || break_glass_holds(application)) {
+        application->inherited =
+            mem_string(json_string(application->status, "lastAppliedRevision"));
+    }
 }
 
 void application_changed(struct differ *differ, const char *namespace_, const char *name,
@@ -304,12 +326,16 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
     if (!now) {
         return;
     }
-    if (!application) {
+    bool is_new = !application;
+    if (is_new) {
         application = application_new(differ, key, namespace_, name);
         application->uid = mem_string(uid);
         adopt_status(application, now);
     }
     take_spec(application, now);
+    if (is_new) {
+        inherit(application);
+    }
     take_annotations(application, now);
     application_wake(application);
 }
@@ -357,6 +383,7 @@ void application_work(struct application *application)
         !repository_is_backing_off(repository)) {
         repository_step(repository);
     }
+    break_glass_step(application);
     reconcile_step(application);
     health_step(application);
     status_step(application);

@@ -2,6 +2,7 @@
 #ifndef GITMOOR_DIFFER_APPLICATION_H
 #define GITMOOR_DIFFER_APPLICATION_H
 
+#include "differ/break_glass.h"
 #include "differ/desired.h"
 #include "differ/differ.h"
 #include "differ/plan.h"
@@ -18,6 +19,7 @@ struct application_spec {
     cJSON *render;          /* spec.render, or NULL */
     bool preflight, prune, self_heal, suspend, health_wait;
     int64_t health_timeout; /* ms */
+    struct break_glass break_glass;
 };
 
 /* One operation of the plan under way: enough to understand its result, whatever has become of the
@@ -47,6 +49,7 @@ struct plan_under_way {
     char *text;           /* of a small plan; NULL otherwise */
     uint64_t hint;        /* to unsend */
     bool heal;            /* it repairs drift and does nothing else */
+    bool dry_run;         /* it writes nothing: what would the server make of the objects? */
     bool cancelled;       /* it was told to stop */
     bool result_fetching; /* its result is a blob on its way */
     char *revision;
@@ -83,6 +86,7 @@ struct application {
     bool rendered;     /* as its spec is now; or it is known that it cannot be */
     char *render_key;  /* of the newest revision; NULL if there is none */
     char *attempted;   /* the newest revision; NULL before the first */
+    char *inherited;   /* the revision that a predecessor had applied, or NULL */
     char *revision;    /* of `desired` */
     struct desired_set *desired;
     struct problems
@@ -119,6 +123,11 @@ struct application {
     char *health_message;
     struct application_counts counts;
     char *fight; /* object that another writer keeps changing, or NULL */
+
+    cJSON *drift_log;         /* differ/drift_log.h; never NULL */
+    int64_t status_told_at;   /* monotonic ms: when the status was written last */
+    int64_t break_glass_told; /* wall ms until when, as was told last; 0: that it is over */
+    bool break_glass_known;   /* the former has been read from the status */
 
     cJSON *status; /* as we wrote or read it last; never NULL */
     struct kube_call *status_call;

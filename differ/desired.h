@@ -41,6 +41,7 @@ struct desired_object {
     unsigned heals;            /* since then */
     unsigned heal_failures;    /* in a row */
     int64_t heal_not_before;   /* monotonic ms; backing off until then */
+    int64_t drifted_at;        /* monotonic ms: drift seen and not repaired; 0: none */
 };
 
 struct desired_set {

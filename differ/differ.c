@@ -12,6 +12,7 @@
 #include "differ/application.h"
 #include "differ/dispatch.h"
 #include "differ/drift.h"
+#include "differ/drift_watch.h"
 #include "differ/kinds.h"
 #include "differ/owners.h"
 #include "differ/permit.h"
@@ -44,6 +45,21 @@ static struct metric applications_gauge = {
     .help = "Applications, by outcome: applied, failed (invalid, held) or pending.",
     .type = METRIC_GAUGE,
     .label = "state",
+};
+static struct metric drifted_gauge = {
+    .name = "gitmoor_differ_drifted_objects",
+    .help = "Objects that are not as Git declares them now.",
+    .type = METRIC_GAUGE,
+};
+static struct metric fights_gauge = {
+    .name = "gitmoor_differ_fights",
+    .help = "Applications that have an object which another writer keeps changing.",
+    .type = METRIC_GAUGE,
+};
+static struct metric break_glass_gauge = {
+    .name = "gitmoor_differ_break_glass",
+    .help = "Applications whose repairs are suspended by break-glass.",
+    .type = METRIC_GAUGE,
 };
 static struct metric refusals = {
     .name = "gitmoor_differ_admission_reports_total",
@@ -300,6 +316,9 @@ static void on_live(struct live_object *live, const char *label, const cJSON *ob
     if (object && (declared || desired)) {
         judge_owners(differ, declared ? declared : desired, live, object);
     }
+    if (declared || desired) {
+        drift_watch_take(declared ? owner : labelled, declared ? declared : desired, live, object);
+    }
     if (owner) {
         application_wake(owner);
     }
@@ -440,11 +459,14 @@ static void collect(void *context)
     metric_set(&objects_gauge, NULL, (double)stats.objects);
     metric_set(&kinds_gauge, NULL, (double)stats.kinds);
     metric_set(&events_gauge, NULL, (double)stats.events);
-    size_t applied = 0, failed = 0, total = 0;
+    size_t applied = 0, failed = 0, total = 0, drifted = 0, fights = 0, suspended = 0;
     for (struct map_slot *slot = map_first(&differ->applications); slot;
          slot = map_next(&differ->applications, slot)) {
         const struct application *application = slot->value;
         total++;
+        drifted += application->counts.drifted;
+        fights += application->fight != NULL;
+        suspended += break_glass_holds(application);
         applied += application->outcome == OUTCOME_APPLIED;
         failed += application->outcome == OUTCOME_INVALID ||
                   application->outcome == OUTCOME_DENIED ||
@@ -453,6 +475,9 @@ static void collect(void *context)
     metric_set(&applications_gauge, "applied", (double)applied);
     metric_set(&applications_gauge, "failed", (double)failed);
     metric_set(&applications_gauge, "pending", (double)(total - applied - failed));
+    metric_set(&drifted_gauge, NULL, (double)drifted);
+    metric_set(&fights_gauge, NULL, (double)fights);
+    metric_set(&break_glass_gauge, NULL, (double)suspended);
 }
 
 static struct kube_store *open_store(struct differ *differ, const char *plural, const char *kind,

@@ -14,6 +14,8 @@
  *   health.c       are its objects healthy, and for how long have we waited?
  *   drift.c        is a live object what Git declares?
  *   owners.c       who owns its fields, and who should
+ *   drift_watch.c  drift as the watch tells of it: who changed what (blame.c), noted (drift_log.c)
+ *   break_glass.c  repairs suspended for a time
  *   status.c       what the Application's status says, and the Events
  *   live.c         the live objects          desired.c   the declared ones
  *   kinds.c        which kinds the cluster serves

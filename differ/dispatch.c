@@ -12,9 +12,15 @@
 
 static struct metric plans = {
     .name = "gitmoor_differ_plans_total",
-    .help = "Plans sent, by kind: apply or heal.",
+    .help = "Plans sent, by kind: apply, heal, or question (a dry-run that settles what drifted).",
     .type = METRIC_COUNTER,
     .label = "kind",
+};
+
+static struct metric dry_runs = {
+    .name = "gitmoor_differ_drift_dry_runs_total",
+    .help = "Objects that a dry-run was asked for, to tell drift from another way of writing.",
+    .type = METRIC_COUNTER,
 };
 
 /* ---- Its operations ---- */
@@ -89,6 +95,16 @@ static void add_owners(const struct application *application, const struct selec
     }
 }
 
+static struct plan_item *add_apply_item(struct plan_under_way *way,
+                                        const struct desired_object *object)
+{
+    struct plan_item *item = add_item(way, &object->ref);
+    item->digest = object->digest;
+    item->file = arena_string(&way->arena, object->file);
+    item->line = object->line;
+    return item;
+}
+
 static void add_applies(struct application *application, const struct selection *selection,
                         struct plan *plan, struct plan_under_way *way)
 {
@@ -96,10 +112,7 @@ static void add_applies(struct application *application, const struct selection 
         const struct desired_object *object = selection->applies[i];
         plan_apply(plan, plan_stage(&object->ref), depends_on(application, selection, object),
                    object);
-        struct plan_item *item = add_item(way, &object->ref);
-        item->digest = object->digest;
-        item->file = arena_string(&way->arena, object->file);
-        item->line = object->line;
+        struct plan_item *item = add_apply_item(way, object);
         item->heals = selection->heals[i];
         const struct live_object *live = live_get(application->differ->live, object->key);
         item->version = live ? live->version : 0;
@@ -199,7 +212,8 @@ static struct plan_under_way *way_new(struct application *application,
     arena_init(&way->arena);
     way->id = mem_format("%s-%lld-%llu", process_instance(differ->process),
                          (long long)clock_wall_ms(), (unsigned long long)++differ->plans);
-    way->items = mem_new(selection->owner_count + selection->count + selection->prune.count,
+    way->items = mem_new(selection->owner_count + selection->count + selection->ask_count +
+                             selection->prune.count,
                          sizeof *way->items);
     way->revision = mem_string(application->revision);
     way->heal = heal;
@@ -208,34 +222,66 @@ static struct plan_under_way *way_new(struct application *application,
     return way;
 }
 
-void dispatch_plan(struct application *application, const struct selection *selection, bool heal)
+static const char *kind_of(const struct plan_under_way *way)
 {
-    struct plan_under_way *way = way_new(application, selection, heal);
-    struct plan_head head = {
+    return way->dry_run ? "question" : way->heal ? "heal" : "apply";
+}
+
+static void begin(const struct application *application, const struct plan_under_way *way,
+                  struct plan *plan)
+{
+    const struct plan_head head = {
         .id = way->id,
         .namespace_ = application->namespace_,
         .name = application->name,
         .uid = application->uid,
         .revision = application->revision,
-        .preflight = application->spec.preflight && !heal,
-        .heal = heal,
+        .dry_run = way->dry_run,
+        .preflight = application->spec.preflight && !way->heal && !way->dry_run,
+        .heal = way->heal,
     };
-    struct plan plan;
-    plan_begin(&plan, &head);
-    add_owners(application, selection, &plan, way);
-    add_applies(application, selection, &plan, way);
-    add_deletes(selection, &plan, way);
+    plan_begin(plan, &head);
+}
+
+/* Sends the plan of `way` and releases it. */
+static void finish(struct application *application, struct plan_under_way *way, struct plan *plan)
+{
     application->plan = way;
     struct error error;
-    if (!send_plan(application, &plan, &error)) {
+    if (!send_plan(application, plan, &error)) {
         dispatch_forget(application);
         outcome_set(application, OUTCOME_FAILED, error.message);
         outcome_back_off(application);
     } else {
-        metric_add(&plans, heal ? "heal" : "apply", 1);
+        metric_add(&plans, kind_of(way), 1);
         application_wake_after(application, RESEND_MS);
     }
-    plan_release(&plan);
+    plan_release(plan);
+}
+
+void dispatch_plan(struct application *application, const struct selection *selection, bool heal)
+{
+    struct plan_under_way *way = way_new(application, selection, heal);
+    struct plan plan;
+    begin(application, way, &plan);
+    add_owners(application, selection, &plan, way);
+    add_applies(application, selection, &plan, way);
+    add_deletes(selection, &plan, way);
+    finish(application, way, &plan);
+}
+
+void dispatch_question(struct application *application, const struct selection *selection)
+{
+    struct plan_under_way *way = way_new(application, selection, false);
+    struct plan plan;
+    way->dry_run = true;
+    begin(application, way, &plan);
+    for (size_t i = 0; i < selection->ask_count; i++) {
+        plan_apply(&plan, 0, -1, selection->asks[i]);
+        add_apply_item(way, selection->asks[i]);
+    }
+    metric_add(&dry_runs, NULL, (double)selection->ask_count);
+    finish(application, way, &plan);
 }
 
 /* ---- Until its result is there ---- */

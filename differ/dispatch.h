@@ -8,6 +8,9 @@
 /* Makes the application's plan and sends it; if that cannot be, its outcome says why. */
 void dispatch_plan(struct application *application, const struct selection *selection, bool heal);
 
+/* Sends what the selection asks for as a dry-run. */
+void dispatch_question(struct application *application, const struct selection *selection);
+
 /* Each time the application is looked at: sends the plan again when it has been silent for long,
  * and cancels it when it is of an older revision or the application is suspended. */
 void dispatch_look_after(struct application *application);

@@ -80,6 +80,7 @@ static void object_free(void *value)
     free(object->name);
     free(object->health_message);
     free(object->owners);
+    free(object->reason);
     free(object);
 }
 
@@ -125,6 +126,16 @@ static void judge_health(struct live_object *object, const cJSON *tree)
     object->health_message = object->health == HEALTH_CURRENT ? NULL : mem_string(message);
 }
 
+static void note_reason(struct live_object *object, const cJSON *metadata)
+{
+    const char *reason =
+        json_string(json_object(metadata, "annotations"), GITMOOR_BREAK_GLASS_ANNOTATION);
+    if (!text_equal(object->reason, reason)) {
+        free(object->reason);
+        object->reason = mem_string(reason);
+    }
+}
+
 static void object_update(struct live_kind *kind, const struct kube_event *event,
                           const struct object_ref *ref, const char *key)
 {
@@ -149,6 +160,7 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     object->deleting = json_string(metadata, "deletionTimestamp") != NULL;
     forget_owners(object);
     object_fingerprint(event->object, &object->fingerprint);
+    note_reason(object, metadata);
     judge_health(object, event->object);
     const char *label = text_or_empty(object_label(event->object));
     group_join(live, object, label);

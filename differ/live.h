@@ -23,6 +23,7 @@ struct live_object {
     struct digest fingerprint; /* zero: no managedFields entry of ours */
     enum health_status health;
     char *health_message; /* NULL when Current */
+    char *reason;         /* of break-glass, that stands on the object, or NULL */
     bool deleting;        /* deletionTimestamp is set */
     /* managedFields as they should be (owners.h), in this very version; NULL: as they are. Set by
      * the handler, forgotten with each newer version. */

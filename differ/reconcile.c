@@ -189,6 +189,11 @@ static void do_or_settle(struct application *application, bool repairs_only,
         }
         return;
     }
+    if (selection->ask_count > 0) {
+        application->settled = false;
+        dispatch_question(application, selection);
+        return;
+    }
     bool heal = selection_only_heals(selection);
     if (heal || status_save_inventory(application)) {
         application->settled = false;

@@ -7,6 +7,7 @@
 #include "common/run/metrics.h"
 #include "differ/dispatch.h"
 #include "differ/drift.h"
+#include "differ/drift_watch.h"
 #include "differ/kinds.h"
 
 #include <string.h>
@@ -85,6 +86,7 @@ static void note_success(struct reading *reading, const struct plan_item *item,
         return;
     }
     note_synced(application, item, &outcome->fingerprint, comparable, (uint64_t)version);
+    drift_watch_repaired(application, desired_find(application->desired, item->key), &item->ref);
     if (item->version != (uint64_t)version) {
         application->changed++;
         reading->repaired += item->heals;
@@ -131,6 +133,11 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
         return;
     }
     struct plan_item *item = &way->items[outcome->index];
+    if (outcome->ok && way->dry_run) {
+        item->done = true;
+        note_synced(reading->application, item, &outcome->fingerprint, true, 0);
+        return;
+    }
     if (outcome->ok) {
         if (!outcome->preflight) {
             item->done = true;
@@ -256,7 +263,10 @@ static void take_result(struct application *application, const char *text, size_
     }
     problems_release(&reading.problems);
     tell_repairs(application, reading.repaired);
-    metric_observe(&plan_seconds, way->heal ? "heal" : "apply",
+    metric_observe(&plan_seconds,
+                   way->dry_run ? "question"
+                   : way->heal  ? "heal"
+                                : "apply",
                    (double)(clock_monotonic_ms() - way->started) / 1000);
     dispatch_forget(application);
     application_wake(application);

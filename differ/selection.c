@@ -25,13 +25,17 @@ static void select_apply(struct selection *selection, struct desired_object *obj
                             text_has_suffix(object->ref.kind, "Role");
 }
 
+static bool may_repair(const struct application *application)
+{
+    return application->spec.self_heal && !application->spec.suspend && !application->frozen &&
+           !break_glass_holds(application);
+}
+
 /* A drifted object: repair it now, later, or not at all. */
 static void select_drifted(struct application *application, struct selection *selection,
                            struct desired_object *object, const struct live_object *live)
 {
-    bool may_repair = application->spec.self_heal && !application->spec.suspend &&
-                      !application->frozen && !object->denied;
-    if (!may_repair || (live && live->deleting)) {
+    if (!may_repair(application) || object->denied || (live && live->deleting)) {
         application->counts.drifted++; /* what is being deleted is made anew once it is gone */
         return;
     }
@@ -59,6 +63,31 @@ static bool is_watched(const struct application *application, const struct desir
     return kind && kind->synced;
 }
 
+/* Something that this process has not applied, but a predecessor has: it is not what Git declares
+ * because it has drifted, or only because the server writes it in another way. Where drift is not
+ * to be repaired the server is asked which, by a dry-run. */
+static bool is_asked_for(const struct application *application, const struct desired_object *object)
+{
+    AUTO_FREE char *name = live_kind_name(object->ref.group, object->ref.kind);
+    const struct live_kind *kind = live_kind_get(application->differ->live, name);
+    return !may_repair(application) && application->inherited &&
+           text_equal(application->inherited, application->revision) && kind && kind->synced &&
+           text_equal(kind->resource.version, object->ref.version);
+}
+
+static void select_new(struct application *application, struct selection *selection,
+                       struct desired_object *object, const struct live_object *live)
+{
+    if (is_asked_for(application, object)) {
+        if (!selection->asks) {
+            selection->asks = mem_new(application->desired->count, sizeof *selection->asks);
+        }
+        selection->asks[selection->ask_count++] = object;
+    } else {
+        select_apply(selection, object, live, false);
+    }
+}
+
 static void select_one(struct application *application, bool repairs_only,
                        struct selection *selection, struct desired_object *object)
 {
@@ -77,7 +106,7 @@ static void select_one(struct application *application, bool repairs_only,
         break;
     case DRIFT_NEW:
         if (!repairs_only && !application->spec.suspend) {
-            select_apply(selection, object, live, false);
+            select_new(application, selection, object, live);
         }
         break;
     case DRIFT_ADDED:
@@ -119,13 +148,14 @@ void selection_release(struct selection *selection)
     free(selection->applies);
     free(selection->heals);
     free(selection->owners);
+    free(selection->asks);
     prune_release(&selection->prune);
     map_release(&selection->new_namespaces, NULL);
 }
 
 bool selection_is_empty(const struct selection *selection)
 {
-    return selection->count == 0 && selection->prune.count == 0;
+    return selection->count == 0 && selection->ask_count == 0 && selection->prune.count == 0;
 }
 
 bool selection_only_heals(const struct selection *selection)

@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/run/log.h"
 #include "differ/application.h"
+#include "differ/drift_log.h"
 #include "differ/repository.h"
 
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #define HISTORY_MAXIMUM 10
 #define START_PATIENCE_MS 10000 /* after a restart, what is written stands so long */
 #define WRITE_RETRY_MS 2000
+#define DRIFT_TOLD_EVERY_MS 1000
 
 struct verdict {
     const char *status; /* of the Ready condition */
@@ -188,9 +190,10 @@ static void set_drifted(struct application *application, cJSON *conditions)
         status_set_condition(conditions, "Drifted", "True", "Fight", text.data, generation);
     } else if (application->counts.drifted > 0) {
         buf_append_format(&text, "%zu objects differ from Git", application->counts.drifted);
-        const char *reason = application->spec.suspend      ? "Suspended"
-                             : !application->spec.self_heal ? "SelfHealOff"
-                                                            : "RepairWaits";
+        const char *reason = application->spec.suspend        ? "Suspended"
+                             : !application->spec.self_heal   ? "SelfHealOff"
+                             : break_glass_holds(application) ? "BreakGlass"
+                                                              : "RepairWaits";
         status_set_condition(conditions, "Drifted", "True", reason, text.data, generation);
     } else {
         status_set_condition(conditions, "Drifted", "False", "InSync",
@@ -366,6 +369,26 @@ static void set_counts(const struct application *application, cJSON *status)
     json_set(status, "objects", objects);
 }
 
+static bool is_declared(const struct object_ref *ref, const void *context)
+{
+    const struct application *application = context;
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    return desired_find(application->desired, object_ref_key(ref, &arena)) != NULL;
+}
+
+static void set_drift(struct application *application, cJSON *status)
+{
+    if (application->outcome == OUTCOME_APPLIED && application->settled) {
+        drift_log_sweep(application->drift_log, is_declared, application, clock_wall_ms());
+    }
+    if (json_first(application->drift_log)) {
+        json_set(status, "drift", json_copy(application->drift_log));
+    } else {
+        json_remove(status, "drift");
+    }
+}
+
 /* What holds once a revision is applied. */
 static void set_applied(struct application *application, cJSON *status)
 {
@@ -399,8 +422,10 @@ static cJSON *make_status(struct application *application)
         json_set(status, "lastHandledReconcileAt",
                  json_new_string(application->reconcile_requested));
     }
+    break_glass_set_status(application, status);
     set_counts(application, status);
     set_errors(application, status);
+    set_drift(application, status);
     if (application->outcome == OUTCOME_APPLIED && application->settled) {
         set_applied(application, status);
     }
@@ -497,6 +522,25 @@ static bool is_writing_later(struct application *application)
     return false;
 }
 
+/* Whether nothing but the drift log has changed, and the status was written a moment ago: a
+ * thousand repairs are not worth a thousand writes. */
+static bool is_logged_later(struct application *application, const cJSON *status)
+{
+    int64_t left = application->status_told_at + DRIFT_TOLD_EVERY_MS - clock_monotonic_ms();
+    if (left <= 0 || application->status_dirty) {
+        return false;
+    }
+    AUTO_JSON cJSON *now = json_copy(status);
+    AUTO_JSON cJSON *before = json_copy(application->status);
+    json_remove(now, "drift");
+    json_remove(before, "drift");
+    if (!json_equal(now, before)) {
+        return false;
+    }
+    application_wake_after(application, left);
+    return true;
+}
+
 void status_step(struct application *application)
 {
     if (application->status_call || !application->differ->started || is_passing(application) ||
@@ -508,6 +552,11 @@ void status_step(struct application *application)
         json_free(status);
         return;
     }
+    if (is_logged_later(application, status)) {
+        json_free(status);
+        return;
+    }
+    application->status_told_at = clock_monotonic_ms();
     write_status(application, status);
 }
 

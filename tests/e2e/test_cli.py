@@ -2,6 +2,7 @@
 import json
 import os
 import random
+import shlex
 import subprocess
 
 import pytest
@@ -40,7 +41,7 @@ def test_help_and_version_are_answered_on_standard_output():
     assert run("--version").stdout.startswith("gitmoor ")
 
 
-@pytest.mark.parametrize("verb", ["get", "status", "reconcile", "suspend", "resume", "render", "health", "verify", "review"])
+@pytest.mark.parametrize("verb", ["get", "status", "reconcile", "suspend", "resume", "break-glass", "render", "health", "verify", "review"])
 def test_every_verb_explains_itself(verb):
     done = run(verb, "--help")
     assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout
@@ -288,6 +289,47 @@ def test_suspend_and_resume(shop):
     assert shop.run("suspend", "repository/shop").returncode == 0
     assert shop.object("GitRepository")["spec"]["suspend"] is True
     assert shop.run("suspend", "pod/shop").returncode == 2
+
+
+def test_break_glass_says_what_comes_next(shop, quiet):
+    done = shop.run("break-glass", "shop", "deployment/web", "--reason", "it's INC-7", "--for", "30m")
+    assert done.returncode == 0, done.stderr
+    glass = shop.object()["spec"]["breakGlass"]
+    assert glass["reason"] == "it's INC-7" and glass["by"] == "admin" and glass["until"] in done.stderr
+    assert shop.run("get", "app").stdout.split("\n")[1].split()[6] == "break-glass"
+    commands = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    told = shlex.split(commands[0])
+    assert told[:2] == ["kubectl", f"--kubeconfig={quiet.kubeconfig('admin')}"] and "--as-group=gitmoor:break-glass" in told
+    assert told[-6:] == ["annotate", "--overwrite", "deployment/web", "-n", shop.namespace, "gitmoor.io/break-glass-reason=it's INC-7"]
+    assert shlex.split(commands[-1]) == ["gitmoor", "break-glass", "shop", "-n", shop.namespace, "--end"]
+    assert "may not" not in done.stderr
+
+    assert shop.run("break-glass", "shop", "--end").returncode == 0
+    assert "breakGlass" not in shop.object()["spec"]
+    done = shop.run("break-glass", "none", "--reason", "INC-8")
+    assert done.returncode == 1 and "no application none" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [
+    ["shop"], ["shop", "--reason", " "], ["shop", "--reason", "x", "--for", "25h"], ["shop", "--reason", "x", "--for", "soon"],
+    ["shop", "--reason", "x", "--end"], ["repository/shop", "--reason", "x"], ["--reason", "x"]])
+def test_break_glass_needs_a_reason_and_an_application_and_a_time(arguments):
+    assert run("break-glass", *arguments).returncode == 2
+
+
+def test_break_glass_tells_who_may_not(shop, quiet):
+    """Who may write the Application may suspend repairs; who may edit the objects is another question."""
+    quiet.kubectl("create", "serviceaccount", "dev", "-n", shop.namespace)
+    quiet.kubectl("create", "rolebinding", "dev", "-n", shop.namespace, "--clusterrole=cluster-admin",
+                  f"--serviceaccount={shop.namespace}:dev")
+    kubeconfig = json.loads(quiet.kubeconfig("admin").read_text())
+    kubeconfig["users"][0]["user"] = {"token": quiet.kubectl("create", "token", "dev", "-n", shop.namespace).strip()}
+    file = quiet.kubeconfig("admin").parent / f"dev-{shop.namespace}.kubeconfig"
+    file.write_text(json.dumps(kubeconfig))
+    done = run("break-glass", "shop", "-n", shop.namespace, "--reason", "x", "--kubeconfig", file)
+    assert done.returncode == 0 and "may not impersonate the group gitmoor:break-glass" in done.stderr
+    assert f"--as=system:serviceaccount:{shop.namespace}:dev" in done.stdout
+    assert shop.object()["spec"]["breakGlass"]["by"] == f"system:serviceaccount:{shop.namespace}:dev"
 
 
 def test_a_cluster_that_cannot_be_asked_is_told_apart(shop, tmp_path):
