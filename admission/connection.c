@@ -97,15 +97,30 @@ static void append_answer(struct connection *connection, int status, const struc
     connection->last_answer = !keep_alive || out->overflowed;
 }
 
-/* Refuses what cannot be parsed: its end is not known either, so that the connection closes. */
+/* Answers, with what is in the server's body, what is not read on: the connection closes. */
 static void refuse(struct connection *connection, int status)
 {
     struct server *server = connection->server;
     server->stats.refused++;
-    buf_clear(&server->body);
-    buf_append_format(&server->body, "%s\n", http_status_text(status));
+    if (server->body.size == 0) {
+        buf_append_format(&server->body, "%s\n", http_status_text(status));
+    }
     append_answer(connection, status, &server->body, false);
     consume(connection, connection->in.size);
+}
+
+/* False: too little of it has arrived to tell what it would have been. */
+static bool refuse_too_large(struct connection *connection, const struct http_head *head)
+{
+    const struct server_options *options = &connection->server->options;
+    const struct buf *in = &connection->in;
+    if (in->size - head->size < SERVER_BEGINNING) {
+        return false;
+    }
+    refuse(connection,
+           options->handle_too_large(head->path, in->data + head->size, SERVER_BEGINNING,
+                                     &connection->server->body, options->context));
+    return true;
 }
 
 static void serve(struct connection *connection, const struct http_head *head)
@@ -132,7 +147,7 @@ static void serve(struct connection *connection, const struct http_head *head)
 /* Answers the request that is complete in the buffer. False: there is none, read on. */
 static bool serve_next(struct connection *connection)
 {
-    struct http_head head;
+    struct http_head head = {0};
     int status = 0;
     const struct buf *in = &connection->in;
     switch (http_parse_head(in->data, in->size, connection->server->options.body_maximum, &head,
@@ -140,6 +155,10 @@ static bool serve_next(struct connection *connection)
     case HTTP_INCOMPLETE:
         return false;
     case HTTP_REFUSED:
+        buf_clear(&connection->server->body);
+        if (status == 413 && head.post) {
+            return refuse_too_large(connection, &head);
+        }
         refuse(connection, status);
         return true;
     case HTTP_COMPLETE:

@@ -24,7 +24,8 @@ struct http_head {
 enum http_progress { HTTP_INCOMPLETE, HTTP_COMPLETE, HTTP_REFUSED };
 
 /* Reads the head at the beginning of the data. Refused: `ret_status` is what to answer (400, 411,
- * 413, 414, 431, 501 or 505) before the connection is closed. */
+ * 413, 414, 431, 501 or 505) before the connection is closed. With 413, path, size and post are
+ * filled. */
 enum http_progress http_parse_head(const char *data, size_t size, size_t body_maximum,
                                    struct http_head *ret, int *ret_status);
 

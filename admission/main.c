@@ -167,6 +167,7 @@ static bool open_server(struct admission *admission, struct error *error)
                                      .request_timeout_ms = REQUEST_TIMEOUT_MS,
                                      .idle_timeout_ms = IDLE_TIMEOUT_MS,
                                      .handle = webhook_handle,
+                                     .handle_too_large = webhook_handle_too_large,
                                      .context = &admission->webhook};
     admission->server = server_new(process_loop(admission->process), &options, error);
     return admission->server != NULL;

@@ -4,9 +4,9 @@
 
 #include "admission/verdict.h"
 
-/* The largest review that is read: an object may have 3 MiB in a request (the API server's limit),
- * a review holds it before and after, and JSON is longer than the protobuf it came as. */
-#define REVIEW_MAXIMUM ((size_t)8 << 20)
+/* The largest review that is read: it holds the object before and after; etcd stores 1.5 MiB of an
+ * object, and Go writes each <, > and & in JSON as six characters. */
+#define REVIEW_MAXIMUM ((size_t)20 << 20)
 
 /* A parsed review with its verdict; everything in it lives until review_release. */
 struct review {

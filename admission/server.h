@@ -17,6 +17,8 @@
 struct event_base;
 struct server;
 
+#define SERVER_BEGINNING ((size_t)512)
+
 struct server_options {
     const char *listen;      /* HOST:PORT; port 0: any */
     unsigned connections;    /* at most that many at once */
@@ -28,6 +30,10 @@ struct server_options {
     /* Answers the POST: fills the body (JSON) and returns the status. */
     int (*handle)(const char *path, const char *body, size_t size, struct buf *ret_body,
                   void *context);
+    /* Answers a POST that is larger than body_maximum by the first SERVER_BEGINNING bytes of its
+     * body: fills the answer's and returns its status. The connection ends after it. */
+    int (*handle_too_large)(const char *path, const char *beginning, size_t size,
+                            struct buf *ret_body, void *context);
     void *context;
 };
 

@@ -3,6 +3,7 @@
 #include "admission/application.h"
 #include "admission/report.h"
 #include "admission/review.h"
+#include "admission/unjudged.h"
 #include "admission/webhooks.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
@@ -27,7 +28,8 @@ static struct metric duration = {.name = "gitmoor_admission_review_seconds",
                                  .type = METRIC_HISTOGRAM,
                                  .bounds = seconds};
 static struct metric malformed = {.name = "gitmoor_admission_malformed_total",
-                                  .help = "Bodies that were no AdmissionReview.",
+                                  .help = "Bodies that were no AdmissionReview, or one that "
+                                          "cannot be judged.",
                                   .type = METRIC_COUNTER};
 static struct metric unreported = {.name = "gitmoor_admission_reports_lost_total",
                                    .help = "Verdicts that the bus did not take.",
@@ -84,20 +86,47 @@ static void remember_reason(const struct webhook *webhook, const struct request 
     }
 }
 
+static bool is_judged(const char *path)
+{
+    return strcmp(path, WEBHOOKS_REVIEW_PATH) == 0 || strcmp(path, WEBHOOKS_SCALE_PATH) == 0;
+}
+
+/* What comes to the path of reasons is exempt already: nothing is refused there. */
+static bool refuse_unread(const char *path, const char *beginning, size_t size, const char *why,
+                          struct buf *ret_body)
+{
+    metric_add(&malformed, NULL, 1);
+    if (is_judged(path) && unjudged_answer(beginning, size, why, ret_body)) {
+        metric_add(&reviews, verdict_outcome_name(VERDICT_REFUSE), 1);
+        log_warn("a review cannot be judged, and is refused", "because", why);
+        return true;
+    }
+    return false;
+}
+
+int webhook_handle_too_large(const char *path, const char *beginning, size_t size,
+                             struct buf *ret_body, void *context)
+{
+    (void)context;
+    AUTO_FREE char *why = mem_format("it is larger than %zu bytes", REVIEW_MAXIMUM);
+    return refuse_unread(path, beginning, size, why, ret_body) ? 200 : 413;
+}
+
 int webhook_handle(const char *path, const char *body, size_t size, struct buf *ret_body,
                    void *context)
 {
     const struct webhook *webhook = context;
     bool is_reason = strcmp(path, WEBHOOKS_REASON_PATH) == 0; /* exempt: to be remembered only */
-    if (!is_reason && strcmp(path, WEBHOOKS_REVIEW_PATH) != 0 &&
-        strcmp(path, WEBHOOKS_SCALE_PATH) != 0) {
+    if (!is_reason && !is_judged(path)) {
         return 404;
     }
     int64_t start = clock_monotonic_us();
     struct review review;
     struct error error;
     if (!review_judge(body, size, &webhook->rules, webhook->applications, &review, &error)) {
-        metric_add(&malformed, NULL, 1);
+        if (refuse_unread(path, body, size, error.message, ret_body)) {
+            return 200;
+        }
         buf_append_format(ret_body, "not an AdmissionReview: %s\n", error.message);
         return 400;
     }

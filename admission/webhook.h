@@ -20,4 +20,8 @@ const char *webhook_noted_reason(const char *uid, void *context);
 int webhook_handle(const char *path, const char *body, size_t size, struct buf *ret_body,
                    void *context);
 
+/* A server's `handle_too_large`, with the same context. */
+int webhook_handle_too_large(const char *path, const char *beginning, size_t size,
+                             struct buf *ret_body, void *context);
+
 #endif

@@ -49,6 +49,17 @@ static int echo(const char *path, const char *body, size_t size, struct buf *ret
     return 200;
 }
 
+static int measure(const char *path, const char *beginning, size_t size, struct buf *ret,
+                   void *context)
+{
+    (void)context;
+    if (strcmp(path, "/validate") != 0) {
+        return 413;
+    }
+    buf_append_format(ret, "too large:%zu:%.5s", size, beginning);
+    return 200;
+}
+
 static void set_certificate(struct fixture *fixture, const char *name)
 {
     struct error error = {0};
@@ -73,7 +84,8 @@ static int set_up(void **state)
                                      .buffered_maximum = 150000,
                                      .request_timeout_ms = TIMEOUT_MS,
                                      .idle_timeout_ms = 20000,
-                                     .handle = echo};
+                                     .handle = echo,
+                                     .handle_too_large = measure};
     fixture->server = server_new(fixture->base, &options, &error);
     if (!fixture->server) {
         print_error("%s\n", error.message);
@@ -259,17 +271,21 @@ static void test_pipelined_requests_are_answered_in_turn(void **state)
     assert_non_null(strstr(fixture->second, "5:hello"));
 }
 
-static void ask_too_much(struct fixture *fixture)
+static void ask_too_much_of(struct fixture *fixture, const char *head)
 {
     struct client client;
     AUTO_FREE char *body = mem_new(1, 200001);
     memset(body, 'x', 200000);
-    fixture->ok = client_open(fixture, 0, &client) &&
-                  client_send(&client, "POST /validate HTTP/1.1\r\nContent-Length: 200000\r\n\r\n");
+    fixture->ok = client_open(fixture, 0, &client) && client_send(&client, head);
     client_send(&client, body);
     fixture->ok =
         fixture->ok && client_read(&client, fixture->answer, NULL) && client_at_end(&client);
     client_close(&client);
+}
+
+static void ask_too_much(struct fixture *fixture)
+{
+    ask_too_much_of(fixture, "POST /other HTTP/1.1\r\nContent-Length: 200000\r\n\r\n");
 }
 
 static void test_a_body_over_the_limit_gets_413_and_the_end(void **state)
@@ -279,6 +295,20 @@ static void test_a_body_over_the_limit_gets_413_and_the_end(void **state)
     assert_true(fixture->ok);
     assert_non_null(strstr(fixture->answer, "HTTP/1.1 413 "));
     assert_int_equal(server_stats(fixture->server)->refused, 1);
+}
+
+static void ask_for_too_large_a_review(struct fixture *fixture)
+{
+    ask_too_much_of(fixture, "POST /validate HTTP/1.1\r\nContent-Length: 200000\r\n\r\n");
+}
+
+static void test_a_body_over_the_limit_may_be_answered_by_its_beginning(void **state)
+{
+    struct fixture *fixture = *state;
+    play(fixture, ask_for_too_large_a_review);
+    assert_true(fixture->ok);
+    assert_non_null(strstr(fixture->answer, "HTTP/1.1 200 OK"));
+    assert_non_null(strstr(fixture->answer, "too large:512:xxxxx"));
 }
 
 static void ask_without_end_of_head(struct fixture *fixture)
@@ -609,6 +639,7 @@ int main(void)
         CASE(test_no_answer_waits_for_a_delayed_acknowledgement),
         CASE(test_pipelined_requests_are_answered_in_turn),
         CASE(test_a_body_over_the_limit_gets_413_and_the_end),
+        CASE(test_a_body_over_the_limit_may_be_answered_by_its_beginning),
         CASE(test_a_head_over_the_limit_gets_431_and_the_end),
         CASE(test_other_methods_and_paths_are_refused_and_the_connection_goes_on),
         CASE(test_a_client_that_waits_for_continue_gets_it),
