@@ -28,6 +28,8 @@ def both(world):
         wait_for(lambda: "ValidatingAdmissionPolicy" in refused(lambda: probe.patch(GREEN)), what="the floor at work")
         yield world
     wait_for(lambda: not listed(world, POLICY) and not listed(world, BINDING), what="the floor gone, since it is not set any more")
+    # The API server looks at its policies once a second.
+    wait_for(lambda: ".admission.gitmoor.io" in refused(lambda: probe.patch(GREEN)), what="the webhook to refuse what the floor did")
 
 
 @pytest.fixture
