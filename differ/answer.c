@@ -64,6 +64,7 @@ static void build_desired(struct application *application, const struct part *pa
         .namespace_ = application->namespace_,
         .application = application->name,
         .target_namespace = application->spec.target_namespace,
+        .ignore = &application->spec.ignore,
         .discovery = application->differ->discovery,
         .before = application->desired,
     };

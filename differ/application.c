@@ -95,6 +95,9 @@ static void spec_release(struct application_spec *spec)
     free(spec->service_account);
     json_free(spec->render);
     break_glass_release(&spec->break_glass);
+    free(spec->drift_text);
+    managers_release(&spec->allowed);
+    ignore_fields_release(&spec->ignore);
     *spec = (struct application_spec){0};
 }
 
@@ -123,6 +126,28 @@ static int64_t duration(const cJSON *object, const char *name, int64_t otherwise
     return text_parse_duration(json_string(object, name), &milliseconds) ? milliseconds : otherwise;
 }
 
+/* The control plane's own. Who wants its objects exactly as in Git does not want them without it.
+ */
+#define ALWAYS_ALLOWED                                                                             \
+    "kube-controller-manager,kube-scheduler,kube-apiserver,kubelet,*cloud-controller-manager"
+
+static void read_drift(const cJSON *spec, struct application_spec *ret)
+{
+    const cJSON *drift = json_object(spec, "drift");
+    ret->exact = text_equal(json_string(drift, "mode"), "Exact");
+    managers_add(&ret->allowed, ALWAYS_ALLOWED);
+    for (const cJSON *item = json_first(json_array(drift, "allow")); item; item = item->next) {
+        managers_add(&ret->allowed, cJSON_IsString(item) ? item->valuestring : NULL);
+    }
+    if (drift) {
+        AUTO_BUF struct buf text;
+        buf_init(&text, json_default_limits.bytes);
+        json_write(drift, &text);
+        ret->drift_text = buf_detach(&text);
+    }
+    ignore_fields_read(json_get(spec, "ignore"), &ret->ignore);
+}
+
 static void spec_read(const cJSON *object, struct application_spec *ret)
 {
     const cJSON *spec = json_object(object, "spec");
@@ -147,6 +172,7 @@ static void spec_read(const cJSON *object, struct application_spec *ret)
         .health_timeout = duration(health, "timeout", 300000),
     };
     break_glass_read(spec, &ret->break_glass);
+    read_drift(spec, ret);
 }
 
 static bool same_source(const struct application_spec *left, const struct application_spec *right)
@@ -160,6 +186,7 @@ static bool same_rendering(const struct application_spec *left,
 {
     return same_source(left, right) &&
            text_equal(left->target_namespace, right->target_namespace) &&
+           text_equal(left->ignore.text, right->ignore.text) &&
            (left->render && right->render ? json_equal(left->render, right->render)
                                           : left->render == right->render);
 }
@@ -272,6 +299,9 @@ static void take_spec(struct application *application, const cJSON *object)
         application->rendered = false;
         application->rendering = false; /* what that run answers is of the spec before */
         replace_string(&application->inherited, NULL);
+    }
+    if (!text_equal(application->spec.drift_text, spec.drift_text)) {
+        desired_look_again(application->desired);
     }
     bool changed = generation != application->generation;
     application->generation = generation;

@@ -18,8 +18,12 @@ struct application_spec {
     char *service_account;  /* or NULL */
     cJSON *render;          /* spec.render, or NULL */
     bool preflight, prune, self_heal, suspend, health_wait;
-    int64_t health_timeout; /* ms */
     struct break_glass break_glass;
+    int64_t health_timeout;  /* ms */
+    bool exact;              /* whatever Git does not declare goes, save for what is… */
+    struct managers allowed; /* …of these */
+    char *drift_text;        /* canonical JSON of that choice, or NULL */
+    struct ignore_fields ignore;
 };
 
 /* One operation of the plan under way: enough to understand its result, whatever has become of the

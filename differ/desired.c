@@ -20,6 +20,14 @@ struct desired_object *desired_find(const struct desired_set *set, const char *k
     return set ? map_get(&set->by_key, key) : NULL;
 }
 
+void desired_look_again(struct desired_set *set)
+{
+    for (size_t i = 0; set && i < set->count; i++) {
+        set->objects[i].left_anew = true;
+        set->built = clock_monotonic_us();
+    }
+}
+
 void desired_free(struct desired_set *set)
 {
     if (set) {
@@ -107,15 +115,13 @@ static bool put_label(struct build *build, const struct desired_input *input, co
     return true;
 }
 
-/* A number of replicas that Git does not declare is somebody else's affair. Taken away, it would be
- * 1: nobody means that who leaves it to an autoscaler (flux2#1842). */
-static void note_left(const cJSON *tree, struct desired_object *object)
+static void leave_fields(struct build *build, cJSON *tree, const cJSON *metadata,
+                         struct desired_object *object)
 {
-    static const char *const replicas[] = {"/spec/replicas"};
-    if (!json_get_path(tree, "spec.replicas")) {
-        object->left = replicas;
-        object->left_count = 1;
-    }
+    struct object_ref ref = object->ref;
+    ref.namespace_ = text_or_empty(json_string(metadata, "namespace"));
+    ignore_fields_take(build->options->ignore, &ref, tree, &build->set->arena, &object->left,
+                       &object->left_count);
 }
 
 /* Completes one object from its normalised tree; false if something is wrong with it. */
@@ -147,6 +153,7 @@ static bool complete_object(struct build *build, const struct desired_input *inp
     }
     cJSON *metadata = json_object(tree, "metadata");
     place_in_namespace(build->options, object->resource.namespaced, metadata);
+    leave_fields(build, tree, metadata, object);
     if (!put_label(build, input, described, metadata)) {
         return false;
     }
@@ -174,7 +181,6 @@ static bool complete_object(struct build *build, const struct desired_input *inp
     object->key = object_ref_key(&object->ref, arena);
     object->file = arena_string(arena, input->file);
     object->line = input->line;
-    note_left(tree, object);
     return true;
 }
 

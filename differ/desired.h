@@ -10,6 +10,7 @@
 #include "common/base/map.h"
 #include "common/data/object.h"
 #include "common/kube/resource.h"
+#include "differ/ignore_fields.h"
 #include "differ/order.h"
 #include "differ/problem.h"
 
@@ -56,7 +57,8 @@ struct desired_set {
 struct desired_options {
     const char *namespace_; /* of the Application: where objects go that name none */
     const char *application;
-    const char *target_namespace; /* or NULL */
+    const char *target_namespace;       /* or NULL */
+    const struct ignore_fields *ignore; /* or NULL */
     const struct kube_discovery *discovery;
     const struct desired_set *before; /* the set of the revision before, or NULL */
 };
@@ -76,6 +78,9 @@ struct desired_set *desired_build(const struct desired_options *options,
                                   const struct desired_input *inputs, size_t count,
                                   struct problems *problems, struct map *unknown_kinds);
 void desired_free(struct desired_set *set); /* NULL is fine */
+
+/* Whose the fields of its live objects should be is to be judged anew. NULL is fine. */
+void desired_look_again(struct desired_set *set);
 
 struct desired_object *desired_find(const struct desired_set *set, const char *key);
 

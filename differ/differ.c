@@ -287,11 +287,15 @@ static void on_trouble(const struct error *error, void *context)
 }
 
 /* Whose the fields of the object should be, as long as its tree is at hand. */
-static void judge_owners(const struct differ *differ, const struct desired_object *desired,
-                         struct live_object *live, const cJSON *object)
+static void judge_owners(const struct application *application,
+                         const struct desired_object *desired, struct live_object *live,
+                         const cJSON *object)
 {
     const struct owners_rules rules = {
-        .people = &differ->people, .left = desired->left, .left_count = desired->left_count};
+        .people = &application->differ->people,
+        .allowed = application->spec.exact ? &application->spec.allowed : NULL,
+        .left = desired->left,
+        .left_count = desired->left_count};
     if (!live->deleting) {
         live->owners = owners_edit(object, &rules, &live->gives_up);
     }
@@ -314,7 +318,7 @@ static void on_live(struct live_object *live, const char *label, const cJSON *ob
         desired->synced = live->fingerprint;
     }
     if (object && (declared || desired)) {
-        judge_owners(differ, declared ? declared : desired, live, object);
+        judge_owners(declared ? owner : labelled, declared ? declared : desired, live, object);
     }
     if (declared || desired) {
         drift_watch_take(declared ? owner : labelled, declared ? declared : desired, live, object);

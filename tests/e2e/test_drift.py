@@ -82,13 +82,13 @@ def test_what_a_person_adds_goes_and_what_a_controller_adds_stays(verb, reposito
     assert owners(found) == {"gitmoor", "some-controller"}
 
 
-@pytest.mark.parametrize("manager", ["kubectl-client-side-apply", "kubectl", "kubectl-create", "Mozilla", "node-fetch", "k9s"])
-def test_whatever_a_person_uses_it_is_taken_over(manager, repository, open_app, api, namespace):
+def test_whatever_a_person_uses_it_is_taken_over(repository, open_app, api, namespace):
     repository.commit({"deploy/a.yaml": config_map("a", color="red")})
     open_app(repository)
-    write(api, "ConfigMap", namespace, "a", {"data": {"added": "1"}}, manager)
-    wait_for(lambda: "added" not in api.get("ConfigMap", namespace, "a")["data"], what="it gone")
-    wait_for(lambda: owners(api.get("ConfigMap", namespace, "a")) == {"gitmoor"}, what="the entry merged into ours")
+    for manager in ("kubectl-client-side-apply", "kubectl", "kubectl-create", "Mozilla", "node-fetch", "k9s"):
+        write(api, "ConfigMap", namespace, "a", {"data": {manager: "1"}}, manager)
+    wait_for(lambda: api.get("ConfigMap", namespace, "a")["data"] == {"color": "red"}, what="all of it gone")
+    wait_for(lambda: owners(api.get("ConfigMap", namespace, "a")) == {"gitmoor"}, what="the entries merged into ours")
 
 
 def test_what_others_hold_too_is_not_taken_away(repository, open_app, api, namespace):
@@ -191,7 +191,7 @@ def test_replicas_that_git_does_not_declare_are_nobodys_drift(repository, moored
 
 def test_replicas_that_leave_git_are_handed_over_without_a_dip_and_come_back(repository, moored, api, namespace):
     repository.commit({"deploy/web.yaml": DEPLOYMENT.format(replicas="replicas: 3")})
-    shop = moored(repository, protection="Off")
+    shop = moored(repository, protection="Off", health={"wait": False})
     shop.wait_applied()
     history = Replicas(api, namespace)
     shop.push({"deploy/web.yaml": DEPLOYMENT.format(replicas="").replace("web:1", "web:2")})
@@ -204,3 +204,72 @@ def test_replicas_that_leave_git_are_handed_over_without_a_dip_and_come_back(rep
     shop.wait_applied()
     assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 2
     assert sorted(set(history.all())) == [2, 3, 5], "never 1"
+
+
+# ------------------------------------------------------------------------------- exact, and what is ignored
+
+def test_an_application_that_is_exact_takes_everything_away_but_what_allowed_managers_add(repository, open_app, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red")})
+    shop = open_app(repository, drift={"mode": "Exact", "allow": ["istio-*"]})
+    for manager in ("some-controller", "istio-pilot", "kube-controller-manager"):
+        write(api, "ConfigMap", namespace, "a", {"data": {manager: "1"}}, manager)
+    wait_for(lambda: shop.config_map("a") == {"color": "red", "istio-pilot": "1", "kube-controller-manager": "1"}, what="the rest gone")
+    shop.set(drift={"mode": "Exact"})
+    wait_for(lambda: shop.config_map("a") == {"color": "red", "kube-controller-manager": "1"}, what="what is no longer allowed gone")
+    shop.set(drift={"mode": "Declared"})
+    write(api, "ConfigMap", namespace, "a", {"data": {"kept": "1"}}, "some-controller")
+    write(api, "ConfigMap", namespace, "a", {"data": {"added": "1"}}, "kubectl")
+    wait_for(lambda: shop.config_map("a") == {"color": "red", "kube-controller-manager": "1", "kept": "1"}, what="a person's gone")
+
+
+def test_what_is_ignored_is_left_to_others_and_comes_back_when_it_is_not(repository, moored, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red", size="1"), "deploy/b.yaml": config_map("b", color="red")})
+    shop = moored(repository)
+    shop.wait_applied()
+    with pytest.raises(ApiError, match="data.color"):
+        write(api, "ConfigMap", namespace, "a", {"data": {"color": "blue"}}, "kubectl-edit")
+    shop.set(ignore=[{"target": {"group": "", "kind": "Config*", "name": "a", "namespace": namespace}, "paths": ["/data/color", "/data/none"]}])
+    shop.wait_applied()
+    assert shop.config_map("a") == {"color": "red", "size": "1"}, "given up, not taken away"
+    assert [entry["fieldsV1"]["f:data"] for entry in api.get("ConfigMap", namespace, "a")["metadata"]["managedFields"]
+            if entry["manager"] == "gitmoor"] == [{"f:size": {}}]
+    write(api, "ConfigMap", namespace, "a", {"data": {"color": "blue"}}, "kubectl-edit")  # admission lets it pass
+    for name, data in (("b", {"color": "blue"}), ("a", {"size": "2"})):
+        with pytest.raises(ApiError, match="gitmoor:break-glass"):
+            write(api, "ConfigMap", namespace, name, {"data": data}, "kubectl-edit")
+    shop.push({"deploy/a.yaml": config_map("a", color="green", size="2")})
+    shop.wait_applied()
+    assert shop.config_map("a") == {"color": "blue", "size": "2"}
+    write(api, "ConfigMap", namespace, "a", {"data": {"added": "1"}}, "kubectl-edit")
+    wait_for(lambda: shop.config_map("a") == {"color": "blue", "size": "2"}, what="what is not ignored gone")
+    shop.set(ignore=[])
+    wait_for(lambda: shop.config_map("a") == {"color": "green", "size": "2"}, what="what is no longer ignored back")
+
+
+def test_ignored_replicas_are_handed_to_an_autoscaler_and_back_without_a_dip(repository, moored, api, namespace):
+    """HPA against declared replicas (flux2#1842)."""
+    repository.commit({"deploy/web.yaml": DEPLOYMENT.format(replicas="replicas: 3")})
+    shop = moored(repository, health={"wait": False})
+    shop.wait_applied()
+    history = Replicas(api, namespace)
+    with pytest.raises(ApiError, match="replicas"):
+        scale(api, namespace, 5)
+    shop.set(ignore=[{"target": {"kind": "Deployment"}, "paths": ["/spec/replicas"]}])
+    shop.wait_applied()
+    scale(api, namespace, 5)
+    shop.push({"deploy/web.yaml": DEPLOYMENT.format(replicas="replicas: 2").replace("web:1", "web:2")})
+    shop.wait_applied()
+    assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 5
+    shop.set(ignore=[])
+    shop.wait_applied()
+    assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 2
+    assert sorted(set(history.all())) == [2, 3, 5], "never 1"
+
+
+@pytest.mark.parametrize("path", ["", "spec/replicas", "/kind", "/metadata/name", "/metadata/labels", "/metadata/labels/gitmoor.io~1managed-by",
+                                  "/spec/~2"])
+def test_a_path_that_cannot_be_ignored_is_refused_at_once(path, cluster, namespace, repository):
+    from harness import sample
+    with pytest.raises(ApiError) as refused:
+        cluster.api().apply(sample.application(namespace, "shop", "shop", "deploy", ignore=[{"paths": [path]}]))
+    assert refused.value.status == 422 and "spec.ignore[0].paths[0]" in str(refused.value)
