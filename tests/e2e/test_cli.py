@@ -41,7 +41,7 @@ def test_help_and_version_are_answered_on_standard_output():
     assert run("--version").stdout.startswith("gitmoor ")
 
 
-@pytest.mark.parametrize("verb", ["get", "status", "reconcile", "suspend", "resume", "break-glass", "render", "health", "verify", "review"])
+@pytest.mark.parametrize("verb", ["get", "status", "reconcile", "suspend", "resume", "break-glass", "drift", "render", "health", "verify", "review"])
 def test_every_verb_explains_itself(verb):
     done = run(verb, "--help")
     assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout
@@ -289,6 +289,24 @@ def test_suspend_and_resume(shop):
     assert shop.run("suspend", "repository/shop").returncode == 0
     assert shop.object("GitRepository")["spec"]["suspend"] is True
     assert shop.run("suspend", "pod/shop").returncode == 2
+
+
+def test_drift_is_listed_with_who_did_it(shop):
+    assert "Nothing has drifted" in shop.run("drift").stderr
+    shop.set_status("True", "applied", drift=[
+        {"group": "apps", "kind": "Deployment", "namespace": shop.namespace, "name": "web", "change": "Changed", "moreFields": 2,
+         "fields": [".spec.replicas"], "manager": "kubectl", "subresource": "scale", "time": "2026-01-01T00:00:00Z",
+         "reason": "INC-1", "seenAt": "2026-01-01T00:00:01Z", "count": 1, "state": "Drifted"},
+        {"group": "", "kind": "ConfigMap", "namespace": "elsewhere", "name": "a", "change": "Deleted", "seenAt": "2026-01-01T00:00:01Z",
+         "count": 3, "state": "Repaired", "endedAt": "2026-01-01T00:00:02Z"}])
+    first, second = shop.run("drift").stdout.splitlines()[1:]
+    for word in ("shop", "Deployment web", "Drifted", "kubectl (scale), break-glass: INC-1", ".spec.replicas and 2 more"):
+        assert word in first
+    assert "ConfigMap elsewhere/a" in second and "<unknown>" in second and "(deleted)" in second
+    assert [item["name"] for item in json.loads(shop.run("drift", "shop", "--now", "-o", "json").stdout)] == ["web"]
+    assert "reason: INC-1" in shop.run("drift", "-o", "yaml").stdout
+    assert shop.namespace in shop.run("drift", "-A").stdout
+    assert shop.run("drift", "none").returncode == 1 and shop.run("drift", "-o", "xml").returncode == 2
 
 
 def test_break_glass_says_what_comes_next(shop, quiet):
