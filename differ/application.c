@@ -268,7 +268,7 @@ void application_try_at_once(struct application *application)
     application->settled = false;
     application->retry_at = application->discovery_at = application->status_retry_at = 0;
     for (size_t i = 0; application->desired && i < application->desired->count; i++) {
-        application->desired->objects[i].heal_not_before = 0;
+        application->desired->objects[i].repairs.not_before = 0;
     }
 }
 

@@ -126,7 +126,8 @@ struct application {
     enum health_status health;
     char *health_message;
     struct application_counts counts;
-    char *fight; /* object that another writer keeps changing, or NULL */
+    char *fight; /* which object is changed again and again, what of it, by whom; or NULL */
+    size_t fights;
 
     cJSON *drift_log;         /* differ/drift_log.h; never NULL */
     int64_t status_told_at;   /* monotonic ms: when the status was written last */

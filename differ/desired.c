@@ -228,10 +228,7 @@ static void inherit(const struct desired_set *before, struct desired_object *obj
         object->synced = known->synced;
         object->adopt_version = known->adopt_version;
     }
-    object->heal_window_start = known->heal_window_start;
-    object->heals = known->heals;
-    object->heal_failures = known->heal_failures;
-    object->heal_not_before = known->heal_not_before;
+    object->repairs = known->repairs;
 }
 
 /* Sorts, finds objects that are declared twice, and fills the index. */

@@ -14,6 +14,16 @@
 #include "differ/order.h"
 #include "differ/problem.h"
 
+/* Repairs of one object's drift, to notice a fight (drift.c). Times are monotonic ms. */
+struct drift_repairs {
+    int64_t level;      /* of repairs, times the time in which one of them is forgotten */
+    int64_t last;       /* repair; what `level` was then */
+    int64_t not_before; /* backing off until then */
+    unsigned failures;  /* in a row */
+    unsigned waits;     /* made in this fight */
+    bool fighting;
+};
+
 struct desired_object {
     struct object_ref ref;         /* strings in the set's arena, as all below */
     const char *key;               /* object_ref_key */
@@ -37,12 +47,8 @@ struct desired_object {
      * resourceVersion whose live fingerprint is to become `synced` (drift_adopt). 0: none. */
     uint64_t adopt_version;
 
-    /* Repairs of drift, to notice a fight (drift.c). */
-    int64_t heal_window_start; /* monotonic ms */
-    unsigned heals;            /* since then */
-    unsigned heal_failures;    /* in a row */
-    int64_t heal_not_before;   /* monotonic ms; backing off until then */
-    int64_t drifted_at;        /* monotonic ms: drift seen and not repaired; 0: none */
+    struct drift_repairs repairs;
+    int64_t drifted_at; /* monotonic ms: drift seen and not repaired; 0: none */
 };
 
 struct desired_set {

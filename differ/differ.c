@@ -53,7 +53,7 @@ static struct metric drifted_gauge = {
 };
 static struct metric fights_gauge = {
     .name = "gitmoor_differ_fights",
-    .help = "Applications that have an object which another writer keeps changing.",
+    .help = "Objects that another writer keeps changing now.",
     .type = METRIC_GAUGE,
 };
 static struct metric break_glass_gauge = {
@@ -469,7 +469,7 @@ static void collect(void *context)
         const struct application *application = slot->value;
         total++;
         drifted += application->counts.drifted;
-        fights += application->fight != NULL;
+        fights += application->fights;
         suspended += break_glass_holds(application);
         applied += application->outcome == OUTCOME_APPLIED;
         failed += application->outcome == OUTCOME_INVALID ||

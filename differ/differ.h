@@ -16,6 +16,7 @@
  *   owners.c       who owns its fields, and who should
  *   drift_watch.c  drift as the watch tells of it: who changed what (blame.c), noted (drift_log.c)
  *   break_glass.c  repairs suspended for a time
+ *   fight.c        who keeps changing what is repaired
  *   status.c       what the Application's status says, and the Events
  *   live.c         the live objects          desired.c   the declared ones
  *   kinds.c        which kinds the cluster serves

@@ -5,11 +5,14 @@
 #include "common/data/fields.h"
 #include "common/data/object.h"
 
-/* A fight: more repairs of one object in the window than people make. */
-#define FIGHT_WINDOW_MS 10000
+/* A fight: more repairs of one object than people make. A burst of ten is none, nor is one each
+ * half minute; both writers at full speed make as many in a fifth of a second. */
 #define FIGHT_REPAIRS 10
-#define FIGHT_BACKOFF_MS 5000
+#define FORGET_MS 30000
+#define FIGHT_BACKOFF_MS 2000
 #define FIGHT_BACKOFF_MAXIMUM_MS 300000
+/* It is over when a repair has stood until the next might be made, and so much longer. */
+#define FIGHT_CALM_MS 3000
 #define FAILURE_BACKOFF_MS 2000
 #define FAILURE_BACKOFF_MAXIMUM_MS 60000
 
@@ -125,37 +128,69 @@ bool drift_matches_text(const struct desired_object *desired, const cJSON *live)
     return !differs && owns_all(owned, tree);
 }
 
+/* How many repairs are remembered, times FORGET_MS. */
+static int64_t level_at(const struct drift_repairs *repairs, int64_t now_ms)
+{
+    int64_t level = repairs->level - (now_ms - repairs->last);
+    return level > 0 ? level : 0;
+}
+
+static int64_t backoff(int64_t first, unsigned doublings, int64_t maximum)
+{
+    int64_t wait = first << (doublings < 16 ? doublings : 16);
+    return wait < maximum ? wait : maximum;
+}
+
+static void begin_to_wait(struct drift_repairs *repairs, int64_t now_ms)
+{
+    int64_t wait = backoff(FIGHT_BACKOFF_MS, repairs->waits, FIGHT_BACKOFF_MAXIMUM_MS);
+    repairs->fighting = true;
+    repairs->waits++;
+    repairs->not_before = now_ms + wait;
+}
+
 int64_t drift_note_repair(struct desired_object *desired, int64_t now_ms)
 {
-    if (now_ms - desired->heal_window_start > FIGHT_WINDOW_MS &&
-        now_ms >= desired->heal_not_before + FIGHT_WINDOW_MS) {
-        desired->heal_window_start = now_ms;
-        desired->heals = 0;
+    struct drift_repairs *repairs = &desired->repairs;
+    if (now_ms < repairs->not_before) {
+        return repairs->not_before - now_ms;
     }
-    if (now_ms < desired->heal_not_before) {
-        return desired->heal_not_before - now_ms;
+    drift_fight_left(desired, now_ms); /* one that is over is another than the next */
+    repairs->level = level_at(repairs, now_ms) + FORGET_MS;
+    repairs->last = now_ms;
+    if (repairs->fighting || repairs->level > FIGHT_REPAIRS * (int64_t)FORGET_MS) {
+        begin_to_wait(repairs, now_ms);
     }
-    desired->heals++;
-    if (desired->heals > FIGHT_REPAIRS) {
-        unsigned beyond = desired->heals - FIGHT_REPAIRS;
-        int64_t wait = beyond > 6 ? FIGHT_BACKOFF_MAXIMUM_MS : FIGHT_BACKOFF_MS << (beyond - 1);
-        desired->heal_not_before =
-            now_ms + (wait < FIGHT_BACKOFF_MAXIMUM_MS ? wait : FIGHT_BACKOFF_MAXIMUM_MS);
+    return 0;
+}
+
+int64_t drift_fight_left(struct desired_object *desired, int64_t now_ms)
+{
+    struct drift_repairs *repairs = &desired->repairs;
+    if (!repairs->fighting) {
+        return 0;
     }
+    if (now_ms < repairs->not_before + FIGHT_CALM_MS) {
+        return repairs->not_before + FIGHT_CALM_MS - now_ms;
+    }
+    repairs->fighting = false;
+    repairs->waits = 0;
+    repairs->last = now_ms;
+    repairs->level = FIGHT_REPAIRS * (int64_t)FORGET_MS / 2; /* the next is noticed the sooner */
     return 0;
 }
 
 void drift_note_race(struct desired_object *desired)
 {
-    desired->heals -= desired->heals > 0;
+    struct drift_repairs *repairs = &desired->repairs;
+    repairs->level -= repairs->level < FORGET_MS ? repairs->level : FORGET_MS;
 }
 
 void drift_note_failure(struct desired_object *desired, int64_t now_ms)
 {
-    unsigned before = desired->heal_failures < 5 ? desired->heal_failures : 5;
-    int64_t wait = FAILURE_BACKOFF_MS << before;
-    desired->heal_failures++;
-    desired->heals -= desired->heals > 0; /* it was none, and nobody fights */
-    desired->heal_not_before =
-        now_ms + (wait < FAILURE_BACKOFF_MAXIMUM_MS ? wait : FAILURE_BACKOFF_MAXIMUM_MS);
+    struct drift_repairs *repairs = &desired->repairs;
+    drift_note_race(desired); /* it was none, and nobody fights */
+    repairs->not_before =
+        now_ms + backoff(FAILURE_BACKOFF_MS, repairs->failures, FAILURE_BACKOFF_MAXIMUM_MS);
+    repairs->failures++;
 }

@@ -26,9 +26,13 @@ enum drift_verdict drift_judge(const struct desired_object *desired,
  * is certain; false may only mean that the server writes a value differently. */
 bool drift_matches_text(const struct desired_object *desired, const cJSON *live);
 
-/* Notes a repair that is about to be made, and how long to wait first: 0, or the backoff of a
- * fight, when the same object has been repaired more than ten times in ten seconds. */
+/* Notes a repair that is about to be made, and how long to wait first: 0, or what is left of the
+ * backoff of a fight or of failures. A fight begins with this repair if desired->repairs.fighting
+ * becomes true; each repair in it doubles the pause before the next. */
 int64_t drift_note_repair(struct desired_object *desired, int64_t now_ms);
+
+/* How long until the fight is over if nothing more happens; 0: it is, or there is none. */
+int64_t drift_fight_left(struct desired_object *desired, int64_t now_ms);
 
 /* Notes that the repair came to nothing, since the object had just changed: it is made anew. */
 void drift_note_race(struct desired_object *desired);

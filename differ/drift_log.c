@@ -27,6 +27,11 @@ static cJSON *find(const cJSON *log, const struct object_ref *ref)
     return NULL;
 }
 
+const cJSON *drift_log_find(const cJSON *log, const struct object_ref *ref)
+{
+    return find(log, ref);
+}
+
 static bool is_open(const cJSON *entry)
 {
     return text_equal(json_string(entry, "state"), "Drifted");

@@ -27,6 +27,9 @@ struct drift_note {
     int64_t now;               /* wall ms */
 };
 
+/* The object's entry, or NULL. */
+const cJSON *drift_log_find(const cJSON *log, const struct object_ref *ref);
+
 /* Notes that an object has drifted. False: that was known. */
 bool drift_log_note(cJSON *log, const struct drift_note *note);
 

@@ -53,7 +53,7 @@ static void note_synced(struct application *application, const struct plan_item 
     if (!object || !digest_equal(&object->digest, &item->digest)) {
         return;
     }
-    object->heal_failures = 0;
+    object->repairs.failures = 0;
     if (!comparable) {
         object->adopt_version = version;
     } else {

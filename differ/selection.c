@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/drift.h"
+#include "differ/fight.h"
 #include "differ/permit.h"
 
 static void select_apply(struct selection *selection, struct desired_object *object,
@@ -39,20 +40,18 @@ static void select_drifted(struct application *application, struct selection *se
         application->counts.drifted++; /* what is being deleted is made anew once it is gone */
         return;
     }
+    bool fought = object->repairs.fighting;
     int64_t wait = drift_note_repair(object, clock_monotonic_ms());
     if (wait == 0) {
         select_apply(selection, object, live, true);
+        if (object->repairs.fighting && !fought) {
+            fight_begin(application, object);
+        }
         return;
     }
     application->counts.drifted++;
     application_wake_after(application, wait);
-    if (object->heal_failures > 0) {
-        selection->repairs_wait = true;
-    } else if (!application->fight) {
-        AUTO_ARENA struct arena arena;
-        arena_init(&arena);
-        application->fight = mem_string(object_ref_describe(&object->ref, &arena));
-    }
+    selection->repairs_wait |= object->repairs.failures > 0;
 }
 
 /* Whether absence from `live` means anything: the kind must be watched and listed. */
@@ -131,11 +130,10 @@ void selection_make(struct application *application, bool repairs_only, struct s
     ret->owners = mem_new(desired->count, sizeof(bool));
     application->counts.desired = desired->count;
     application->counts.in_sync = application->counts.drifted = 0;
-    free(application->fight);
-    application->fight = NULL;
     for (size_t i = 0; i < desired->count; i++) {
         select_one(application, repairs_only, ret, &desired->objects[i]);
     }
+    fight_look(application);
     problems_clear(&application->kept);
     if (!repairs_only && application->spec.prune && !application->spec.suspend) {
         prune_select(application, &ret->prune);

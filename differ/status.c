@@ -183,11 +183,8 @@ static void set_drifted(struct application *application, cJSON *conditions)
     AUTO_BUF struct buf text;
     buf_init(&text, 4096);
     if (application->fight) {
-        buf_append_format(&text,
-                          "%s is changed again and again by another writer: repairs are "
-                          "slowed down",
-                          application->fight);
-        status_set_condition(conditions, "Drifted", "True", "Fight", text.data, generation);
+        status_set_condition(conditions, "Drifted", "True", "Fight", application->fight,
+                             generation);
     } else if (application->counts.drifted > 0) {
         buf_append_format(&text, "%zu objects differ from Git", application->counts.drifted);
         const char *reason = application->spec.suspend        ? "Suspended"

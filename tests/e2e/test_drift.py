@@ -1,5 +1,7 @@
 """Drift: what people add goes, what controllers add stays, and what belongs to nobody else is put back. Rows of PITFALLS §2."""
 import json
+import threading
+import time
 
 import pytest
 
@@ -273,3 +275,39 @@ def test_a_path_that_cannot_be_ignored_is_refused_at_once(path, cluster, namespa
     with pytest.raises(ApiError) as refused:
         cluster.api().apply(sample.application(namespace, "shop", "shop", "deploy", ignore=[{"paths": [path]}]))
     assert refused.value.status == 422 and "spec.ignore[0].paths[0]" in str(refused.value)
+
+
+# ------------------------------------------------------------------------------- fights
+
+def test_a_fight_is_noticed_named_slowed_down_and_over_when_the_other_stops(repository, open_app, gitmoor, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red"), "deploy/b.yaml": config_map("b", color="red")})
+    shop = open_app(repository)
+    stop, writes, fights = threading.Event(), [], gitmoor.metric("differ", "gitmoor_differ_fights_total")
+
+    def fight():
+        while not stop.is_set():
+            if api.get("ConfigMap", namespace, "a")["data"]["color"] == "red":
+                write(api, "ConfigMap", namespace, "a", {"data": {"color": "blue"}}, "stubborn-operator")
+                writes.append(time.monotonic())
+            stop.wait(0.002)
+
+    thread = threading.Thread(target=fight)
+    thread.start()
+    try:
+        found = wait_for(lambda: (now := shop.condition("Drifted")).get("reason") == "Fight" and now, what="the fight noticed")
+        assert found["status"] == "True"
+        for word in (f"ConfigMap {namespace}/a", ".data.color", "stubborn-operator"):
+            assert word in found["message"], found
+        shop.wait_event("Warning", "Fight", ".data.color", "stubborn-operator")
+        assert gitmoor.metric("differ", "gitmoor_differ_fights_total") == fights + 1
+        assert gitmoor.metric("differ", "gitmoor_differ_fights") >= 1
+        before = len(writes)
+        write(api, "ConfigMap", namespace, "b", {"data": {"color": "blue"}}, "kubectl-edit")
+        wait_for(lambda: shop.config_map("b") == {"color": "red"}, what="what nobody fights over repaired at once")
+        assert len(writes) <= before + 4, "slowed down"
+    finally:
+        stop.set()
+        thread.join()
+    wait_for(lambda: shop.config_map("a") == {"color": "red"}, what="repaired after the pause")
+    wait_for(lambda: shop.condition("Drifted").get("status") == "False", timeout=60, what="over")
+    shop.wait_event("Normal", "FightEnded", f"ConfigMap {namespace}/a")

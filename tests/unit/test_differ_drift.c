@@ -88,23 +88,92 @@ static void an_object_under_deletion_has_drifted(void **state)
     assert_int_equal(drift_judge(&object, &live), DRIFT_CHANGED);
 }
 
-static void a_fight_is_backed_off_from_and_forgotten(void **state)
+/* Repairs it each `every` ms, or when it may, until a fight begins; returns how often. */
+static int repairs_until_a_fight(struct desired_object *object, int64_t *now, int64_t every,
+                                 int most)
+{
+    for (int i = 1; i <= most; i++) {
+        assert_int_equal(drift_note_repair(object, *now), 0);
+        if (object->repairs.fighting) {
+            return i;
+        }
+        *now += every;
+    }
+    return 0;
+}
+
+static void a_fight_is_noticed_by_its_rate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t every;
+        int repairs; /* 0: it is none */
+    } rates[] = {
+        {"both at full speed", 20, 11},
+        {"one each second", 1000, 11},
+        {"one each ten seconds", 10000, 15},
+        {"one each half minute", 30000, 0},
+    };
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        struct desired_object object = desired();
+        int64_t now = 1000000;
+        int repairs = repairs_until_a_fight(&object, &now, rates[i].every, 100);
+        if (repairs != rates[i].repairs) {
+            fail_msg("%s: after %d repairs", rates[i].name, repairs);
+        }
+    }
+}
+
+static void a_fight_is_backed_off_from_and_over_when_a_repair_stands(void **state)
+{
+    (void)state;
+    struct desired_object object = desired();
+    int64_t now = 1000000, before = 0;
+    assert_int_equal(drift_fight_left(&object, now), 0);
+    repairs_until_a_fight(&object, &now, 10, 20);
+    for (int i = 0; i < 12; i++) {
+        int64_t wait = drift_note_repair(&object, now + 1);
+        assert_true(wait > before || wait == 299999);
+        assert_true(wait >= 1000 && wait <= 300000);
+        before = wait;
+        now += 1 + wait;
+        assert_true(object.repairs.fighting);
+        assert_int_equal(drift_note_repair(&object, now), 0);
+    }
+    assert_int_equal(before, 299999);
+    int64_t left = drift_fight_left(&object, now);
+    assert_int_equal(left, 303000);
+    assert_int_equal(drift_fight_left(&object, now + left - 1), 1);
+    assert_int_equal(drift_fight_left(&object, now + left), 0);
+    assert_false(object.repairs.fighting);
+    now += left;
+    int again = repairs_until_a_fight(&object, &now, 10, 20);
+    assert_true(again > 1 && again < 11); /* the next is noticed sooner, a single edit is none */
+}
+
+static void a_short_fight_is_soon_forgotten(void **state)
 {
     (void)state;
     struct desired_object object = desired();
     int64_t now = 1000000;
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(drift_note_repair(&object, now + i * 10), 0);
+    repairs_until_a_fight(&object, &now, 10, 20);
+    int64_t wait = drift_note_repair(&object, now);
+    assert_int_equal(wait, 2000);
+    assert_int_equal(drift_note_repair(&object, now + wait), 0);
+    assert_int_equal(drift_fight_left(&object, now + wait), 7000);
+    assert_int_equal(drift_fight_left(&object, now + wait + 7000), 0);
+}
+
+static void races_do_not_count(void **state)
+{
+    (void)state;
+    struct desired_object object = desired();
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(drift_note_repair(&object, 1000000 + i), 0);
+        drift_note_race(&object);
     }
-    assert_int_equal(drift_note_repair(&object, now + 200), 0);
-    int64_t wait = drift_note_repair(&object, now + 201);
-    assert_true(wait > 1000);
-    assert_int_equal(drift_note_repair(&object, now + 201 + wait), 0);
-    assert_true(drift_note_repair(&object, now + 202 + wait) > wait);
-    int64_t calm = object.heal_not_before + 60000;
-    for (int i = 0; i < 10; i++) {
-        assert_int_equal(drift_note_repair(&object, calm + i), 0);
-    }
+    assert_false(object.repairs.fighting);
 }
 
 static void a_repair_that_fails_waits_longer_each_time_and_is_no_fight(void **state)
@@ -112,7 +181,7 @@ static void a_repair_that_fails_waits_longer_each_time_and_is_no_fight(void **st
     (void)state;
     struct desired_object object = desired();
     int64_t now = 1000000, before = 0;
-    for (int i = 0; i < 10; i++) {
+    for (int i = 0; i < 20; i++) {
         assert_int_equal(drift_note_repair(&object, now), 0);
         drift_note_failure(&object, now);
         int64_t wait = drift_note_repair(&object, now);
@@ -121,7 +190,7 @@ static void a_repair_that_fails_waits_longer_each_time_and_is_no_fight(void **st
         now += wait;
     }
     assert_int_equal(before, 60000);
-    assert_int_equal(object.heals, 0);
+    assert_false(object.repairs.fighting);
 }
 
 int main(void)
@@ -130,7 +199,10 @@ int main(void)
         cmocka_unit_test(a_live_object_is_compared_with_its_text),
         cmocka_unit_test(drift_is_a_fingerprint_that_differs),
         cmocka_unit_test(an_object_under_deletion_has_drifted),
-        cmocka_unit_test(a_fight_is_backed_off_from_and_forgotten),
+        cmocka_unit_test(a_fight_is_noticed_by_its_rate),
+        cmocka_unit_test(a_fight_is_backed_off_from_and_over_when_a_repair_stands),
+        cmocka_unit_test(a_short_fight_is_soon_forgotten),
+        cmocka_unit_test(races_do_not_count),
         cmocka_unit_test(a_repair_that_fails_waits_longer_each_time_and_is_no_fight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
