@@ -41,6 +41,11 @@ static bool is_identifier(const char *name)
  * stand in a list. */
 static void append_value(struct buf *out, const cJSON *value)
 {
+    int64_t number;
+    if (json_is_number(value) && json_to_int(value, &number)) { /* 80, 80.0 and 8e1 are the same */
+        buf_append_format(out, "%lld", (long long)number);
+        return;
+    }
     AUTO_BUF struct buf text;
     buf_init(&text, PATH_MAXIMUM);
     if (!json_write(value, &text)) {

@@ -1,6 +1,6 @@
-/* fields_lost.jsonl holds what the API server's own library says of some hundred pairs of sets;
- * tests/oracle/regenerate makes it anew. */
-#include "common/data/fields.h"
+/* fields_lost.jsonl and fields_paths.jsonl hold what the API server's own library says of some
+ * hundred sets; tests/oracle/regenerate makes them anew. */
+#include "common/data/fields_internal.h"
 
 #include "common/base/memory.h"
 
@@ -216,6 +216,56 @@ static void losses_are_those_that_the_servers_library_finds(void **state)
     assert_true(pairs >= 300 && with_losses >= 100);
 }
 
+/* Every path that the set owns, in whatever order. */
+static void collect_owned(const cJSON *set, struct buf *path, cJSON *paths)
+{
+    for (const cJSON *member = json_first(set); member; member = member->next) {
+        if (!fields_is_step(member->string)) {
+            continue;
+        }
+        size_t size = path->size;
+        assert_true(fields_append_step(path, member->string));
+        if (fields_is_owned(member) || fields_is_leaf(member)) {
+            json_append(paths, json_new_string(path->data));
+        }
+        collect_owned(member, path, paths);
+        path->size = size;
+        path->data[size] = '\0';
+    }
+}
+
+/* Unsorted, spelt in any way, with blanks and escapes, and with prefixes that nobody knows. */
+static void paths_are_those_that_the_servers_library_reads(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf text;
+    buf_init(&text, 16 << 20);
+    struct error error = {0};
+    if (!buf_read_file(&text, TEST_DATA "/fields_paths.jsonl", &error)) {
+        fail_msg("%s", error.message);
+    }
+    unsigned sets = 0, steps = 0;
+    char *rest = text.data;
+    for (char *line = strsep(&rest, "\n"); line && *line; line = strsep(&rest, "\n")) {
+        AUTO_JSON cJSON *expectation = parse(line);
+        AUTO_JSON cJSON *set = parse(json_string(expectation, "text"));
+        AUTO_JSON cJSON *paths = json_new_array();
+        AUTO_BUF struct buf path;
+        buf_init(&path, 65536);
+        buf_append_string(&path, "");
+        collect_owned(set, &path, paths);
+        AUTO_FREE char *ours = sorted_lines(paths);
+        AUTO_FREE char *theirs = sorted_lines(json_get(expectation, "paths"));
+        if (strcmp(ours, theirs) != 0) {
+            print_error("%s\n", line);
+        }
+        assert_string_equal(ours, theirs);
+        sets++;
+        steps += (unsigned)json_size(paths);
+    }
+    assert_true(sets >= 300 && steps >= 1000);
+}
+
 static bool count_two(const char *path, void *context)
 {
     (void)path;
@@ -371,6 +421,7 @@ int main(void)
         cmocka_unit_test(steps_are_resolved_in_objects),
         cmocka_unit_test(what_a_set_lost_is_named),
         cmocka_unit_test(losses_are_those_that_the_servers_library_finds),
+        cmocka_unit_test(paths_are_those_that_the_servers_library_reads),
         cmocka_unit_test(visits_stop_when_told),
         cmocka_unit_test(what_changed_below_a_set_is_named),
         cmocka_unit_test(a_map_that_others_own_parts_of_counts_by_its_presence),

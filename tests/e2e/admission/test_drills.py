@@ -58,7 +58,7 @@ def test_with_every_replica_killed_under_ignore_everything_passes(world):
         managed, workload = world.config_map(), world.workload()
         refusal(lambda: managed.patch(GREEN))
         world.moor.kill("admission")
-        assert managed.patch(GREEN)["data"]["color"] == "green"
+        assert wait_for(lambda: managed.patch(GREEN), what="the edit to pass")["data"]["color"] == "green"
         assert workload.scale(5)["spec"]["replicas"] == 5
         managed.delete()
         free = world.namespace("ignored")

@@ -1,7 +1,10 @@
-// Makes pairs of random field sets with the library that the API server uses and tells what the
-// first holds and the second lacks: the oracle of common/data/fields.c.
+// Random field sets, read by the library that the API server uses: the oracle of common/data/fields.c.
 //
-// Output: lines of JSON {"before": …, "after": …, "lost": [paths]}, always the same ones.
+// fields lost: pairs of sets, and what the first holds and the second lacks; lines of JSON
+// {"before": …, "after": …, "lost": [paths]}.
+// fields paths: texts of sets as they may come (paths.go), and the paths that they own; lines of JSON
+// {"text": …, "paths": [paths]}.
+// Always the same ones.
 package main
 
 import (
@@ -130,8 +133,28 @@ func isLost(before, after *fieldpath.Set, leaf fieldpath.Path) bool {
 	return true
 }
 
+func printLine(line any) {
+	text, err := json.Marshal(line)
+	if err != nil {
+		panic(err)
+	}
+	os.Stdout.Write(append(text, '\n'))
+}
+
 func main() {
 	r := rand.New(rand.NewSource(1))
+	switch strings.Join(os.Args[1:], " ") {
+	case "lost":
+		printLost(r)
+	case "paths":
+		printPaths(r)
+	default:
+		fmt.Fprintln(os.Stderr, "usage: fields lost|paths")
+		os.Exit(2)
+	}
+}
+
+func printLost(r *rand.Rand) {
 	for i := 0; i < cases; i++ {
 		before, after := fieldpath.NewSet(), fieldpath.NewSet()
 		trunk := []fieldpath.Path{{}}
@@ -158,10 +181,6 @@ func main() {
 			}
 		}
 		sort.Strings(lost)
-		line, err := json.Marshal(map[string]any{"before": oneJSON, "after": twoJSON, "lost": lost})
-		if err != nil {
-			panic(err)
-		}
-		os.Stdout.Write(append(line, '\n'))
+		printLine(map[string]any{"before": oneJSON, "after": twoJSON, "lost": lost})
 	}
 }
