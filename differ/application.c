@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/run/log.h"
 #include "differ/claims.h"
+#include "differ/depends.h"
 #include "differ/dispatch.h"
 #include "differ/permit.h"
 #include "differ/recognise.h"
@@ -98,6 +99,7 @@ static void spec_release(struct application_spec *spec)
     free(spec->drift_text);
     managers_release(&spec->allowed);
     ignore_fields_release(&spec->ignore);
+    json_free(spec->depends_on);
     *spec = (struct application_spec){0};
 }
 
@@ -164,6 +166,7 @@ static void spec_read(const cJSON *object, struct application_spec *ret)
         .target_namespace = mem_string(target),
         .service_account = mem_string(json_string(spec, "serviceAccountName")),
         .render = json_copy(json_object(spec, "render")),
+        .depends_on = depends_read(object),
         .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
         .prune = json_bool(spec, "prune", true),
         .self_heal = json_bool(spec, "selfHeal", true),
@@ -406,6 +409,16 @@ struct repository *application_repository(const struct application *application)
     return repository_get(application->differ, key);
 }
 
+bool application_is_ready(const struct application *application)
+{
+    const struct repository *repository = application_repository(application);
+    bool is_newest = application->rendered && !application->needs_render &&
+                     text_equal(repository->rendered, repository->commit);
+    bool healthy = !application->spec.health_wait || application->health == HEALTH_CURRENT;
+    return is_newest && !application->plan && application->settled &&
+           application->outcome == OUTCOME_APPLIED && healthy;
+}
+
 void application_work(struct application *application)
 {
     struct repository *repository = application_repository(application);
@@ -416,6 +429,11 @@ void application_work(struct application *application)
     break_glass_step(application);
     reconcile_step(application);
     health_step(application);
+    bool is_ready = application_is_ready(application);
+    if (is_ready && !application->was_ready) {
+        depends_wake(application->differ, application->key);
+    }
+    application->was_ready = is_ready;
     status_step(application);
     int64_t left = application->retry_at - clock_monotonic_ms();
     if (left > 0) {

@@ -17,6 +17,7 @@ struct application_spec {
     char *target_namespace; /* or NULL */
     char *service_account;  /* or NULL */
     cJSON *render;          /* spec.render, or NULL */
+    cJSON *depends_on;      /* keys of Applications, strings in an array (depends.h) */
     bool preflight, prune, self_heal, suspend, health_wait;
     struct break_glass break_glass;
     int64_t health_timeout;  /* ms */
@@ -71,6 +72,7 @@ enum application_outcome {
     OUTCOME_DENIED,  /* the tenancy settings refuse something of it */
     OUTCOME_FAILED,  /* a write failed */
     OUTCOME_HELD,    /* it would delete everything, and nobody has confirmed that */
+    OUTCOME_BLOCKED, /* what it depends on is not ready */
     OUTCOME_APPLIED, /* the cluster is what Git declares */
 };
 
@@ -112,6 +114,7 @@ struct application {
     bool repair_failed;     /* and that is what the outcome says */
     bool judged;            /* there has been an outcome since start */
     bool settled;           /* nothing was left to do for `desired` */
+    bool was_ready;         /* after the last work */
     bool conflicted;        /* another application holds what it declares */
     bool fresh;             /* a revision was applied whose history entry is not written yet */
     size_t changed, pruned; /* by the plans of that revision */
@@ -163,6 +166,9 @@ void application_wake_after(struct application *application, int64_t millisecond
 char *application_source(const struct application *application);
 /* The repository that its spec names. */
 struct repository *application_repository(const struct application *application);
+
+/* Whether the newest revision of its repository is applied, and healthy if that is waited for. */
+bool application_is_ready(const struct application *application);
 
 /* Looks at everything and does what is due. */
 void application_work(struct application *application);

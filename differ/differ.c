@@ -10,6 +10,7 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "differ/application.h"
+#include "differ/depends.h"
 #include "differ/dispatch.h"
 #include "differ/drift.h"
 #include "differ/drift_watch.h"
@@ -211,6 +212,8 @@ static void on_application(const char *namespace_, const char *name, const cJSON
         map_set(&differ->elsewhere, label, mem_format("%s/%s", namespace_, name));
     }
     application_changed(differ, namespace_, name, mine ? now : NULL);
+    AUTO_FREE char *key = mem_format("%s/%s", namespace_, name);
+    depends_wake(differ, key);
     if (!now && members_is_ready(differ->members)) {
         application_wake_all(differ); /* what it had may be wanted by another */
     }

@@ -6,6 +6,7 @@
  *   answer.c       what the worker rendered → desired sets
  *   claims.c       which application holds which object
  *   permit.c       what the tenancy settings refuse
+ *   depends.c      which others it waits for
  *   reconcile.c    desired against live: what is done next
  *   recognise.c    what was applied before its text was known here
  *   selection.c    what is to be applied, repaired and pruned

@@ -6,6 +6,7 @@
 #include "common/base/text.h"
 #include "differ/application.h"
 #include "differ/claims.h"
+#include "differ/depends.h"
 #include "differ/dispatch.h"
 #include "differ/kinds.h"
 #include "differ/permit.h"
@@ -122,6 +123,20 @@ static bool claim_all(struct application *application)
     return !application->conflicted;
 }
 
+static bool goes_round(struct application *application)
+{
+    AUTO_BUF struct buf path;
+    buf_init(&path, 8192);
+    if (!depends_go_round(application, &path)) {
+        return false;
+    }
+    AUTO_FREE char *message = mem_format(
+        "spec.dependsOn goes round, so that none could ever be ready: %s. Take one of them out",
+        path.data);
+    outcome_set(application, OUTCOME_INVALID, message);
+    return true;
+}
+
 /* Whether the revision may be applied; if not, only repairs are made. */
 static bool may_apply(struct application *application)
 {
@@ -136,7 +151,7 @@ static bool may_apply(struct application *application)
         }
         return false;
     }
-    return application->rendered && claim_all(application) &&
+    return application->rendered && !goes_round(application) && claim_all(application) &&
            clock_monotonic_ms() >= application->retry_at;
 }
 
@@ -180,6 +195,18 @@ static bool is_held(struct application *application, const struct selection *sel
     return true;
 }
 
+static bool is_blocked(struct application *application, const struct selection *selection)
+{
+    AUTO_BUF struct buf reason;
+    buf_init(&reason, 8192);
+    if (selection_is_empty(selection) || selection_only_heals(selection) ||
+        depends_are_ready(application, &reason)) {
+        return false;
+    }
+    outcome_set(application, OUTCOME_BLOCKED, reason.data);
+    return true;
+}
+
 static void do_or_settle(struct application *application, bool repairs_only,
                          const struct selection *selection)
 {
@@ -197,6 +224,9 @@ static void do_or_settle(struct application *application, bool repairs_only,
     bool heal = selection_only_heals(selection);
     if (heal || status_save_inventory(application)) {
         application->settled = false;
+        if (application->outcome == OUTCOME_BLOCKED) {
+            outcome_set(application, OUTCOME_NONE, NULL);
+        }
         dispatch_plan(application, selection, heal);
     }
 }
@@ -206,7 +236,8 @@ static void act(struct application *application)
     bool repairs_only = !may_apply(application);
     struct selection selection;
     selection_make(application, repairs_only, &selection);
-    if (!repairs_only && is_held(application, &selection)) {
+    if (!repairs_only &&
+        (is_held(application, &selection) || is_blocked(application, &selection))) {
         repairs_only = true;
         selection_release(&selection);
         selection_make(application, repairs_only, &selection);

@@ -93,6 +93,8 @@ static struct verdict judge(const struct application *application, struct buf *t
         return (struct verdict){"False", "ApplyFailed", message};
     case OUTCOME_HELD:
         return (struct verdict){"False", "Held", message};
+    case OUTCOME_BLOCKED:
+        return (struct verdict){"False", "DependencyNotReady", message};
     case OUTCOME_WAITING:
         return (struct verdict){"Unknown", "Waiting", message};
     case OUTCOME_APPLIED:
@@ -141,7 +143,8 @@ static void set_ready(struct application *application, cJSON *conditions)
     status_set_condition(conditions, "Ready", verdict.status, verdict.reason,
                          text_or_empty(verdict.message), generation);
     bool retrying = application->retry_at > 0 && application->outcome != OUTCOME_APPLIED;
-    if (text_equal(verdict.status, "Unknown") || application->plan || retrying) {
+    if (text_equal(verdict.status, "Unknown") || application->plan || retrying ||
+        application->outcome == OUTCOME_BLOCKED) {
         status_set_condition(conditions, "Reconciling", "True",
                              retrying ? "ProgressingWithRetry" : "Progressing",
                              text_or_empty(verdict.message), generation);
@@ -477,6 +480,7 @@ static bool is_busy(const struct application *application)
     case OUTCOME_INVALID:
     case OUTCOME_DENIED:
     case OUTCOME_HELD:
+    case OUTCOME_BLOCKED:
         return false;
     case OUTCOME_APPLIED:
         break;

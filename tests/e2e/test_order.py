@@ -1,0 +1,98 @@
+"""What an application waits for: other applications (spec.dependsOn)."""
+import json
+
+import pytest
+
+from harness.mooring import config_map
+from harness.waiting import wait_for
+
+# It does not start ("broken", see harness/node.py): it is in progress until somebody says that it is ready.
+POD = """apiVersion: v1
+kind: Pod
+metadata: {{name: {name}}}
+spec: {{containers: [{{name: c, image: example.org/broken}}]}}
+"""
+
+
+def pod(name):
+    return POD.format(name=name)
+
+
+@pytest.fixture
+def run(api, kubectl, namespace):
+    """run(POD): it has started after all."""
+    def say(name):
+        wait_for(lambda: (api.get("Pod", namespace, name) or {}).get("status", {}).get("startTime"), what=f"{name} on its node")
+        status = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+        kubectl("-n", namespace, "patch", "pod", name, "--subresource=status", "--type=merge", "-p", json.dumps(status))
+    return say
+
+
+def depends(*names):
+    return [{"name": name} for name in names]
+
+
+def test_an_application_waits_until_what_it_depends_on_is_healthy(repository, moored, run):
+    repository.commit({"base/p.yaml": pod("p"), "top/c.yaml": config_map("c", step="1")})
+    base = moored(repository, name="base", path="base")
+    top = base.beside("top", "top", dependsOn=depends("base"))
+    message = top.wait_not_ready("Application", "base", reason="DependencyNotReady")["message"]
+    assert f"{base.namespace}/base" in message
+    assert top.condition("Reconciling")["status"] == "True" and not top.condition("Stalled")
+    assert top.config_map("c") is None
+    run("p")
+    base.wait_applied()
+    top.wait_applied()
+
+
+def test_a_commit_to_both_lands_in_their_order(repository, moored, run):
+    repository.commit({"base/p.yaml": pod("p1"), "top/c.yaml": config_map("c", step="1")})
+    base = moored(repository, name="base", path="base")
+    top = base.beside("top", "top", dependsOn=depends("base"))
+    run("p1")
+    top.wait_applied()
+    base.push({"base/p.yaml": pod("p2"), "top/c.yaml": config_map("c", step="2")})
+    top.wait_not_ready(reason="DependencyNotReady")
+    assert top.config_map("c") == {"step": "1"}
+    run("p2")
+    top.wait_applied()
+    assert top.config_map("c") == {"step": "2"}
+
+
+def test_drift_is_repaired_while_it_waits(repository, moored, api, namespace):
+    repository.commit({"deploy/c.yaml": config_map("c", step="1")})
+    shop = moored(repository, protection="Off")
+    shop.wait_applied()
+    shop.set(dependsOn=depends("nobody"))
+    shop.push({"deploy/c.yaml": config_map("c", step="1") + "---\n" + config_map("d")})
+    assert "does not exist" in shop.wait_not_ready(reason="DependencyNotReady")["message"]
+    api.patch("ConfigMap", namespace, "c", {"data": {"step": "edited"}}, manager="someone")
+    wait_for(lambda: shop.config_map("c") == {"step": "1"}, what="the repair")
+    assert shop.config_map("d") is None
+    shop.set(dependsOn=[])
+    shop.wait_applied()
+
+
+@pytest.mark.parametrize("round_", [["one"], ["one", "two"], ["one", "two", "three"]])
+def test_what_goes_round_is_refused_at_once_and_named(repository, moored, round_):
+    repository.commit({f"{name}/c.yaml": config_map(name) for name in ("one", "two", "three")})
+    following = dict(zip(round_, round_[1:] + round_[:1]))
+    first = moored(repository, name="one", path="one", dependsOn=depends(following["one"]))
+    others = [first.beside(name, name, dependsOn=depends(following[name])) for name in round_[1:]]
+    for mooring in [first, *others]:
+        message = mooring.wait_not_ready("goes round", reason="Invalid")["message"]
+        assert all(f"{first.namespace}/{name}" in message for name in round_)
+    first.set(dependsOn=[])
+    for mooring in [first, *others]:
+        mooring.wait_applied()
+
+
+def test_what_waits_for_ever_holds_nobody_else_up(repository, moored):
+    repository.commit({f"{n}/c.yaml": config_map(f"c{n}") for n in range(20)} | {"base/p.yaml": pod("p")})
+    base = moored(repository, name="base", path="base")
+    waiting = [base.beside(f"w{n}", str(n), dependsOn=depends("base")) for n in range(10)]
+    good = [base.beside(f"g{n}", str(n)) for n in range(10, 20)]
+    for mooring in good:
+        mooring.wait_applied()
+    for mooring in waiting:
+        mooring.wait_not_ready(reason="DependencyNotReady")
