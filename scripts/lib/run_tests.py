@@ -171,6 +171,18 @@ def part_cluster():
     return pytest("cluster", "tests/cluster", "--timeout=900")
 
 
+def part_fail():
+    """The rounds of tests/cluster/test_fail.py and tests/e2e/test_kill.py as a measurement, which docs/failure-modes.md then tells."""
+    results = RESULTS / "failures.json"
+    os.environ["GITMOOR_FAIL_RESULTS"] = str(results)
+    os.environ.setdefault("GITMOOR_FAIL_ROUNDS", "20")
+    count = pytest("fail-processes", "tests/e2e/test_kill.py", "--timeout=1200", "-k", "not equals")
+    count.add(pytest("fail-cluster", "tests/cluster/test_fail.py", timeout=3 * 3600))
+    status = run("failure-table", [VENV / "bin" / "python", "scripts/lib/failure_table.py", results], 60) if results.exists() else 1
+    count.add(told("failure-table", status, Count()))
+    return count
+
+
 def part_fuzz():
     status = build("fuzz")
     if status:
@@ -188,14 +200,14 @@ def part_fuzz():
 
 
 PARTS = {"build": part_build, "unit": part_unit, "asan": part_asan, "layers": part_layers, "format": part_format, "e2e": part_e2e,
-         "cluster": part_cluster, "fuzz": part_fuzz}
+         "cluster": part_cluster, "fail": part_fail, "fuzz": part_fuzz}
 
 
 def main(wanted):
     unknown = [word for word in wanted if word not in PARTS]
     if unknown:
         raise SystemExit(f"scripts/test: unknown part {unknown[0]}; there are: {' '.join(PARTS)}")
-    wanted = wanted or [name for name in PARTS if name not in ("cluster", "fuzz")]
+    wanted = wanted or [name for name in PARTS if name not in ("cluster", "fail", "fuzz")]
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir(parents=True)
     total = Count()

@@ -186,9 +186,12 @@ def test_the_node_restarts(node_cluster, fail):
 
 def test_the_api_server_restarts(node_cluster, fail):
     @contextlib.contextmanager
-    def down(_):
+    def down(number):
         server = node_cluster.process("kube-apiserver")
-        server.stop(timeout=20)
+        if number % 2:
+            server.kill()
+        else:
+            server.stop(timeout=20)
         try:
             yield None
         finally:
