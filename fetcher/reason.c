@@ -2,6 +2,14 @@
 
 #include "common/base/text.h"
 
+#define BACKOFF_FIRST_MS 1000
+/* Servers lock out whoever keeps knocking with credentials that they refuse. */
+#define BACKOFF_FIRST_REFUSED_MS 10000
+/* A server that cannot be reached is asked so often that whatever an outage held up has arrived
+ * half a minute after its end (docs/failure-modes.md); it costs a server that is not there nothing.
+ */
+#define BACKOFF_LAST_UNREACHABLE_MS 20000
+
 static const char *const names[FETCH_REASONS] = {
     [FETCH_SUCCEEDED] = "Succeeded",
     [FETCH_FAILED] = "FetchFailed",
@@ -16,6 +24,7 @@ static const char *const names[FETCH_REASONS] = {
     [FETCH_TOO_LARGE] = "TooLarge",
     [FETCH_TIMEOUT] = "Timeout",
     [FETCH_UNREACHABLE] = "Unreachable",
+    [FETCH_TOO_MANY_REQUESTS] = "TooManyRequests",
     [FETCH_SECRET_INVALID] = "SecretInvalid",
     [FETCH_VERIFICATION_FAILED] = "VerificationFailed",
     [FETCH_UNSUPPORTED_URL] = "UnsupportedURL",
@@ -44,4 +53,18 @@ bool fetch_reason_is_stalled(enum fetch_reason reason)
 {
     return reason == FETCH_UNSUPPORTED_URL || reason == FETCH_INVALID_SPEC ||
            reason == FETCH_UNSUPPORTED_FORMAT || reason == FETCH_NOT_ALLOWED;
+}
+
+int64_t fetch_reason_backoff(enum fetch_reason reason, unsigned failures, int64_t interval_ms)
+{
+    int64_t delay =
+        reason == FETCH_AUTHENTICATION_FAILED ? BACKOFF_FIRST_REFUSED_MS : BACKOFF_FIRST_MS;
+    int64_t limit = interval_ms;
+    if (reason == FETCH_UNREACHABLE && limit > BACKOFF_LAST_UNREACHABLE_MS) {
+        limit = BACKOFF_LAST_UNREACHABLE_MS;
+    }
+    for (unsigned i = 1; i < failures && delay < limit; i++) {
+        delay *= 2;
+    }
+    return delay < limit ? delay : limit;
 }

@@ -3,6 +3,7 @@
 #define GITMOOR_FETCHER_REASON_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum fetch_reason {
     FETCH_SUCCEEDED,
@@ -18,6 +19,7 @@ enum fetch_reason {
     FETCH_TOO_LARGE,
     FETCH_TIMEOUT,
     FETCH_UNREACHABLE,
+    FETCH_TOO_MANY_REQUESTS,   /* the server asks us to come less often */
     FETCH_SECRET_INVALID,      /* the Secret is not there, or holds nothing that can be used */
     FETCH_VERIFICATION_FAILED, /* not signed as spec.verify demands */
     FETCH_UNSUPPORTED_URL,
@@ -35,5 +37,8 @@ enum fetch_reason fetch_reason_from_name(const char *name);
 /* Whether nothing but a change of the spec can help: then the condition Stalled is true, and no
  * fetch is tried before the object changes. */
 bool fetch_reason_is_stalled(enum fetch_reason reason);
+/* How many milliseconds to wait after so many failures in a row, this one the last: longer and
+ * longer, up to the interval of the repository. */
+int64_t fetch_reason_backoff(enum fetch_reason reason, unsigned failures, int64_t interval_ms);
 
 #endif

@@ -16,10 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The first try after a failure; it doubles up to the interval. Refused credentials are asked for
- * less often, as servers lock out whoever keeps knocking. */
-#define BACKOFF_FIRST_MS 1000
-#define BACKOFF_FIRST_REFUSED_MS 10000
 /* Each interval is longer or shorter by up to this part, so that repositories made together do not
  * stay together. */
 #define JITTER_DIVISOR 20
@@ -82,16 +78,6 @@ static void schedule(struct repository *repository, int64_t delay_ms)
     event_add(repository->timer, &delay);
 }
 
-static int64_t backoff(const struct repository *repository, enum fetch_reason reason)
-{
-    int64_t delay =
-        reason == FETCH_AUTHENTICATION_FAILED ? BACKOFF_FIRST_REFUSED_MS : BACKOFF_FIRST_MS;
-    for (unsigned i = 1; i < repository->failures && delay < repository->spec.interval_ms; i++) {
-        delay *= 2;
-    }
-    return delay < repository->spec.interval_ms ? delay : repository->spec.interval_ms;
-}
-
 void repository_step(struct repository *repository)
 {
     if (repository->job || repository->gathering) {
@@ -131,7 +117,8 @@ static void end_fetch(struct repository *repository, enum fetch_reason reason)
         schedule(repository, repository->spec.interval_ms);
     } else if (!fetch_reason_is_stalled(reason)) {
         repository->failures++;
-        schedule(repository, backoff(repository, reason));
+        schedule(repository,
+                 fetch_reason_backoff(reason, repository->failures, repository->spec.interval_ms));
     }
     repository_step(repository);
 }

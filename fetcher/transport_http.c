@@ -56,6 +56,14 @@ struct stream {
 
 /* ---- What an answer means ---- */
 
+/* The first request makes the connection; those after it use it, and connect in no time. */
+static bool is_connected(const struct stream *stream)
+{
+    curl_off_t took = 0;
+    curl_easy_getinfo(stream->easy, CURLINFO_CONNECT_TIME_T, &took);
+    return took > 0 || !stream->advertisement;
+}
+
 static int fail_transfer(struct stream *stream, CURLcode code)
 {
     struct session *session = stream->session;
@@ -76,6 +84,11 @@ static int fail_transfer(struct stream *stream, CURLcode code)
             session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
             "the host of %s cannot be found: %s. Check spec.url and the cluster's DNS", url, why);
     case CURLE_OPERATION_TIMEDOUT:
+        if (!is_connected(stream)) {
+            return transport_fail(session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
+                                  "%s does not answer: %s. Check the server and the network to it",
+                                  url, why);
+        }
         return transport_fail(
             session->transport, FETCH_TIMEOUT, ERROR_TIMEOUT,
             "%s did not answer in time: %s. Check the server and the network to it", url, why);
@@ -116,7 +129,13 @@ static int fail_status(struct session *session, long status)
             "Check spec.url",
             url, status);
     }
-    if (status == 429 || status >= 500) {
+    if (status == 429) {
+        return transport_fail(session->transport, FETCH_TOO_MANY_REQUESTS, ERROR_UNAVAILABLE,
+                              "the server of %s wants fewer requests (HTTP 429). Raise "
+                              "spec.interval, or give credentials, for which servers allow more",
+                              url);
+    }
+    if (status >= 500) {
         return transport_fail(
             session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
             "the server of %s cannot answer now (HTTP %ld); it is asked again later", url, status);

@@ -45,7 +45,7 @@ def drill(api, gitmoor, moored, repository):
 def fail(drill, measured):
     """fail("differ Pod deleted", cause): rounds of it. cause(number) is a context manager; what it yields, if anything, ends the cause
     and returns when that was."""
-    def run(name, cause, long=True):
+    def run(name, cause, long=True, told=True):
         took = []
         for number in range(rounds(2)):
             began = time.monotonic()
@@ -54,7 +54,7 @@ def fail(drill, measured):
                 if long and number % 5 == 1:
                     time.sleep(max(0.0, began + LONG - time.monotonic()))  # so long the cause lasts
                 ended = end() if end else None
-            total, columns = drill.converge(ended or time.monotonic())
+            total, columns = drill.converge(ended or time.monotonic(), told)
             print(f"{name}, round {number}: {columns}")
             took.append(total)
         measured.add(name, took)
@@ -164,7 +164,8 @@ def test_the_api_server_is_cut_off_from_admission(kubectl, gitmoor, fail, cut):
 
 
 def test_the_fetcher_is_cut_off_from_the_git_server(node_cluster, gitmoor, git_server, fail, cut):
-    fail("fetcher to Git server cut", lambda _: cut(to_port(addresses(gitmoor, "fetcher"), node_cluster.address, git_server.port)))
+    fail("fetcher to Git server cut", lambda _: cut(to_port(addresses(gitmoor, "fetcher"), node_cluster.address, git_server.port)),
+         told=False)
 
 
 # ------------------------------------------------------------------------------- the cluster

@@ -267,11 +267,11 @@ def test_a_server_that_is_not_there(worker):
     refused(worker.fetch("https://127.0.0.1:1/a.git"), "Unreachable", "https://127.0.0.1:1/a.git")
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_server_in_trouble(worker, repository, git_server, status):
+@pytest.mark.parametrize("status, reason", [(429, "TooManyRequests"), (500, "Unreachable"), (503, "Unreachable")])
+def test_a_server_in_trouble(worker, repository, git_server, status, reason):
     repository.commit({"a": "1"})
     git_server.faults.status = status
-    refused(worker.fetch(repository.url), "Unreachable", str(status))
+    refused(worker.fetch(repository.url), reason, str(status))
 
 
 def test_a_connection_that_breaks_in_the_pack(worker, repository, git_server):

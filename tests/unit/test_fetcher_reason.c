@@ -40,12 +40,42 @@ static void only_what_the_spec_causes_is_stalled(void **state)
     assert_false(fetch_reason_is_stalled(FETCH_TIMEOUT));
 }
 
+static void the_next_try_is_later_after_each_failure_up_to_a_limit(void **state)
+{
+    static const struct {
+        const char *what;
+        enum fetch_reason reason;
+        unsigned failures;
+        int64_t interval_ms, wait_ms;
+    } rows[] = {
+        {"the first failure", FETCH_FAILED, 1, 600000, 1000},
+        {"the fourth", FETCH_FAILED, 4, 600000, 8000},
+        {"never longer than the interval", FETCH_FAILED, 60, 600000, 600000},
+        {"however short that is", FETCH_FAILED, 1, 500, 500},
+        {"refused credentials are asked for less often", FETCH_AUTHENTICATION_FAILED, 1, 600000,
+         10000},
+        {"and less and less", FETCH_AUTHENTICATION_FAILED, 3, 600000, 40000},
+        {"an outage does not hold up anything for long", FETCH_UNREACHABLE, 60, 3600000, 20000},
+        {"it is asked after as soon", FETCH_UNREACHABLE, 2, 3600000, 2000},
+        {"and not more often than the interval", FETCH_UNREACHABLE, 60, 10000, 10000},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t wait = fetch_reason_backoff(rows[i].reason, rows[i].failures, rows[i].interval_ms);
+        if (wait != rows[i].wait_ms) {
+            fail_msg("%s: %lld ms, not %lld", rows[i].what, (long long)wait,
+                     (long long)rows[i].wait_ms);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_reason_is_a_word_that_conditions_take),
         cmocka_unit_test(what_is_unknown_is_a_failure),
         cmocka_unit_test(only_what_the_spec_causes_is_stalled),
+        cmocka_unit_test(the_next_try_is_later_after_each_failure_up_to_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -201,8 +201,11 @@ class Drill:
             return
         raise AssertionError("the API server took a write")
 
-    def converge(self, ended):
-        """Everything works again; returns how many seconds after the cause's end, and after it for each column."""
+    def converge(self, ended, told=True):
+        """Everything works again; returns how many seconds after the cause's end, and after it for each column.
+
+        With told=False nobody asks for a fetch of the commit: what has failed to fetch is tried again, though the interval is an hour.
+        """
         took = {}
 
         def done(column, condition_):
@@ -214,7 +217,8 @@ class Drill:
 
         self.commit()
         done("others", again(self.others))
-        done("asked", self.nudge)
+        if told:
+            done("asked", self.nudge)
         done("commits", self.applied)
         done("drifted", again(self.drift))
         done("drift", self.healed)
