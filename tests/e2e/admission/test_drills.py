@@ -4,19 +4,17 @@ Whatever happens to it, a cluster must not be locked out: each drill is a test.
 """
 import base64
 import contextlib
-import hashlib
 import secrets
 import socket
-import ssl
 import subprocess
 import threading
 
 import pytest
 
 from harness.api import Api, ApiError
-from harness.cluster import NAMESPACE
 from harness.guarded import BREAK_GLASS, CONFIGURATIONS, CRDS, LABEL, MERGE, REASON, Unwaited, gone, refusal, start
 from harness.waiting import wait_for
+from harness.webhook import SECRET, fingerprint
 
 GREEN = {"data": {"color": "green"}}
 KINDS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
@@ -287,55 +285,20 @@ def test_the_configuration_never_lacks_a_bundle_and_no_webhook_matches_all(world
 
 # ------------------------------------------------------------------------------- the certificate
 
-def fingerprint(port):
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, context.wrap_socket(plain) as tls:
-        return hashlib.sha256(tls.getpeercert(binary_form=True)).hexdigest()
-
-
-def secret_path():
-    return f"/api/v1/namespaces/{NAMESPACE}/secrets/gitmoor-admission-tls"
-
-
-def rotate(world):
-    """Ask for a new certificate, wait until the rotation is over; returns the fingerprint of the new one."""
-    before = fingerprint(world.moor.webhook_port)
-    world.api.request("PATCH", secret_path(), {"metadata": {"annotations": {
-        "gitmoor.io/reconcile-requested-at": secrets.token_hex(8)}}}, MERGE)
-    wait_for(lambda: fingerprint(world.moor.webhook_port) != before, what="another certificate served")
-    wait_for(lambda: not {"next.crt", "previous-ca.crt"} & set(world.api.request("GET", secret_path())["data"]),
-             what="the old authority dropped")
-    after = fingerprint(world.moor.webhook_port)
-    authority = world.api.request("GET", secret_path())["data"]["ca.crt"]
-
-    def registered():
-        return {webhook["clientConfig"]["caBundle"] for webhook in world.configuration()["webhooks"]} == {authority}
-
-    wait_for(registered, what="only the new authority registered")
-    return after
-
-
-def test_no_review_fails_while_the_certificate_is_rotated(world):
-    with attempts(world, world.config_map()) as (counts, failures):
-        seen = {rotate(world) for _ in range(3)}
-    assert len(seen) == 3 and counts[0] > 100 and failures == []
-
-
 def test_a_lost_or_damaged_secret_is_put_back_and_the_certificate_stays(world):
     before = fingerprint(world.moor.webhook_port)
-    data = world.api.request("GET", secret_path())["data"]
-    world.api.request("DELETE", secret_path())
-    wait_for(lambda: world.api.request("GET", secret_path())["data"] == data, what="the Secret back")
-    world.api.request("PATCH", secret_path(), {"data": {"tls.crt": base64.b64encode(b"nothing").decode()}}, MERGE)
-    wait_for(lambda: world.api.request("GET", secret_path())["data"] == data, what="the Secret repaired")
+    data = world.api.request("GET", SECRET)["data"]
+    world.api.request("DELETE", SECRET)
+    wait_for(lambda: world.api.request("GET", SECRET)["data"] == data, what="the Secret back")
+    world.api.request("PATCH", SECRET, {"data": {"tls.crt": base64.b64encode(b"nothing").decode()}}, MERGE)
+    wait_for(lambda: world.api.request("GET", SECRET)["data"] == data, what="the Secret repaired")
     assert fingerprint(world.moor.webhook_port) == before
     refusal(lambda: world.config_map().patch(GREEN))
 
 
 def test_replicas_that_start_at_once_share_one_certificate(world, scratch):
     assert world.moor.processes["admission"].stop() == 0
-    world.api.request("DELETE", secret_path())
+    world.api.request("DELETE", SECRET)
     replicas = []
     try:
         for number in range(3):
