@@ -1,6 +1,6 @@
 /* `gitmoor review`: the verdict that gitmoor-admission gives on an AdmissionReview, by the same
- * code, without a cluster. Status 0 if there is a verdict, allowed or refused; 2 if the input
- * cannot be judged. */
+ * code, without a cluster. Status 0 if there is a verdict, allowed or refused; 1 if the input is
+ * none that can be judged; 2 if it cannot be read. */
 #include "admission/review.h"
 #include "cli/cli.h"
 #include "common/base/memory.h"
@@ -29,7 +29,7 @@ static const struct setting review_table[] = {
      "unknown, and enforced.",
      false},
     {"file", SETTING_STRING, offsetof(struct review_settings, file), NULL, "FILE",
-     "The AdmissionReview, in JSON; - is standard input. Also -f.", true},
+     "The AdmissionReview, in JSON or YAML; - is standard input. Also -f.", true},
     {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };
 
@@ -52,14 +52,10 @@ static bool add_application(cJSON *tree, unsigned line, void *context, struct er
     return true;
 }
 
-static bool read_application(const char *path, struct application_set *set, struct error *error)
+static bool add_applications(const char *path, const struct buf *text, struct application_set *set,
+                             struct error *error)
 {
-    AUTO_BUF struct buf text;
-    buf_init(&text, APPLICATION_FILE_MAXIMUM);
-    if (!buf_read_file(&text, path, error)) {
-        return false;
-    }
-    if (!yaml_parse(text.data, text.size, path, NULL, add_application, set, error)) {
+    if (!yaml_parse(text->data, text->size, path, NULL, add_application, set, error)) {
         return error_prefix(error, "--application %s", path);
     }
     if (set->by_label.count == 0) {
@@ -82,26 +78,80 @@ static bool print_answer(const struct review *review, struct error *error)
     return true;
 }
 
-static bool run(const struct review_settings *settings, struct application_set *applications,
-                struct error *error)
+struct document {
+    const char *name; /* of the file */
+    cJSON *tree;
+};
+
+static bool take_one(cJSON *tree, unsigned line, void *context, struct error *error)
 {
-    if (settings->application && !read_application(settings->application, applications, error)) {
+    struct document *document = context;
+    if (document->tree) {
+        json_free(tree);
+        return error_set(error, ERROR_INVALID, "%s:%u: one AdmissionReview is wanted",
+                         document->name, line);
+    }
+    document->tree = tree;
+    return true;
+}
+
+/* JSON is judged as it stands, as the webhook does; anything else is read as YAML first. */
+static bool rewrite_yaml(const char *name, struct buf *text, struct error *error)
+{
+    if (text->data[strspn(text->data, " \t\r\n")] == '{') {
+        return true;
+    }
+    struct document document = {.name = name};
+    bool read = yaml_parse(text->data, text->size, name, NULL, take_one, &document, error);
+    AUTO_JSON cJSON *tree = document.tree;
+    if (!read) {
         return false;
     }
-    AUTO_BUF struct buf text;
-    buf_init(&text, REVIEW_MAXIMUM);
-    if (!read_input(settings->file, &text, error)) {
-        return false;
+    if (!cJSON_IsObject(tree)) {
+        return error_set(error, ERROR_INVALID, "%s: an AdmissionReview is wanted, and this is %s",
+                         name, tree ? "no object" : "empty");
     }
+    buf_clear(text);
+    if (!json_write(tree, text)) {
+        return error_set(error, ERROR_INVALID, "%s: the review is larger than %zu bytes", name,
+                         (size_t)REVIEW_MAXIMUM);
+    }
+    return true;
+}
+
+static bool judge(const struct review_settings *settings, struct buf *text,
+                  const struct application_set *applications, struct review *ret,
+                  struct error *error)
+{
     const struct verdict_settings rules = {.applier = settings->applier,
                                            .controllers = verdict_default_controllers};
+    const char *name = strcmp(settings->file, "-") == 0 ? "standard input" : settings->file;
+    if (!rewrite_yaml(name, text, error)) {
+        return false;
+    }
+    return review_judge(text->data, text->size, &rules, applications, ret, error) ||
+           error_prefix(error, "%s", name);
+}
+
+static int run(const struct review_settings *settings, struct application_set *applications,
+               struct error *error)
+{
+    AUTO_BUF struct buf text, application;
+    buf_init(&text, REVIEW_MAXIMUM);
+    buf_init(&application, APPLICATION_FILE_MAXIMUM);
+    if ((settings->application && !read_input(settings->application, &application, error)) ||
+        !read_input(settings->file, &text, error)) {
+        return CLI_USAGE;
+    }
     struct review review;
-    if (!review_judge(text.data, text.size, &rules, applications, &review, error)) {
-        return error_prefix(error, "%s", settings->file);
+    if ((settings->application &&
+         !add_applications(settings->application, &application, applications, error)) ||
+        !judge(settings, &text, applications, &review, error)) {
+        return CLI_NO;
     }
     bool printed = print_answer(&review, error);
     review_release(&review);
-    return printed;
+    return printed ? CLI_OK : CLI_USAGE;
 }
 
 int cli_review(int argc, char **argv)
@@ -126,7 +176,7 @@ int cli_review(int argc, char **argv)
     }
     struct application_set applications;
     application_set_init(&applications);
-    bool done = run(&settings, &applications, &error);
+    int status = run(&settings, &applications, &error);
     application_set_release(&applications);
-    return done ? CLI_OK : cli_fail("review", CLI_USAGE, &error);
+    return status == CLI_OK ? CLI_OK : cli_fail("review", status, &error);
 }

@@ -3,18 +3,16 @@
 test_drills.py shows what happens when it is down, and what it keeps in the API server.
 """
 import base64
-import http.server
 import json
 import secrets
-import ssl
-import threading
 from pathlib import Path
 
 import pytest
 
 from harness.api import ApiError
 from harness.cluster import NAMESPACE
-from harness.guarded import APPLY, BREAK_GLASS, CRDS, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, World, gone, refusal, system
+from harness.guarded import APPLY, BREAK_GLASS, CONFIGURATIONS, CRDS, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, World, \
+    gone, refusal, system, webhook
 from harness.waiting import wait_for
 
 IMAGE = '.spec.template.spec.containers[name="web"].image'
@@ -191,7 +189,7 @@ ROWS = [
     ("a token of a managed ServiceAccount", lambda w: w.make("ServiceAccount"),
      lambda o: o.world.api.request("POST", f"{o.path}/token", {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
                                                                "spec": {"expirationSeconds": 600}}), None),
-    ("resize of declared resources", lambda w: w.pod(resources={"requests": {"cpu": "100m"}}),
+    ("resize of declared resources", lambda w: w.pod(resources={"requests": {"cpu": "100m"}}, gated=True),
      lambda o: o.patch({"spec": {"containers": [{"name": "web", "resources": {"requests": {"cpu": "200m"}}}]}}, STRATEGIC,
                        subresource="resize"), ['.spec.containers[name="web"].resources.requests.cpu']),
     # ---- custom resources
@@ -371,50 +369,24 @@ def test_each_object_of_delete_all_is_refused_by_its_name(world):
 
 # ------------------------------------------------------------------------------- what a webhook of others changes
 
-class Meddler(http.server.BaseHTTPRequestHandler):
-    """A mutating webhook that paints every ConfigMap it is shown."""
-
-    def do_POST(self):
-        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        patch = [{"op": "replace", "path": "/data/color", "value": "black"}]
-        body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
-            "uid": review["request"]["uid"], "allowed": True, "patchType": "JSONPatch",
-            "patch": base64.b64encode(json.dumps(patch).encode()).decode()}}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+def paint(review):
+    patch = [{"op": "replace", "path": "/data/color", "value": "black"}]
+    return {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
 
 
 @pytest.fixture
 def meddler(world):
     """Objects with the label meddle=yes are painted black by somebody's webhook whenever they are updated."""
-    authority = world.cluster.authority
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*authority.issue("meddler"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Meddler) as server:
-        server.daemon_threads = True
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    path = f"{CONFIGURATIONS}/mutatingwebhookconfigurations"
+    with webhook(world, paint) as client:
         world.api.request("POST", path, {
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "meddler"},
-            "webhooks": [{"name": "meddler.example.org", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-                          "objectSelector": {"matchLabels": {"meddle": "yes"}},
-                          "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["configmaps"]}],
-                          "clientConfig": {"url": f"https://127.0.0.1:{server.server_port}/",
-                                           "caBundle": base64.b64encode(authority.certificate.read_bytes()).decode()}}]})
-        try:
-            yield
-        finally:
-            world.api.request("DELETE", f"{path}/meddler")
-            server.shutdown()
-            thread.join()
+            "webhooks": [{"name": "meddler.example.org", "admissionReviewVersions": ["v1"], "sideEffects": "None", "failurePolicy": "Ignore",
+                          "objectSelector": {"matchLabels": {"meddle": "yes"}}, "clientConfig": client,
+                          "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"],
+                                     "resources": ["configmaps"]}]}]})
+        yield
+        world.api.request("DELETE", f"{path}/meddler")
 
 
 def test_a_value_that_a_mutating_webhook_changes_in_somebody_elses_request_is_refused(world, meddler):

@@ -3,10 +3,14 @@
 The control plane is one of its own, since its controllers must act under their own names here, and since admission is taken down in
 parts. The applier is played by requests that carry its mark; the differ is not needed.
 """
+import base64
 import contextlib
+import http.server
 import json
 import os
+import ssl
 import subprocess
+import threading
 
 from . import paths
 from .api import ApiError
@@ -200,10 +204,12 @@ class World:
     def blob(self, **options):
         return self.make("Blob", spec={"list": [1, 2], "map": {"a": "b"}}, **options)
 
-    def pod(self, resources=None, **options):
+    def pod(self, resources=None, gated=False, **options):
+        """gated: not bound to any node."""
         web = containers("web")
         web[0]["resources"] = resources or {}
-        return self.make("Pod", spec={"containers": web, "terminationGracePeriodSeconds": 0}, **options)
+        gates = {"schedulingGates": [{"name": "example.org/gate"}]} if gated else {}
+        return self.make("Pod", spec={"containers": web, "terminationGracePeriodSeconds": 0, **gates}, **options)
 
     def kubectl(self, *arguments, namespace="prod", stdin=None, environment=None):
         words = ["-n", namespace, *arguments] if namespace else arguments
@@ -287,6 +293,39 @@ def gone(world, path):
             return error.status == 404
         return False
     return check
+
+
+@contextlib.contextmanager
+def webhook(world, answer):
+    """A webhook of somebody else's: answer(review) -> what its response holds. Yields its clientConfig."""
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
+                "uid": review["request"]["uid"], "allowed": True, **(answer(review) or {})}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    authority = world.cluster.authority
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("webhook"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield {"url": f"https://127.0.0.1:{server.server_port}/",
+                   "caBundle": base64.b64encode(authority.certificate.read_bytes()).decode()}
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextlib.contextmanager
