@@ -12,11 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 from gitserver import GitServer  # noqa: E402
-from harness import paths  # noqa: E402
+from harness import paths, previous  # noqa: E402
 from harness.mooring import Mooring  # noqa: E402
 from harness.realnode import NodeCluster  # noqa: E402
 from harness.repository import Repository  # noqa: E402
-from installation import NAMESPACE, REGISTRY, WEBHOOKS, Installation  # noqa: E402
+from installation import CHART, NAMESPACE, REGISTRY, WEBHOOKS, Installation  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -57,21 +57,34 @@ def namespace(node_cluster):
 
 # ------------------------------------------------------------------------------- Gitmoor
 
+def build_and_import(cluster, folder, binaries, *words):
+    """Images of these binaries, from this machine's packages, into the node."""
+    build = subprocess.run([sys.executable, paths.ROOT / "images" / "build.py", "--output", folder, "--prefix", f"{REGISTRY}/gitmoor",
+                            "--binaries", binaries, *words], capture_output=True, text=True, check=False)
+    assert build.returncode == 0, build.stderr
+    cluster.import_image(folder / "images.tar")
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
 def images(node_cluster, scratch):
-    """Gitmoor's images, built from this machine's packages and the release build, in the node."""
-    build = subprocess.run([sys.executable, paths.ROOT / "images" / "build.py", "--output", scratch / "images",
-                            "--prefix", f"{REGISTRY}/gitmoor", "--binaries", paths.gitmoor_bin()], capture_output=True, text=True, check=False)
-    assert build.returncode == 0, build.stderr
-    node_cluster.import_image(scratch / "images" / "images.tar")
+    """Gitmoor's images, from the release build, in the node."""
+    build_and_import(node_cluster, scratch / "images", paths.gitmoor_bin())
+
+
+@pytest.fixture(scope="session")
+def previous_chart(node_cluster, scratch):
+    """The package of the chart before; its images are in the node, tagged previous.TAG."""
+    build_and_import(node_cluster, scratch / "previous-images", previous.binaries(), "--tag", previous.TAG)
+    return previous.chart(scratch)
 
 
 @pytest.fixture(scope="session")
 def install(node_cluster, images):
     """with install("split") as installation: Gitmoor by Helm, one at a time; uninstalled afterwards."""
     @contextlib.contextmanager
-    def installed(topology, **values):
-        installation = Installation(node_cluster, topology)
+    def installed(topology, chart=CHART, **values):
+        installation = Installation(node_cluster, topology, chart)
         node_cluster.installation = installation
         hooks = ["--no-hooks"]  # which need what failed to come up
         try:

@@ -19,8 +19,8 @@ WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
 class Installation:
     """install(), upgrade(), uninstall() of the chart; then pods, metrics, logs by process."""
 
-    def __init__(self, cluster, topology):
-        self.cluster, self.kubectl, self.topology = cluster, cluster.kubectl, topology
+    def __init__(self, cluster, topology, chart=CHART):
+        self.cluster, self.kubectl, self.topology, self.chart = cluster, cluster.kubectl, topology, chart
         self.values = {"topology": topology, "image.registry": REGISTRY, "image.pullPolicy": "Never",
                        "defaultServiceAccount.create": "true"}
 
@@ -42,7 +42,7 @@ class Installation:
     def _deploy(self, verb, *words, **values):
         self.values.update(values)
         flags = [word for name, value in self.values.items() for word in ("--set", f"{name}={value}")]
-        self.helm(verb, "gitmoor", CHART, "--wait", "--timeout=120s", *words, *flags)
+        self.helm(verb, "gitmoor", self.chart, "--wait", "--timeout=120s", *words, *flags)
         return self
 
     def uninstall(self):
