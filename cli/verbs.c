@@ -5,6 +5,7 @@
 
 const struct cli_verb cli_verbs[] = {
     {"get", "List repositories and applications.", cli_get},
+    {"check", "Tell whether an installation works.", cli_check},
     {"status", "Tell all about one application.", cli_status},
     {"reconcile", "Have an application or a repository reconciled now.", cli_reconcile},
     {"suspend", "Stop reconciling an application or a repository.", cli_suspend},

@@ -110,7 +110,8 @@ def test_what_leaves_git_is_pruned(shop, kubectl, namespace):
 
 
 def test_helm_test_says_that_it_works(topology):
-    assert "Phase:          Succeeded" in topology.helm("test", "gitmoor", "--timeout=60s").stdout
+    assert "Phase:          Succeeded" in topology.helm("test", "gitmoor", "--timeout=90s").stdout
+    wait_for(lambda: not topology.kubectl.run("get", "namespace", "gitmoor-test").stdout, 60, "what it tried in is gone")
 
 
 class Load(threading.Thread):

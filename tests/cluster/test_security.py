@@ -365,3 +365,138 @@ def test_a_forged_label_in_git_becomes_the_own_one(tenants):
     live = mooring.api.get("ConfigMap", "red", "labelled")
     assert live is None or live["metadata"]["labels"][LABEL] == f"red.{mooring.name}"
     tenants.unharmed()
+
+
+# ------------------------------------------------------------------------------- the operator's settings
+
+OTHER = "purple"  # where RBAC lets red's deployer write
+
+
+def grant_more(tenants, account="deployer"):
+    """What RBAC alone would let red's account do beyond its namespace."""
+    api = tenants.cluster.api()
+    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OTHER}})
+    subject = [{"kind": "ServiceAccount", "name": account, "namespace": "red"}]
+    api.apply({"apiVersion": RBAC, "kind": "RoleBinding", "metadata": {"name": account, "namespace": OTHER},
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"}, "subjects": subject})
+    api.apply({"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": "t-more"}, "rules": [
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get", "create", "patch", "delete"]},
+        {"apiGroups": ["scheduling.k8s.io"], "resources": ["priorityclasses"], "verbs": ["get", "create", "patch", "delete"]}]})
+    api.apply({"apiVersion": RBAC, "kind": "ClusterRoleBinding", "metadata": {"name": "t-more"},
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "t-more"}, "subjects": subject})
+    for name in ("second", "deployer"):
+        api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": "red"}})
+    api.apply({"apiVersion": RBAC, "kind": "RoleBinding", "metadata": {"name": "second", "namespace": "red"},
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+               "subjects": [{"kind": "ServiceAccount", "name": "second", "namespace": "red"}]})
+
+
+@pytest.fixture(scope="module")
+def ruled(gitmoor, tenants, kubectl):
+    """red under a rule, everybody else not; RBAC allows red more than the rule does."""
+    grant_more(tenants)
+    base = tenants.git_server.url("x").removesuffix("/x.git")
+    gitmoor.upgrade(**{
+        "tenancy.rules[0].name": "red", "tenancy.rules[0].namespaces": "{red}", "tenancy.rules[0].repositories": f"{{{base}/a-*}}",
+        "tenancy.rules[0].targetNamespaces": "{$namespace}", "tenancy.rules[0].serviceAccounts": "{deployer}",
+        "tenancy.rules[0].resources.deny": "{core/secrets,rbac.authorization.k8s.io/*}",
+        "tenancy.rules[0].clusterResources.allow": "{core/namespaces}",
+        "tenancy.rules[1].namespaces": "{blue,default,t-*}"})
+    gitmoor.wait_ready()
+    yield gitmoor
+    kubectl.run("delete", "namespace", OTHER, "--wait=false")
+    kubectl.run("delete", "clusterrole,clusterrolebinding", "t-more")
+
+
+# What RBAC allows and the rule does not: (manifest, spec of the Application, words of the refusal).
+RULED = {
+    "a Secret in its own namespace": (manifest("Secret", "planted"), {}, "`resources.deny` names core/secrets"),
+    "a Role in its own namespace": (manifest("Role", "planted", RBAC, rules=[]), {}, "`resources.deny`"),
+    "into a namespace that RBAC opens": (manifest("ConfigMap", "planted", namespace=OTHER), {}, "`targetNamespaces` allows only $namespace"),
+    "the same by targetNamespace": (config_map("planted"), {"targetNamespace": OTHER}, "`targetNamespaces`"),
+    "a Namespace": (manifest("Namespace", "planted"), {}, "`targetNamespaces`"),
+    "a PriorityClass": (manifest("PriorityClass", "planted", "scheduling.k8s.io/v1", value=1), {}, "`clusterResources.allow`"),
+    "as another account of its own": (config_map("planted"), {"serviceAccountName": "second"}, "`serviceAccounts` allows only deployer"),
+    "as no account, which is the default one": (config_map("planted"), {"serviceAccountName": None}, "service account red/default"),
+}
+
+
+def not_there(tenants):
+    for namespace in ("red", OTHER):
+        assert tenants.cluster.api().get("ConfigMap", namespace, "planted") is None
+    assert tenants.cluster.api().get("Secret", "red", "planted") is None
+    for kind in ("namespace/planted", "priorityclass/planted", "role/planted -n red"):
+        assert tenants.kubectl.run("get", *kind.split()).returncode
+
+
+@pytest.mark.parametrize("attack", RULED)
+def test_a_tenant_is_held_to_the_operators_rule(ruled, tenants, attack):
+    text, spec, words = RULED[attack]
+    mooring = tenants.red({"deploy/attack.yaml": text}, **spec)
+    mooring.wait_not_ready(words, reason="NotAllowed", timeout=60)
+    not_there(tenants)
+    mooring.remove()
+
+
+def test_a_tenant_fetches_from_nowhere_else(ruled, tenants):
+    """blue's repository is open to everybody on the Git server; `a-…` are red's."""
+    for url, reason in ((tenants.git_server.url("blue"), "NotAllowed"),
+                        (tenants.git_server.url("a-x").replace("/a-x", "/a-x/../blue"), "NotAllowed")):
+        name = f"s-{secrets.token_hex(3)}"
+        done = tenants.person("apply", "-f", "-", stdin=json.dumps(sample.git_repository("red", name, url)))
+        assert done.returncode == 0, done.stderr
+        wait_for(lambda name=name, reason=reason: condition(tenants.cluster.api().get("GitRepository", "red", name),
+                                                            "Ready").get("reason") == reason, what=f"{url} refused")
+        tenants.person("delete", "gitrepository", "-n", "red", name)
+
+
+def test_a_tenant_uses_no_source_of_another_namespace(ruled, tenants):
+    name = f"b-{secrets.token_hex(3)}"
+    body = sample.application("red", name, tenants.blue.repository_name, "deploy", serviceAccountName="deployer")
+    body["spec"]["source"]["namespace"] = "blue"
+    assert tenants.person("apply", "-f", "-", stdin=json.dumps(body)).returncode == 0
+    wait_for(lambda: condition(tenants.cluster.api().get("Application", "red", name), "Ready").get("reason") == "NotAllowed",
+             what="the source refused")
+    assert tenants.cluster.api().get("ConfigMap", "red", "settings") is None
+    tenants.person("delete", "application", "-n", "red", name)
+
+
+def test_a_tenant_cannot_change_the_rules(ruled, tenants):
+    for words in (["patch", "configmap", "gitmoor-tenancy", "-n", NAMESPACE, "--type=merge", "-p", '{"data":{"tenancy.yaml":""}}'],
+                  ["get", "configmap", "gitmoor-tenancy", "-n", NAMESPACE],
+                  ["set", "env", "deployment/gitmoor-applier", "-n", NAMESPACE, "GITMOOR_TENANCY="]):
+        assert tenants.person(*words).returncode, words
+
+
+def test_a_differ_that_is_taken_over_cannot_let_a_tenant_out(ruled, tenants, kubectl):
+    """It runs without the rules, as a thief would have it: what it plans is refused by the applier."""
+    deployment = json.loads(kubectl("get", "deployment", "gitmoor-differ", "-n", NAMESPACE, "-o", "json"))
+    arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    rules = next(word for word in arguments if word.startswith("--tenancy="))
+
+    def run_with(words):
+        kubectl("patch", "deployment", "gitmoor-differ", "-n", NAMESPACE, "--type=json", "-p", json.dumps(
+            [{"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": words}]))
+        ruled.wait_ready()
+
+    run_with([word for word in arguments if word != rules])
+    try:
+        mooring = tenants.red({"deploy/good.yaml": config_map("planted"), "deploy/secret.yaml": manifest("Secret", "planted"),
+                               "deploy/there.yaml": manifest("ConfigMap", "planted", namespace=OTHER)})
+        mooring.wait_not_ready("Secret red/planted", f"ConfigMap {OTHER}/planted", reason="NotAllowed", timeout=60)
+        assert ruled.metric("applier", "gitmoor_applier_not_allowed_total") >= 2
+        not_there(tenants)
+        mooring.remove()
+    finally:
+        run_with(arguments)
+
+
+def test_a_rule_changes_without_a_restart(ruled, tenants):
+    """kubelet updates the mounted file within its sync period."""
+    mooring = tenants.red({"deploy/secret.yaml": manifest("Secret", "allowed-later")})
+    mooring.wait_not_ready("`resources.deny`", reason="NotAllowed", timeout=60)
+    before = {pod["metadata"]["uid"] for process in PROCESSES for pod in ruled.pods(process)}
+    ruled.upgrade(**{"tenancy.rules[0].resources.deny": "{rbac.authorization.k8s.io/*}"})
+    mooring.wait_applied(timeout=180)
+    assert before == {pod["metadata"]["uid"] for process in PROCESSES for pod in ruled.pods(process)}
+    mooring.remove()

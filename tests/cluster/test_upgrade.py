@@ -8,10 +8,11 @@ import pytest
 
 from harness import previous
 from harness.api import ApiError, condition
+from harness.cluster import PROCESSES
 from harness.mooring import config_map
 from harness.realnode import TOOLBOX
 from harness.waiting import wait_for
-from installation import CHART, NAMESPACE
+from installation import CHART
 
 WEB = """apiVersion: apps/v1
 kind: Deployment
@@ -116,7 +117,7 @@ class Load:
         return {name: writer.end() for name, writer in self.writers.items()}
 
 
-def columns(kubectl):
+def definition_text(kubectl):
     definition = json.loads(kubectl("get", "crd", "applications.gitmoor.io", "-o", "json"))
     return json.dumps(definition["spec"]["versions"][0]["schema"])
 
@@ -130,7 +131,7 @@ def test_an_upgrade_under_load_refuses_and_loses_nothing(topology, install, imag
         shop.wait_applied(timeout=90)
         history = shop.status()["history"][-1]
         old = {pod["metadata"]["uid"] for process in ("fetcher", "admission") for pod in installation.pods(process)}
-        assert "tenancy settings" not in columns(kubectl), "the definitions are those of the version before"
+        assert "tenancy settings" not in definition_text(kubectl), "the definitions are those of the version before"
         load = Load(node_cluster, kubectl, shop)
         load.start()
         time.sleep(5)  # of load before; nothing is waited for
@@ -160,10 +161,12 @@ def test_an_upgrade_under_load_refuses_and_loses_nothing(topology, install, imag
         wait_for(lambda: node_cluster.api().get("Deployment", namespace, "web")["status"].get("readyReplicas") == 2, 60,
                  "the controllers have made all Pods anew")
 
-        assert "tenancy settings" in columns(kubectl), "the definitions are upgraded"
+        assert "tenancy settings" in definition_text(kubectl), "the definitions are upgraded"
         assert history["revision"] in [entry["revision"] for entry in shop.status()["history"]] or ended["commits"].count > 9
         assert condition(shop.source(), "Ready")["status"] == "True"
         version = installation.helm("list", "-o", "json").stdout
         assert previous.VERSION not in version
-        assert f":{previous.TAG}" not in kubectl("get", "pods", "-n", NAMESPACE, "-o", "jsonpath={..image}")
+        images_now = {container["image"] for process in PROCESSES for pod in installation.pods(process)
+                      for container in pod["spec"]["containers"]}
+        assert len(images_now) == 4 and not any(image.endswith(previous.TAG) for image in images_now)
         print(topology, {name: writer.count for name, writer in {**ended, "edits": edits}.items()})

@@ -206,12 +206,14 @@ def test_network_policies_allow_the_link_table_and_nothing_else(render):
         policy = one(found, "NetworkPolicy", f"gitmoor-{process}")["spec"]
         assert policy["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == process
 
-        def peers(rules, side):
+        def peers(rules, side, *ports):
             return {peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for rule in rules
-                    for peer in rule.get(side, []) if "podSelector" in peer}
+                    for peer in rule.get(side, []) if "podSelector" in peer and [port["port"] for port in rule["ports"]] == list(ports)}
 
-        assert peers(policy["ingress"], "from") == LINKS[process]
-        assert peers(policy["egress"], "to") == LINKS[process]
+        assert peers(policy["ingress"], "from", "bus", "bus-blobs") == LINKS[process]
+        assert peers(policy["egress"], "to", "bus", "bus-blobs") == LINKS[process]
+        assert peers(policy["ingress"], "from", f"http-{process}") == {"test"}, "helm test asks for metrics"
+        assert len([rule for rule in policy["ingress"] if "from" in rule]) == 2
         open_in = [rule["ports"] for rule in policy["ingress"] if "from" not in rule]
         assert open_in == ([[{"protocol": "TCP", "port": "webhook"}]] if process == "admission" else [])
         anywhere = [rule for rule in policy["egress"] if "ports" not in rule]
@@ -375,7 +377,7 @@ def test_the_server_takes_every_object_and_every_pod(installed, helm, variant, k
     found = [each for each in objects(text) if each["kind"] != "ServiceMonitor"]
     pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"try-{number}", "namespace": NAMESPACE}, "spec": {
         **spec, "priorityClassName": ""}} for number, spec in enumerate(pod_specs(found).values())]
-    for namespace in ("shop", "bank"):
+    for namespace in ("shop", "bank", "gitmoor-test"):
         installed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     # Helm makes a hook's account before its Pod.
     installed.api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "gitmoor-test", "namespace": NAMESPACE}})
