@@ -27,30 +27,6 @@ struct break_glass_verb {
 
 /* ---- Who is asking, and as whom they may act ---- */
 
-static bool break_glass_post(struct cluster *cluster, const char *path, const cJSON *body,
-                             cJSON **ret)
-{
-    struct error error;
-    AUTO_BUF struct buf text;
-    buf_init(&text, 65536);
-    json_write(body, &text);
-    const struct kube_request request = {
-        .method = KUBE_POST, .path = path, .body = text.data, .body_size = text.size};
-    return kube_client_call_wait(cluster->client, &request, ret, &error);
-}
-
-/* The user as the API server sees them: {username, groups}; NULL if it does not tell. */
-static cJSON *break_glass_who(struct cluster *cluster)
-{
-    AUTO_JSON cJSON *body = json_new_object();
-    AUTO_JSON cJSON *answer = NULL;
-    json_add_string(body, "apiVersion", "authentication.k8s.io/v1");
-    json_add_string(body, "kind", "SelfSubjectReview");
-    bool told = break_glass_post(cluster, "/apis/authentication.k8s.io/v1/selfsubjectreviews", body,
-                                 &answer);
-    return told ? json_copy(json_get_path(answer, "status.userInfo")) : NULL;
-}
-
 static bool break_glass_may_act_as(struct cluster *cluster, const char *resource,
                                    const char *namespace_, const char *name)
 {
@@ -63,8 +39,8 @@ static bool break_glass_may_act_as(struct cluster *cluster, const char *resource
     json_add_string(attributes, "resource", resource);
     json_add_string(attributes, "namespace", namespace_);
     json_add_string(attributes, "name", name);
-    return break_glass_post(cluster, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body,
-                            &answer) &&
+    return cluster_ask(cluster, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body,
+                       &answer) &&
            json_bool(json_object(answer, "status"), "allowed", false);
 }
 
@@ -121,7 +97,7 @@ static void break_glass_print_steps(const struct break_glass_verb *verb)
 {
     const char *namespace_ = verb->cluster.namespace_;
     const char *object = verb->object ? verb->object : "KIND/NAME";
-    AUTO_JSON cJSON *who = break_glass_who((struct cluster *)&verb->cluster);
+    AUTO_JSON cJSON *who = cluster_who((struct cluster *)&verb->cluster);
     AUTO_BUF struct buf kubectl;
     AUTO_BUF struct buf rest;
     buf_init(&kubectl, 65536);
@@ -170,7 +146,7 @@ static int break_glass_run(struct break_glass_verb *verb)
     if (!cluster_open(cluster, &error)) {
         return cli_fail("break-glass", CLI_USAGE, &error);
     }
-    AUTO_JSON cJSON *who = verb->end ? NULL : break_glass_who(cluster);
+    AUTO_JSON cJSON *who = verb->end ? NULL : cluster_who(cluster);
     clock_format_rfc3339(clock_wall_ms() + verb->time_ms + 999, until); /* to the second, upwards */
     if (!cluster_patch(cluster, &verb->target, break_glass_patch(verb, until, who), NULL, &error)) {
         return cluster_fail("break-glass", &error);

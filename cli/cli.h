@@ -16,6 +16,7 @@ enum cli_status {
 
 int cli_break_glass(int argc, char **argv);
 int cli_check(int argc, char **argv);
+int cli_diff(int argc, char **argv);
 int cli_drift(int argc, char **argv);
 int cli_get(int argc, char **argv);
 int cli_health(int argc, char **argv);

@@ -176,6 +176,28 @@ bool cluster_patch(struct cluster *cluster, const struct cluster_target *target,
     return true;
 }
 
+bool cluster_ask(struct cluster *cluster, const char *path, const cJSON *body, cJSON **ret)
+{
+    struct error error;
+    AUTO_BUF struct buf text;
+    buf_init(&text, 65536);
+    json_write(body, &text);
+    const struct kube_request request = {
+        .method = KUBE_POST, .path = path, .body = text.data, .body_size = text.size};
+    return kube_client_call_wait(cluster->client, &request, ret, &error);
+}
+
+cJSON *cluster_who(struct cluster *cluster)
+{
+    AUTO_JSON cJSON *body = json_new_object();
+    AUTO_JSON cJSON *answer = NULL;
+    json_add_string(body, "apiVersion", "authentication.k8s.io/v1");
+    json_add_string(body, "kind", "SelfSubjectReview");
+    bool told =
+        cluster_ask(cluster, "/apis/authentication.k8s.io/v1/selfsubjectreviews", body, &answer);
+    return told ? json_copy(json_get_path(answer, "status.userInfo")) : NULL;
+}
+
 int cluster_fail(const char *verb, const struct error *error)
 {
     bool answered = error->code == ERROR_NOT_FOUND || error->code == ERROR_DENIED ||

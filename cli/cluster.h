@@ -57,6 +57,12 @@ bool cluster_get(struct cluster *cluster, const struct kube_resource *kind, cons
 bool cluster_patch(struct cluster *cluster, const struct cluster_target *target, cJSON *patch,
                    cJSON **ret, struct error *error);
 
+/* Posts a review, such as a SelfSubjectReview: nothing comes of it but the answer. */
+bool cluster_ask(struct cluster *cluster, const char *path, const cJSON *body, cJSON **ret);
+
+/* The user as the API server sees them: {username, groups}; NULL if it does not tell. */
+cJSON *cluster_who(struct cluster *cluster);
+
 /* The exit status of a verb that the cluster failed: CLI_NO if it refused or has no such object,
  * CLI_USAGE if it could not be asked. */
 int cluster_fail(const char *verb, const struct error *error);

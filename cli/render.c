@@ -1,6 +1,7 @@
 /* gitmoor render: what the differ would render of a directory, in the order of application. */
 #include "differ/render.h"
 #include "cli/cli.h"
+#include "cli/manifests.h"
 #include "cli/options.h"
 #include "common/base/arena.h"
 #include "common/base/memory.h"
@@ -111,59 +112,6 @@ static int render_print(struct render_verb *verb, bool as_yaml)
     return CLI_OK;
 }
 
-/* ---- The containment root ---- */
-
-/* The directory above `directory` (or it) that holds a .git, in place; false if there is none. */
-static bool render_find_work_tree(char *directory)
-{
-    for (;;) {
-        AUTO_FREE char *git = mem_format("%s/.git", directory);
-        if (access(git, F_OK) == 0) {
-            return true;
-        }
-        char *slash = strrchr(directory, '/');
-        if (!slash || directory[1] == '\0') {
-            return false;
-        }
-        slash[slash == directory] = '\0';
-    }
-}
-
-/* What `directory` is below `root`, both absolute and without links; NULL if it is not below. */
-static const char *render_below(const char *root, const char *directory)
-{
-    size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
-    if (strncmp(root, directory, length) != 0 ||
-        (directory[length] != '/' && directory[length] != '\0')) {
-        return NULL;
-    }
-    return directory + length + (directory[length] == '/');
-}
-
-/* The root: --root, or the enclosing Git work tree, or the current directory, or, for a directory
- * that is in none of them, that directory itself. */
-static bool render_find_root(const char *asked, const char *directory, char ret_root[PATH_MAX],
-                             struct error *error)
-{
-    if (asked) {
-        if (!realpath(asked, ret_root)) {
-            return error_set_errno(error, errno, "cannot open the directory %s", asked);
-        }
-        return render_below(ret_root, directory)
-                   ? true
-                   : error_set(error, ERROR_INVALID, "%s is not inside of --root %s", directory,
-                               ret_root);
-    }
-    snprintf(ret_root, PATH_MAX, "%s", directory);
-    if (render_find_work_tree(ret_root)) {
-        return true;
-    }
-    if (!getcwd(ret_root, PATH_MAX) || !render_below(ret_root, directory)) {
-        snprintf(ret_root, PATH_MAX, "%s", directory);
-    }
-    return true;
-}
-
 /* ---- The Application ---- */
 
 static bool render_take_document(cJSON *tree, unsigned line, void *context, struct error *error)
@@ -199,59 +147,29 @@ static bool render_read_application(const char *file, cJSON **ret, struct error 
 
 /* ---- The verb ---- */
 
-/* Where other programs build; a path without links, as the sandbox wants it. */
-static bool render_make_scratch(char ret[PATH_MAX], struct error *error)
-{
-    const char *temporary = getenv("TMPDIR");
-    AUTO_FREE char *made =
-        mem_format("%s/gitmoor-render-XXXXXX", text_is_empty(temporary) ? "/tmp" : temporary);
-    if (!mkdtemp(made) || !realpath(made, ret)) {
-        return error_set_errno(error, errno, "cannot make the directory %s", made);
-    }
-    return true;
-}
-
-static bool render_build(struct render_verb *verb, struct source *source, struct render_scan *scan,
-                         struct error *error)
-{
-    const struct render_sink sink = {render_take_object, render_take_error, verb};
-    char scratch[PATH_MAX];
-    struct render_builder builder = {scratch, RENDER_TIMEOUT_MS, RENDER_MEMORY_MAXIMUM};
-    if (!render_scan_is_built(scan)) {
-        return render_run(source, scan, &builder, &sink, error);
-    }
-    if (!render_make_scratch(scratch, error)) {
-        return false;
-    }
-    bool ok = render_run(source, scan, &builder, &sink, error);
-    rmdir(scratch); /* of which nothing is left if it was used */
-    return ok;
-}
-
 static int render_directory(struct render_verb *verb, const char *asked_root, bool as_yaml)
 {
     char directory[PATH_MAX];
     char root[PATH_MAX];
     struct error error = {0};
     AUTO_SOURCE struct source *source = NULL;
-    AUTO_SCAN struct render_scan *scan = NULL;
     if (!realpath(verb->directory, directory)) {
         error_set_errno(&error, errno, "cannot open the directory %s", verb->directory);
         return cli_fail("render", CLI_USAGE, &error);
     }
-    if (!render_find_root(asked_root, directory, root, &error) ||
+    if (!manifests_find_root(asked_root, directory, root, &error) ||
         !source_open_directory(root, &source, &error)) {
         return cli_fail("render", CLI_USAGE, &error);
     }
-    verb->path = render_below(root, directory);
+    verb->path = manifests_below(root, directory);
     const cJSON *spec = json_object(verb->application, "spec");
     const struct render_options options = {
         .path = verb->path,
         .spec = json_object(spec, "render"),
         .target_namespace = json_string(spec, "targetNamespace"),
     };
-    if (!render_scan(source, &options, &scan, &error) ||
-        !render_build(verb, source, scan, &error)) {
+    const struct render_sink sink = {render_take_object, render_take_error, verb};
+    if (!manifests_render(source, &options, &sink, &error)) {
         return cli_fail("render", CLI_USAGE, &error);
     }
     return verb->errors ? CLI_NO : render_print(verb, as_yaml);

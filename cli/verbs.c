@@ -10,6 +10,7 @@ const struct cli_verb cli_verbs[] = {
     {"reconcile", "Have an application or a repository reconciled now.", cli_reconcile},
     {"suspend", "Stop reconciling an application or a repository.", cli_suspend},
     {"resume", "Go on reconciling it.", cli_resume},
+    {"diff", "Show what a reconcile would change in the cluster.", cli_diff},
     {"drift", "List what has drifted from Git, now and lately.", cli_drift},
     {"break-glass", "Suspend the repairs of an application for a time.", cli_break_glass},
     {"render", "Print the objects of a directory, as they would be applied.", cli_render},

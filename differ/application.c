@@ -87,97 +87,6 @@ void application_wake_after(struct application *application, int64_t millisecond
 
 /* ---- The spec ---- */
 
-static void spec_release(struct application_spec *spec)
-{
-    free(spec->source_namespace);
-    free(spec->repository);
-    free(spec->path);
-    free(spec->target_namespace);
-    free(spec->service_account);
-    json_free(spec->render);
-    break_glass_release(&spec->break_glass);
-    free(spec->drift_text);
-    managers_release(&spec->allowed);
-    ignore_fields_release(&spec->ignore);
-    json_free(spec->depends_on);
-    *spec = (struct application_spec){0};
-}
-
-/* "a//b/./c/" and "a/b/c" are one directory. */
-static char *clean_path(const char *path)
-{
-    AUTO_BUF struct buf out;
-    buf_init(&out, 4096);
-    while (path && *path) {
-        size_t size = strcspn(path, "/");
-        if (size > 0 && !(size == 1 && *path == '.')) {
-            if (out.size > 0) {
-                buf_append_char(&out, '/');
-            }
-            buf_append(&out, path, size);
-        }
-        path += size;
-        path += strspn(path, "/");
-    }
-    return mem_string(out.size > 0 ? out.data : ".");
-}
-
-static int64_t duration(const cJSON *object, const char *name, int64_t otherwise)
-{
-    int64_t milliseconds;
-    return text_parse_duration(json_string(object, name), &milliseconds) ? milliseconds : otherwise;
-}
-
-/* The control plane's own. Who wants its objects exactly as in Git does not want them without it.
- */
-#define ALWAYS_ALLOWED                                                                             \
-    "kube-controller-manager,kube-scheduler,kube-apiserver,kubelet,*cloud-controller-manager"
-
-static void read_drift(const cJSON *spec, struct application_spec *ret)
-{
-    const cJSON *drift = json_object(spec, "drift");
-    ret->exact = text_equal(json_string(drift, "mode"), "Exact");
-    managers_add(&ret->allowed, ALWAYS_ALLOWED);
-    for (const cJSON *item = json_first(json_array(drift, "allow")); item; item = item->next) {
-        managers_add(&ret->allowed, cJSON_IsString(item) ? item->valuestring : NULL);
-    }
-    if (drift) {
-        AUTO_BUF struct buf text;
-        buf_init(&text, json_default_limits.bytes);
-        json_write(drift, &text);
-        ret->drift_text = buf_detach(&text);
-    }
-    ignore_fields_read(json_get(spec, "ignore"), &ret->ignore);
-}
-
-static void spec_read(const cJSON *object, struct application_spec *ret)
-{
-    const cJSON *spec = json_object(object, "spec");
-    const cJSON *health = json_object(spec, "health");
-    const char *target = json_string(spec, "targetNamespace");
-    const char *source_namespace = json_string_path(spec, "source.namespace");
-    if (text_is_empty(source_namespace)) {
-        source_namespace = text_or_empty(json_string_path(object, "metadata.namespace"));
-    }
-    *ret = (struct application_spec){
-        .source_namespace = mem_string(source_namespace),
-        .repository = mem_string(text_or_empty(json_string_path(spec, "source.repository"))),
-        .path = clean_path(json_string_path(spec, "source.path")),
-        .target_namespace = mem_string(target),
-        .service_account = mem_string(json_string(spec, "serviceAccountName")),
-        .render = json_copy(json_object(spec, "render")),
-        .depends_on = depends_read(object),
-        .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
-        .prune = json_bool(spec, "prune", true),
-        .self_heal = json_bool(spec, "selfHeal", true),
-        .suspend = json_bool(spec, "suspend", false),
-        .health_wait = json_bool(health, "wait", true),
-        .health_timeout = duration(health, "timeout", 300000),
-    };
-    break_glass_read(spec, &ret->break_glass);
-    read_drift(spec, ret);
-}
-
 static bool same_source(const struct application_spec *left, const struct application_spec *right)
 {
     return text_equal(left->source_namespace, right->source_namespace) &&
@@ -241,7 +150,7 @@ void application_free(struct application *application)
     problems_release(&application->denied);
     problems_release(&application->kept);
     map_release(&application->unknown_kinds, NULL);
-    spec_release(&application->spec);
+    application_spec_release(&application->spec);
     json_free(application->status);
     json_free(application->drift_log);
     free(application->key);
@@ -295,7 +204,7 @@ static void take_annotations(struct application *application, const cJSON *objec
 static void take_spec(struct application *application, const cJSON *object)
 {
     struct application_spec spec;
-    spec_read(object, &spec);
+    application_spec_read(object, &spec);
     int64_t generation = json_int(json_object(object, "metadata"), "generation", 0);
     if (!same_rendering(&application->spec, &spec)) {
         application->needs_render = true;
@@ -308,7 +217,7 @@ static void take_spec(struct application *application, const cJSON *object)
     }
     bool changed = generation != application->generation;
     application->generation = generation;
-    spec_release(&application->spec);
+    application_spec_release(&application->spec);
     application->spec = spec;
     if (changed) {
         application_try_at_once(application);

@@ -2,30 +2,13 @@
 #ifndef GITMOOR_DIFFER_APPLICATION_H
 #define GITMOOR_DIFFER_APPLICATION_H
 
-#include "differ/break_glass.h"
 #include "differ/desired.h"
 #include "differ/differ.h"
 #include "differ/plan.h"
+#include "differ/spec.h"
 
 struct repository;
 struct recognition;
-
-struct application_spec {
-    char *source_namespace; /* of the GitRepository; the Application's own, mostly */
-    char *repository;       /* its name */
-    char *path;             /* "." for the whole repository */
-    char *target_namespace; /* or NULL */
-    char *service_account;  /* or NULL */
-    cJSON *render;          /* spec.render, or NULL */
-    cJSON *depends_on;      /* keys of Applications, strings in an array (depends.h) */
-    bool preflight, prune, self_heal, suspend, health_wait;
-    struct break_glass break_glass;
-    int64_t health_timeout;  /* ms */
-    bool exact;              /* whatever Git does not declare goes, save for what is… */
-    struct managers allowed; /* …of these */
-    char *drift_text;        /* canonical JSON of that choice, or NULL */
-    struct ignore_fields ignore;
-};
 
 /* One operation of the plan under way: enough to understand its result, whatever has become of the
  * desired set meanwhile. */

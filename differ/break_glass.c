@@ -9,24 +9,7 @@
 
 #define WAKE_MAXIMUM_MS ((int64_t)3600 * 1000) /* the wall clock may be set meanwhile */
 
-/* ---- What is asked for ---- */
-
-void break_glass_read(const cJSON *spec, struct break_glass *ret)
-{
-    const cJSON *glass = json_object(spec, "breakGlass");
-    *ret = (struct break_glass){0};
-    if (clock_parse_rfc3339(json_string(glass, "until"), &ret->until)) {
-        ret->reason = mem_string(text_or_empty(json_string(glass, "reason")));
-        ret->by = mem_string(json_string(glass, "by"));
-    }
-}
-
-void break_glass_release(struct break_glass *glass)
-{
-    free(glass->reason);
-    free(glass->by);
-    *glass = (struct break_glass){0};
-}
+/* ---- Whether it holds ---- */
 
 bool break_glass_holds(const struct application *application)
 {

@@ -19,9 +19,6 @@ struct break_glass {
     char *by; /* who says to have asked for it, or NULL */
 };
 
-void break_glass_read(const cJSON *spec, struct break_glass *ret);
-void break_glass_release(struct break_glass *glass);
-
 /* Whether repairs are suspended now. */
 bool break_glass_holds(const struct application *application);
 

@@ -10,20 +10,6 @@
  * those that are in the round. */
 #define DEPTH_MAXIMUM 64
 
-cJSON *depends_read(const cJSON *object)
-{
-    cJSON *keys = json_new_array();
-    const char *own = text_or_empty(json_string_path(object, "metadata.namespace"));
-    for (const cJSON *item = json_first(json_get_path(object, "spec.dependsOn")); item;
-         item = item->next) {
-        const char *namespace_ = json_string(item, "namespace");
-        AUTO_FREE char *key = mem_format("%s/%s", text_is_empty(namespace_) ? own : namespace_,
-                                         text_or_empty(json_string(item, "name")));
-        json_append(keys, json_new_string(key));
-    }
-    return keys;
-}
-
 static const cJSON *find_object(const struct differ *differ, const char *key)
 {
     const char *slash = strchr(key, '/');
@@ -54,7 +40,8 @@ static bool leads_to_goal(struct search *search, const cJSON *keys)
         }
         map_set(&search->seen, key, (void *)"");
         search->path[search->depth++] = key;
-        cJSON *next = json_append(search->keys, depends_read(find_object(search->differ, key)));
+        cJSON *next = json_append(search->keys,
+                                  application_spec_depends_on(find_object(search->differ, key)));
         if (leads_to_goal(search, next)) {
             return true;
         }

@@ -6,9 +6,6 @@
 #include "common/base/buf.h"
 #include "differ/application.h"
 
-/* The keys ("namespace/name") that the object's spec names, as an array of strings. */
-cJSON *depends_read(const cJSON *object);
-
 /* Whether it goes round: then nobody would ever be ready. `path` gets the round, "a → b → a". */
 bool depends_go_round(const struct application *application, struct buf *path);
 

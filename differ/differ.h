@@ -3,6 +3,7 @@
  *
  *   repository.c   a revision announced → pack asked for, unpacked, changed applications rendered
  *   application.c  an Application: its spec, and the queue of those with something to do
+ *   spec.c         what its spec asks for
  *   answer.c       what the worker rendered → desired sets
  *   claims.c       which application holds which object
  *   permit.c       what the tenancy settings refuse

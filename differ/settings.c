@@ -2,9 +2,6 @@
 
 /* What a request that names no field manager is filed under is its user agent up to the slash:
  * "Mozilla" is a browser before a proxied API, "node-fetch" what Lens and its kin are built on. */
-#define DIFFER_PEOPLE                                                                              \
-    "kubectl*,before-first-apply,Mozilla,node-fetch,k9s,Lens,OpenLens,freelens,headlamp*,curl"
-
 #define ROW(field, flag, type, otherwise, argument, help)                                          \
     {                                                                                              \
         flag, type, offsetof(struct differ_settings, field), otherwise, argument, help, false      \

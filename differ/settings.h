@@ -4,6 +4,10 @@
 
 #include "common/run/process.h"
 
+/* What people write with, by default: what they add to managed objects goes. */
+#define DIFFER_PEOPLE                                                                              \
+    "kubectl*,before-first-apply,Mozilla,node-fetch,k9s,Lens,OpenLens,freelens,headlamp*,curl"
+
 struct differ_settings {
     struct process_settings common;
     const char *data_dir; /* bare object databases and packs on their way */

@@ -43,6 +43,13 @@ struct git_repository;
 struct git_tree;
 struct source *source_open_tree(struct git_repository *repository, const struct git_tree *tree);
 
+#define SOURCE_COMMIT_SIZE 65
+
+/* A commit of the repository at or above a directory, bare or with a working copy, as Git's own
+ * words name it ("HEAD", "main~1", an id); its id is handed out. ERROR_NOT_FOUND: there is none. */
+bool source_open_revision(const char *directory, const char *revision, struct source **ret,
+                          char ret_commit[SOURCE_COMMIT_SIZE], struct error *error);
+
 void source_free(struct source *source);
 void source_cleanup(struct source **source);
 #define AUTO_SOURCE __attribute__((cleanup(source_cleanup)))

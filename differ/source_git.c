@@ -4,6 +4,7 @@
  * Cost: one lookup per part of a path; libgit2's cache keeps the trees that were read last. */
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "differ/odb.h"
 #include "differ/source.h"
 
 #include <git2.h>
@@ -14,6 +15,7 @@ struct source_git {
     struct source base;
     git_repository *repository;
     const git_tree *root;
+    bool owned; /* with its repository and root: a working copy's */
 };
 
 static bool source_git_fail(const char *path, int code, struct error *error)
@@ -207,6 +209,12 @@ static const char *source_git_id(struct source *source, const char *path, struct
 
 static void source_git_free(struct source *source)
 {
+    struct source_git *git = (struct source_git *)source;
+    if (git->owned) {
+        git_tree_free((git_tree *)git->root);
+        git_repository_free(git->repository);
+        odb_library_close();
+    }
     free(source);
 }
 
@@ -226,4 +234,48 @@ struct source *source_open_tree(struct git_repository *repository, const struct 
     git->repository = repository;
     git->root = tree;
     return &git->base;
+}
+
+/* ---- A working copy's repository ---- */
+
+static void source_git_named_cleanup(git_object **object)
+{
+    git_object_free(*object);
+}
+#define AUTO_OBJECT __attribute__((cleanup(source_git_named_cleanup)))
+
+/* The commit that a word names, and its tree. */
+static bool source_git_look_up(git_repository *repository, const char *revision,
+                               char ret_commit[SOURCE_COMMIT_SIZE], git_tree **ret,
+                               struct error *error)
+{
+    AUTO_OBJECT git_object *named = NULL;
+    AUTO_OBJECT git_object *commit = NULL;
+    if (git_revparse_single(&named, repository, revision) ||
+        git_object_peel(&commit, named, GIT_OBJECT_COMMIT)) {
+        return error_set(error, ERROR_NOT_FOUND, "there is no commit %s in the repository at %s",
+                         revision, git_repository_path(repository));
+    }
+    git_oid_tostr(ret_commit, SOURCE_COMMIT_SIZE, git_object_id(commit));
+    int code = git_commit_tree(ret, (git_commit *)commit);
+    return code == 0 || source_git_fail(revision, code, error);
+}
+
+bool source_open_revision(const char *directory, const char *revision, struct source **ret,
+                          char ret_commit[SOURCE_COMMIT_SIZE], struct error *error)
+{
+    git_tree *tree = NULL;
+    odb_library_open();
+    git_repository *repository = NULL;
+    if (git_repository_open_ext(&repository, directory, 0, NULL)) {
+        error_set(error, ERROR_NOT_FOUND, "there is no Git repository at or above %s", directory);
+    } else if (source_git_look_up(repository, revision, ret_commit, &tree, error)) {
+        struct source *source = source_open_tree(repository, tree);
+        ((struct source_git *)source)->owned = true;
+        *ret = source;
+        return true;
+    }
+    git_repository_free(repository);
+    odb_library_close();
+    return false;
 }

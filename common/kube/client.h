@@ -42,6 +42,9 @@ struct kube_impersonation {
     const char *service_account;
     const char *extra_key; /* an Impersonate-Extra header, or NULL */
     const char *extra_value;
+    /* Instead of the service account: a person, and the groups they are in, ended by NULL. */
+    const char *user;
+    const char *const *groups;
 };
 
 enum kube_method { KUBE_GET, KUBE_POST, KUBE_PUT, KUBE_PATCH, KUBE_DELETE };

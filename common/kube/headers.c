@@ -96,7 +96,19 @@ static bool is_header_value(const char *text)
     return true;
 }
 
-static bool check_impersonation(const struct kube_impersonation *as, struct error *error)
+static bool check_person(const struct kube_impersonation *as, struct error *error)
+{
+    bool valid = *as->user != '\0' && is_header_value(as->user);
+    for (const char *const *group = as->groups; group && *group; group++) {
+        valid = valid && **group != '\0' && is_header_value(*group);
+    }
+    return valid || error_set(error, ERROR_INVALID,
+                              "cannot act as user \"%.100s\": a header cannot hold the name or a "
+                              "group; the request was not sent",
+                              as->user);
+}
+
+static bool check_account(const struct kube_impersonation *as, struct error *error)
 {
     if (!is_name(as->namespace_) || !is_name(as->service_account)) {
         return error_set(error, ERROR_INVALID,
@@ -104,12 +116,20 @@ static bool check_impersonation(const struct kube_impersonation *as, struct erro
                          "are not names; the request was not sent",
                          text_or_empty(as->service_account), text_or_empty(as->namespace_));
     }
+    return true;
+}
+
+static bool check_impersonation(const struct kube_impersonation *as, struct error *error)
+{
+    if (as->user ? !check_person(as, error) : !check_account(as, error)) {
+        return false;
+    }
     if (as->extra_key && (*as->extra_key == '\0' || text_is_empty(as->extra_value) ||
                           !is_header_value(as->extra_value))) {
         return error_set(error, ERROR_INVALID,
-                         "cannot act as service account %s/%s: the extra \"%.100s\" has no value "
-                         "that a header can hold; the request was not sent",
-                         as->namespace_, as->service_account, as->extra_key);
+                         "cannot act as %s: the extra \"%.100s\" has no value that a header can "
+                         "hold; the request was not sent",
+                         as->user ? as->user : as->service_account, as->extra_key);
     }
     return true;
 }
@@ -125,14 +145,9 @@ static struct curl_slist *add(struct curl_slist *list, struct buf *line, const c
     return curl_slist_append(list, line->data);
 }
 
-static struct curl_slist *add_impersonation(struct curl_slist *list, struct buf *line,
-                                            const struct kube_impersonation *as)
+static struct curl_slist *add_extra(struct curl_slist *list, struct buf *line,
+                                    const struct kube_impersonation *as)
 {
-    /* No Impersonate-Group: then the server adds the groups of service accounts by itself. */
-    buf_clear(line);
-    buf_append_format(line, "Impersonate-User: system:serviceaccount:%s:%s", as->namespace_,
-                      as->service_account);
-    list = curl_slist_append(list, line->data);
     if (as->extra_key) {
         buf_clear(line);
         buf_append_string(line, "Impersonate-Extra-");
@@ -142,6 +157,24 @@ static struct curl_slist *add_impersonation(struct curl_slist *list, struct buf 
         list = curl_slist_append(list, line->data);
     }
     return list;
+}
+
+static struct curl_slist *add_impersonation(struct curl_slist *list, struct buf *line,
+                                            const struct kube_impersonation *as)
+{
+    if (as->user) {
+        list = add(list, line, "Impersonate-User", as->user);
+        for (const char *const *group = as->groups; group && *group; group++) {
+            list = add(list, line, "Impersonate-Group", *group);
+        }
+        return add_extra(list, line, as);
+    }
+    /* No Impersonate-Group: then the server adds the groups of service accounts by itself. */
+    buf_clear(line);
+    buf_append_format(line, "Impersonate-User: system:serviceaccount:%s:%s", as->namespace_,
+                      as->service_account);
+    list = curl_slist_append(list, line->data);
+    return add_extra(list, line, as);
 }
 
 static struct kube_header_set *make_set(const struct kube_headers *headers, const char *type,
@@ -184,32 +217,45 @@ static void shrink(struct kube_headers *headers)
     headers->sets = kept;
 }
 
+/* What sets of headers are told apart by: no header holds a line break. */
+static void append_key(struct buf *out, const char *type, const char *accept,
+                       const struct kube_impersonation *as)
+{
+    buf_append_format(out, "%s\n%s", type, accept);
+    if (as) {
+        buf_append_format(out, "\n%s\n%s\n%s\n%s\n%s", text_or_empty(as->namespace_),
+                          text_or_empty(as->service_account), text_or_empty(as->extra_key),
+                          text_or_empty(as->extra_value), text_or_empty(as->user));
+    }
+    for (const char *const *group = as ? as->groups : NULL; group && *group; group++) {
+        buf_append_format(out, "\n%s", *group);
+    }
+}
+
 bool kube_headers_get(struct kube_headers *headers, const struct kube_request *request,
                       struct kube_header_set **ret, struct error *error)
 {
     const char *type = request->content_type ? request->content_type : "application/json";
     const char *accept = request->accept ? request->accept : "application/json";
     const struct kube_impersonation *as = request->as;
-    char key[KEY_MAXIMUM];
     if (as && !check_impersonation(as, error)) {
         return false;
     }
-    int size =
-        snprintf(key, sizeof(key), "%s\n%s\n%s\n%s\n%s\n%s", type, accept, as ? as->namespace_ : "",
-                 as ? as->service_account : "", text_or_empty(as ? as->extra_key : NULL),
-                 text_or_empty(as ? as->extra_value : NULL));
-    if (size < 0 || (size_t)size >= sizeof(key)) {
+    AUTO_BUF struct buf key = {0};
+    buf_init(&key, KEY_MAXIMUM);
+    append_key(&key, type, accept, as);
+    if (key.overflowed) {
         return error_set(error, ERROR_LIMIT,
                          "the headers of a request are over %d bytes; the request was not sent",
                          KEY_MAXIMUM);
     }
-    struct kube_header_set *set = map_get(&headers->sets, key);
+    struct kube_header_set *set = map_get(&headers->sets, key.data);
     if (!set) {
         if (headers->sets.count >= SETS_MAXIMUM) {
             shrink(headers);
         }
         set = make_set(headers, type, accept, as);
-        map_set(&headers->sets, key, set);
+        map_set(&headers->sets, key.data, set);
     }
     set->users++;
     *ret = set;

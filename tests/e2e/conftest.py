@@ -1,14 +1,17 @@
 """Fixtures of the end-to-end tests: a real control plane, a real Git server, the four processes."""
 import base64
 import secrets
+import shlex
 import shutil
 import signal
+import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from gitserver import GitServer
+from harness import paths
 from harness.cluster import PROCESSES, Cluster, write_kubeconfig
 from harness.moor import Moor
 from harness.mooring import Mooring, config_map
@@ -104,6 +107,31 @@ def moored(cluster, gitmoor, namespace):
     yield make
     for mooring in made:
         mooring.remove()
+
+
+@pytest.fixture(scope="session")
+def glass(cluster):
+    """glass("edit", …): kubectl as a person who may break the glass; glass.gitmoor(…): gitmoor as cluster-admin."""
+    cluster.kubectl("create", "clusterrolebinding", "break-glass", "--clusterrole=cluster-admin", "--group=gitmoor:break-glass")
+
+    def run(*arguments):
+        return cluster.kubectl("--as=oncall", "--as-group=gitmoor:break-glass", *arguments)
+
+    def gitmoor(*arguments):
+        return subprocess.run([paths.gitmoor_bin() / "gitmoor", *arguments, "--kubeconfig", cluster.kubeconfig("admin")],
+                              capture_output=True, text=True, check=False, timeout=60)
+
+    def script(text, word, replace=()):
+        """Runs the printed command that has the word in it."""
+        line = next(line for line in text.splitlines() if word in line)
+        for old, new in replace:
+            line = line.replace(old, new)
+        program, *arguments = shlex.split(line)
+        assert program == "kubectl"
+        return subprocess.run([paths.control_plane("kubectl"), *arguments], capture_output=True, text=True, check=True, timeout=60)
+
+    run.gitmoor, run.script = gitmoor, script
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,6 @@
 """Break-glass from end to end: a person edits what Git declares, it is told, and it is healed, unless repairs are suspended."""
-import shlex
-import subprocess
 import time
 
-import pytest
-
-from harness import paths
 from harness.mooring import config_map
 from harness.waiting import wait_for
 
@@ -21,31 +16,6 @@ spec:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: web, image: "example.org/web:1"}]}
 """
-
-
-@pytest.fixture(scope="module")
-def glass(cluster):
-    """glass("edit", …): kubectl as a person who may break the glass; glass.gitmoor(…): gitmoor as cluster-admin."""
-    cluster.kubectl("create", "clusterrolebinding", "break-glass", "--clusterrole=cluster-admin", "--group=gitmoor:break-glass")
-
-    def run(*arguments):
-        return cluster.kubectl("--as=oncall", "--as-group=gitmoor:break-glass", *arguments)
-
-    def gitmoor(*arguments):
-        return subprocess.run([paths.gitmoor_bin() / "gitmoor", *arguments, "--kubeconfig", cluster.kubeconfig("admin")],
-                              capture_output=True, text=True, check=False, timeout=60)
-
-    def script(text, word, replace=()):
-        """Runs the printed command that has the word in it."""
-        line = next(line for line in text.splitlines() if word in line)
-        for old, new in replace:
-            line = line.replace(old, new)
-        program, *arguments = shlex.split(line)
-        assert program == "kubectl"
-        return subprocess.run([paths.control_plane("kubectl"), *arguments], capture_output=True, text=True, check=True, timeout=60)
-
-    run.gitmoor, run.script = gitmoor, script
-    return run
 
 
 def edit(glass, namespace, name, reason="INC-1", **data):

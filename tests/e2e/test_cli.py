@@ -41,7 +41,8 @@ def test_help_and_version_are_answered_on_standard_output():
     assert run("--version").stdout.startswith("gitmoor ")
 
 
-@pytest.mark.parametrize("verb", ["get", "check", "status", "reconcile", "suspend", "resume", "break-glass", "drift", "render", "health", "verify", "review"])
+@pytest.mark.parametrize("verb", ["get", "check", "status", "reconcile", "suspend", "resume", "break-glass", "drift", "diff", "render",
+                                  "health", "verify", "review"])
 def test_every_verb_explains_itself(verb):
     done = run(verb, "--help")
     assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout

@@ -34,7 +34,10 @@ static void test_an_identity_becomes_headers(void **state)
     AUTO_BUF struct buf text = {0};
     buf_init(&text, 65536);
     assert_true(kube_headers_init(&headers, &config, &error));
-    struct kube_impersonation as = {"shop", "deployer", "gitmoor.io/applier", "me"};
+    struct kube_impersonation as = {.namespace_ = "shop",
+                                    .service_account = "deployer",
+                                    .extra_key = "gitmoor.io/applier",
+                                    .extra_value = "me"};
     struct kube_request request = {.as = &as, .content_type = KUBE_APPLY_TYPE};
     assert_true(kube_headers_get(&headers, &request, &set, &error));
     join(set, &text);
@@ -53,16 +56,51 @@ static void test_an_identity_becomes_headers(void **state)
     kube_headers_release(&headers);
 }
 
+static void test_a_person_keeps_their_groups(void **state)
+{
+    (void)state;
+    struct kube_config config = {.token = (char *)"secret"};
+    struct kube_headers headers;
+    struct kube_header_set *set = NULL, *other = NULL;
+    struct error error;
+    AUTO_BUF struct buf text = {0};
+    buf_init(&text, 65536);
+    assert_true(kube_headers_init(&headers, &config, &error));
+    const char *groups[] = {"dev", "ops team", NULL};
+    struct kube_impersonation as = {
+        .user = "anna", .groups = groups, .extra_key = "gitmoor.io/applier", .extra_value = "me"};
+    struct kube_request request = {.as = &as};
+    assert_true(kube_headers_get(&headers, &request, &set, &error));
+    join(set, &text);
+    assert_non_null(strstr(text.data, "Impersonate-User: anna\nImpersonate-Group: dev\n"
+                                      "Impersonate-Group: ops team\n"
+                                      "Impersonate-Extra-gitmoor.io%2Fapplier: me\n"));
+    groups[1] = NULL;
+    assert_true(kube_headers_get(&headers, &request, &other, &error));
+    assert_ptr_not_equal(set, other);
+    groups[0] = "a\r\nX: y";
+    assert_false(kube_headers_get(&headers, &request, &other, &error));
+    as = (struct kube_impersonation){.user = ""}; /* an empty user would be ourselves */
+    assert_false(kube_headers_get(&headers, &request, &other, &error));
+    kube_headers_release(&headers);
+}
+
+#define ACCOUNT(space, account, key, value)                                                        \
+    {                                                                                              \
+        .namespace_ = (space), .service_account = (account), .extra_key = (key),                   \
+        .extra_value = (value)                                                                     \
+    }
+
 static void test_an_incomplete_identity_makes_no_headers(void **state)
 {
     (void)state;
     static const struct kube_impersonation cases[] = {
-        {NULL, "a", NULL, NULL},        {"", "a", NULL, NULL},
-        {"a", NULL, NULL, NULL},        {"a", "", NULL, NULL},
-        {"a", "b\r\nX: y", NULL, NULL}, {"a:b", "c", NULL, NULL},
-        {"A", "b", NULL, NULL},         {"a", "b", "", "v"},
-        {"a", "b", "k", NULL},          {"a", "b", "k", ""},
-        {"a", "b", "k", "v\nX: y"},     {"a", "b/c", NULL, NULL},
+        ACCOUNT(NULL, "a", NULL, NULL),        ACCOUNT("", "a", NULL, NULL),
+        ACCOUNT("a", NULL, NULL, NULL),        ACCOUNT("a", "", NULL, NULL),
+        ACCOUNT("a", "b\r\nX: y", NULL, NULL), ACCOUNT("a:b", "c", NULL, NULL),
+        ACCOUNT("A", "b", NULL, NULL),         ACCOUNT("a", "b", "", "v"),
+        ACCOUNT("a", "b", "k", NULL),          ACCOUNT("a", "b", "k", ""),
+        ACCOUNT("a", "b", "k", "v\nX: y"),     ACCOUNT("a", "b/c", NULL, NULL),
     };
     struct kube_config config = {.token = (char *)"secret"};
     struct kube_headers headers;
@@ -88,7 +126,7 @@ static void test_a_thousand_identities_do_not_pile_up(void **state)
     assert_true(kube_headers_init(&headers, &config, &error));
     for (int i = 0; i < 2000; i++) {
         AUTO_FREE char *name = mem_format("sa-%d", i);
-        struct kube_impersonation as = {"shop", name, NULL, NULL};
+        struct kube_impersonation as = {.namespace_ = "shop", .service_account = name};
         struct kube_request request = {.as = &as};
         struct kube_header_set *set = NULL;
         assert_true(kube_headers_get(&headers, &request, &set, &error));
@@ -146,6 +184,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_identity_becomes_headers),
+        cmocka_unit_test(test_a_person_keeps_their_groups),
         cmocka_unit_test(test_an_incomplete_identity_makes_no_headers),
         cmocka_unit_test(test_a_thousand_identities_do_not_pile_up),
         cmocka_unit_test(test_a_rotated_token_reaches_every_list),

@@ -1,0 +1,48 @@
+/* gitmoor diff, in two files: diff.c finds out what is declared, diff_object.c what would become of
+ * each object. */
+#ifndef GITMOOR_CLI_DIFF_H
+#define GITMOOR_CLI_DIFF_H
+
+#include "cli/cluster.h"
+#include "differ/desired.h"
+#include "differ/spec.h"
+
+struct diff_verb {
+    struct cluster cluster;
+    const char *path;       /* a directory of manifests, or NULL */
+    const char *revision;   /* of a repository, or NULL: the application's */
+    const char *repository; /* a directory in it */
+    const char *applier;    /* user name of the applier */
+    bool colour;
+
+    struct kube_discovery *discovery;
+    struct managers people;
+    cJSON *who;          /* {username, groups}, or NULL */
+    const char **groups; /* of whom, ended by NULL */
+    bool is_not_trusted; /* one may not act in the applier's name */
+    bool foretold;       /* something was, instead of asking the server */
+    bool trouble;        /* something could not be found out */
+    size_t made, changed, deleted;
+};
+
+/* One application, and where its manifests come from. */
+struct diff_application {
+    struct diff_verb *verb;
+    const char *namespace_, *name;
+    const cJSON *object;
+    struct application_spec spec;
+    bool guarded;         /* admission refuses others than the applier */
+    const char *revision; /* as it is told: "main@sha1:…"; NULL for a directory */
+    struct desired_set *desired;
+};
+
+/* Tells what a reconcile would make of one declared object. */
+void diff_declared(struct diff_application *application, const struct desired_object *desired);
+
+/* Tells which objects would be deleted. */
+void diff_pruned(struct diff_application *application);
+
+/* "gitmoor diff: WHAT: WHY" on standard error; the exit status will be 2. */
+void diff_complain(struct diff_verb *verb, const char *what, const struct error *error);
+
+#endif

@@ -1,0 +1,123 @@
+#include "differ/spec.h"
+
+#include "common/base/clock.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+
+#include <string.h>
+
+void application_spec_release(struct application_spec *spec)
+{
+    free(spec->source_namespace);
+    free(spec->repository);
+    free(spec->path);
+    free(spec->target_namespace);
+    free(spec->service_account);
+    json_free(spec->render);
+    json_free(spec->depends_on);
+    free(spec->break_glass.reason);
+    free(spec->break_glass.by);
+    free(spec->drift_text);
+    managers_release(&spec->allowed);
+    ignore_fields_release(&spec->ignore);
+    *spec = (struct application_spec){0};
+}
+
+/* "a//b/./c/" and "a/b/c" are one directory. */
+static char *clean_path(const char *path)
+{
+    AUTO_BUF struct buf out;
+    buf_init(&out, 4096);
+    while (path && *path) {
+        size_t size = strcspn(path, "/");
+        if (size > 0 && !(size == 1 && *path == '.')) {
+            if (out.size > 0) {
+                buf_append_char(&out, '/');
+            }
+            buf_append(&out, path, size);
+        }
+        path += size;
+        path += strspn(path, "/");
+    }
+    return mem_string(out.size > 0 ? out.data : ".");
+}
+
+static int64_t duration(const cJSON *object, const char *name, int64_t otherwise)
+{
+    int64_t milliseconds;
+    return text_parse_duration(json_string(object, name), &milliseconds) ? milliseconds : otherwise;
+}
+
+cJSON *application_spec_depends_on(const cJSON *object)
+{
+    cJSON *keys = json_new_array();
+    const char *own = text_or_empty(json_string_path(object, "metadata.namespace"));
+    for (const cJSON *item = json_first(json_get_path(object, "spec.dependsOn")); item;
+         item = item->next) {
+        const char *namespace_ = json_string(item, "namespace");
+        AUTO_FREE char *key = mem_format("%s/%s", text_is_empty(namespace_) ? own : namespace_,
+                                         text_or_empty(json_string(item, "name")));
+        json_append(keys, json_new_string(key));
+    }
+    return keys;
+}
+
+/* The control plane's own. Who wants its objects exactly as in Git does not want them without it.
+ */
+#define ALWAYS_ALLOWED                                                                             \
+    "kube-controller-manager,kube-scheduler,kube-apiserver,kubelet,*cloud-controller-manager"
+
+static void read_drift(const cJSON *spec, struct application_spec *ret)
+{
+    const cJSON *drift = json_object(spec, "drift");
+    ret->exact = text_equal(json_string(drift, "mode"), "Exact");
+    managers_add(&ret->allowed, ALWAYS_ALLOWED);
+    for (const cJSON *item = json_first(json_array(drift, "allow")); item; item = item->next) {
+        managers_add(&ret->allowed, cJSON_IsString(item) ? item->valuestring : NULL);
+    }
+    if (drift) {
+        AUTO_BUF struct buf text;
+        buf_init(&text, json_default_limits.bytes);
+        json_write(drift, &text);
+        ret->drift_text = buf_detach(&text);
+    }
+    ignore_fields_read(json_get(spec, "ignore"), &ret->ignore);
+}
+
+static void read_break_glass(const cJSON *spec, struct break_glass *ret)
+{
+    const cJSON *glass = json_object(spec, "breakGlass");
+    *ret = (struct break_glass){0};
+    if (clock_parse_rfc3339(json_string(glass, "until"), &ret->until)) {
+        ret->reason = mem_string(text_or_empty(json_string(glass, "reason")));
+        ret->by = mem_string(json_string(glass, "by"));
+    }
+}
+
+void application_spec_read(const cJSON *object, struct application_spec *ret)
+{
+    const cJSON *spec = json_object(object, "spec");
+    const cJSON *health = json_object(spec, "health");
+    const char *target = json_string(spec, "targetNamespace");
+    const char *source_namespace = json_string_path(spec, "source.namespace");
+    if (text_is_empty(source_namespace)) {
+        source_namespace = text_or_empty(json_string_path(object, "metadata.namespace"));
+    }
+    *ret = (struct application_spec){
+        .source_namespace = mem_string(source_namespace),
+        .repository = mem_string(text_or_empty(json_string_path(spec, "source.repository"))),
+        .path = clean_path(json_string_path(spec, "source.path")),
+        .target_namespace = mem_string(target),
+        .service_account = mem_string(json_string(spec, "serviceAccountName")),
+        .render = json_copy(json_object(spec, "render")),
+        .depends_on = application_spec_depends_on(object),
+        .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
+        .prune = json_bool(spec, "prune", true),
+        .self_heal = json_bool(spec, "selfHeal", true),
+        .suspend = json_bool(spec, "suspend", false),
+        .health_wait = json_bool(health, "wait", true),
+        .health_timeout = duration(health, "timeout", 300000),
+    };
+    read_break_glass(spec, &ret->break_glass);
+    read_drift(spec, ret);
+}

@@ -1,0 +1,34 @@
+/* What an Application asks for, read from its spec. */
+#ifndef GITMOOR_DIFFER_SPEC_H
+#define GITMOOR_DIFFER_SPEC_H
+
+#include "common/data/json.h"
+#include "differ/break_glass.h"
+#include "differ/ignore_fields.h"
+#include "differ/managers.h"
+
+struct application_spec {
+    char *source_namespace; /* of the GitRepository; the Application's own, mostly */
+    char *repository;       /* its name */
+    char *path;             /* "." for the whole repository */
+    char *target_namespace; /* or NULL */
+    char *service_account;  /* or NULL */
+    cJSON *render;          /* spec.render, or NULL */
+    cJSON *depends_on;      /* keys of Applications, strings in an array */
+    bool preflight, prune, self_heal, suspend, health_wait;
+    struct break_glass break_glass;
+    int64_t health_timeout;  /* ms */
+    bool exact;              /* whatever Git does not declare goes, save for what is… */
+    struct managers allowed; /* …of these */
+    char *drift_text;        /* canonical JSON of that choice, or NULL */
+    struct ignore_fields ignore;
+};
+
+/* Of the whole object: its namespace counts. What is read is the spec's own. */
+void application_spec_read(const cJSON *object, struct application_spec *ret);
+void application_spec_release(struct application_spec *spec);
+
+/* The keys ("namespace/name") that the object's spec.dependsOn names, as an array of strings. */
+cJSON *application_spec_depends_on(const cJSON *object);
+
+#endif
