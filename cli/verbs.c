@@ -11,6 +11,8 @@ const struct cli_verb cli_verbs[] = {
     {"suspend", "Stop reconciling an application or a repository.", cli_suspend},
     {"resume", "Go on reconciling it.", cli_resume},
     {"diff", "Show what a reconcile would change in the cluster.", cli_diff},
+    {"history", "List the revisions that were applied.", cli_history},
+    {"rollback", "Put an earlier revision in the place of the newest.", cli_rollback},
     {"drift", "List what has drifted from Git, now and lately.", cli_drift},
     {"break-glass", "Suspend the repairs of an application for a time.", cli_break_glass},
     {"render", "Print the objects of a directory, as they would be applied.", cli_render},

@@ -54,9 +54,8 @@ static void take_render_problems(struct application *application, const cJSON *e
 }
 
 static void build_desired(struct application *application, const struct part *part,
-                          const char *revision)
+                          const char *render_key, const char *revision)
 {
-    const char *render_key = json_string(part->head, "renderKey");
     problems_clear(&application->render_problems);
     map_release(&application->unknown_kinds, NULL);
     take_render_problems(application, json_get(part->head, "errors"));
@@ -107,6 +106,28 @@ static bool take_objects(char **cursor, char *end, struct part *part, struct are
     return true;
 }
 
+/* The newest revision is the one that was left, or is again: what it was rolled back to stays. */
+static void take_left(struct application *application)
+{
+    free(application->render_key);
+    application->render_key = mem_string(application->rollback->key);
+    problems_clear(&application->render_problems);
+    map_release(&application->unknown_kinds, NULL);
+    metric_add(&renders, "unchanged", 1);
+    application_wake(application);
+}
+
+/* The earlier revision; NULL-safe against one that is not wanted any more. */
+static void take_rolled_back(struct repository *repository, struct application *application,
+                             const struct part *part)
+{
+    struct rollback *rollback = application->rollback;
+    if (rollback && text_equal(rollback->to, repository->worker_revision)) {
+        rollback->needs_render = false;
+        build_desired(application, part, NULL, repository->worker_revision);
+    }
+}
+
 static bool take_rendering(struct repository *repository, struct application *application,
                            const struct part *part, struct error *error)
 {
@@ -118,11 +139,16 @@ static bool take_rendering(struct repository *repository, struct application *ap
     }
     application->rendering = false;
     application->rendered = true;
-    if (json_bool(part->head, "unchanged", false)) {
+    const char *render_key = json_string(part->head, "renderKey");
+    if (repository->worker_rolls_back) {
+        take_rolled_back(repository, application, part);
+    } else if (application->rollback && text_equal(render_key, application->rollback->key)) {
+        take_left(application);
+    } else if (json_bool(part->head, "unchanged", false)) {
         metric_add(&renders, "unchanged", 1);
         application_wake(application);
     } else {
-        build_desired(application, part, repository->worker_revision);
+        build_desired(application, part, render_key, repository->worker_revision);
     }
     return true;
 }

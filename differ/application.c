@@ -166,6 +166,8 @@ void application_free(struct application *application)
     free(application->outcome_message);
     free(application->health_message);
     free(application->fight);
+    rollback_free(application->rollback);
+    free(application->rollback_requested);
     free(application);
 }
 
@@ -195,6 +197,7 @@ static void take_annotations(struct application *application, const cJSON *objec
         application->needs_render |= application->render_problems.total > 0;
         repository_try_at_once(application_repository(application));
     }
+    rollback_take_request(application, json_string(annotations, ROLLBACK_ANNOTATION));
     if (!text_equal(application->approved_revision, approved)) {
         replace_string(&application->approved_revision, approved);
         application_try_at_once(application);
@@ -207,6 +210,7 @@ static void take_spec(struct application *application, const cJSON *object)
     application_spec_read(object, &spec);
     int64_t generation = json_int(json_object(object, "metadata"), "generation", 0);
     if (!same_rendering(&application->spec, &spec)) {
+        rollback_end(application);
         application->needs_render = true;
         application->rendered = false;
         application->rendering = false; /* what that run answers is of the spec before */
@@ -277,6 +281,7 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
     take_spec(application, now);
     if (is_new) {
         inherit(application);
+        rollback_adopt(application);
     }
     take_annotations(application, now);
     application_wake(application);
@@ -296,8 +301,13 @@ void application_set_desired(struct application *application, struct desired_set
         outcome_set(application, OUTCOME_NONE, NULL);
         permit_judge(application);
     }
-    replace_string(&application->render_key, render_key);
-    replace_string(&application->attempted, revision);
+    if (render_key) {
+        if (desired && application->rollback) {
+            rollback_end(application); /* by a newer commit */
+        }
+        replace_string(&application->render_key, render_key);
+        replace_string(&application->attempted, revision);
+    }
     application->settled = false;
     application->health_timed_out = false;
     application->failures = 0;
@@ -324,7 +334,7 @@ bool application_is_ready(const struct application *application)
     bool is_newest = application->rendered && !application->needs_render &&
                      text_equal(repository->rendered, repository->commit);
     bool healthy = !application->spec.health_wait || application->health == HEALTH_CURRENT;
-    return is_newest && !application->plan && application->settled &&
+    return is_newest && !application->plan && application->settled && !application->rollback &&
            application->outcome == OUTCOME_APPLIED && healthy;
 }
 
@@ -338,6 +348,7 @@ void application_work(struct application *application)
     break_glass_step(application);
     reconcile_step(application);
     health_step(application);
+    rollback_step(application);
     bool is_ready = application_is_ready(application);
     if (is_ready && !application->was_ready) {
         depends_wake(application->differ, application->key);

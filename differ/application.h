@@ -5,6 +5,7 @@
 #include "differ/desired.h"
 #include "differ/differ.h"
 #include "differ/plan.h"
+#include "differ/rollback.h"
 #include "differ/spec.h"
 
 struct repository;
@@ -89,6 +90,9 @@ struct application {
     bool recognised; /* what was applied before it came here is known: recognise.c */
     struct recognition *recognition; /* under way, or NULL */
 
+    struct rollback *rollback; /* an earlier revision is in force, or is to be; or NULL */
+    char *rollback_requested;  /* value of the annotation, dealt with by this process; or NULL */
+
     struct plan_under_way *plan; /* or NULL */
     bool saving;                 /* kinds and namespaces are being written before the plan */
     struct problems problems;    /* of the last plan, or of what others declare too */
@@ -156,7 +160,8 @@ bool application_is_ready(const struct application *application);
 /* Looks at everything and does what is due. */
 void application_work(struct application *application);
 
-/* Takes a newly rendered set (NULL if it has problems) of a revision. */
+/* Takes a newly rendered set (NULL if it has problems) of a revision: the newest, or, with
+ * render_key NULL, the one that it was rolled back to. */
 void application_set_desired(struct application *application, struct desired_set *desired,
                              const char *render_key, const char *revision);
 

@@ -2,6 +2,7 @@
  * and from Git.
  *
  *   repository.c   a revision announced → pack asked for, unpacked, changed applications rendered
+ *   pack.c         the objects of a commit, asked of the fetcher
  *   application.c  an Application: its spec, and the queue of those with something to do
  *   spec.c         what its spec asks for
  *   answer.c       what the worker rendered → desired sets
@@ -14,6 +15,7 @@
  *   dispatch.c     the plan under way: sent, sent again, cancelled
  *   result.c       what the applier answered
  *   health.c       are its objects healthy, and for how long have we waited?
+ *   rollback.c     an earlier revision in the place of the newest
  *   drift.c        is a live object what Git declares?
  *   owners.c       who owns its fields, and who should
  *   drift_watch.c  drift as the watch tells of it: who changed what (blame.c), noted (drift_log.c)

@@ -8,20 +8,14 @@
 #include "common/run/metrics.h"
 #include "differ/answer.h"
 #include "differ/application.h"
+#include "differ/pack.h"
+#include "differ/rollback.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define PACK_TIMEOUT_MS 300000
 #define RETRY_MINIMUM_MS 1000
 #define RETRY_MAXIMUM_MS 60000
-#define HAVES_MAXIMUM 16 /* commits named to the fetcher; the newest are what matters */
-#define KEPT_REFS "refs/gitmoor"
 
 static const double worker_bounds[] = {0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 0};
 static struct metric worker_seconds = {
@@ -53,27 +47,19 @@ struct repository *repository_get(struct differ *differ, const char *key)
     return repository;
 }
 
-static void drop_pack(struct repository *repository)
-{
-    if (repository->pack_path) {
-        unlink(repository->pack_path);
-        free(repository->pack_path);
-        repository->pack_path = NULL;
-    }
-}
-
 void repository_free(void *value)
 {
     struct repository *repository = value;
     child_cancel(repository->worker);
     bus_blob_cancel(repository->differ->bus, repository);
     event_free(repository->timer);
-    drop_pack(repository);
+    pack_drop(repository);
     free(repository->key);
     free(repository->uid);
     free(repository->commit);
     free(repository->revision);
     free(repository->rendered);
+    free(repository->pack_wanted);
     free(repository->worker_commit);
     free(repository->worker_revision);
     free(repository->trouble);
@@ -112,7 +98,7 @@ static void wake_one(struct application *application, void *context)
 
 /* ---- Trouble ---- */
 
-static void set_trouble(struct repository *repository, const char *message)
+void repository_set_trouble(struct repository *repository, const char *message)
 {
     free(repository->trouble);
     repository->trouble = mem_string(message);
@@ -149,161 +135,7 @@ const char *repository_trouble(const struct repository *repository, bool is_wait
     return is_waited_for || (is_behind && repository->failures > 1) ? repository->trouble : NULL;
 }
 
-/* ---- Packs ---- */
-
-static char *database_path(const struct repository *repository)
-{
-    return mem_format("%s/%s.git", repository->differ->settings->data_dir, repository->uid);
-}
-
-/* The commits whose objects are complete here: the worker keeps a ref for each. */
-static cJSON *list_haves(const struct repository *repository)
-{
-    cJSON *haves = json_new_array();
-    AUTO_FREE char *database = database_path(repository);
-    AUTO_FREE char *path = mem_format("%s/" KEPT_REFS, database);
-    DIR *directory = repository->objects_missing ? NULL : opendir(path);
-    if (!directory) {
-        return haves;
-    }
-    struct dirent *entry;
-    while ((entry = readdir(directory)) && json_size(haves) < HAVES_MAXIMUM) {
-        size_t length = strlen(entry->d_name);
-        if (length == 40 || length == 64) {
-            json_append(haves, json_new_string(entry->d_name));
-        }
-    }
-    closedir(directory);
-    return haves;
-}
-
-static bool has_commit(const struct repository *repository)
-{
-    AUTO_FREE char *database = database_path(repository);
-    AUTO_FREE char *path = mem_format("%s/" KEPT_REFS "/%s", database, repository->commit);
-    return !repository->objects_missing && access(path, F_OK) == 0;
-}
-
-/* The question is answered, or of no interest any more. */
-static void unask(struct repository *repository)
-{
-    if (repository->pack_asked && repository->fetcher) {
-        bus_unsend(repository->fetcher, repository->pack_hint);
-    }
-    repository->pack_asked = false;
-}
-
-static void ask_for_pack(struct repository *repository)
-{
-    AUTO_JSON cJSON *body = json_new_object();
-    json_add_string(body, "repository", repository->key);
-    json_add_string(body, "want", repository->commit);
-    json_add(body, "have", list_haves(repository));
-    AUTO_BUF struct buf text;
-    buf_init(&text, BUS_HINT_MAXIMUM);
-    json_write(body, &text);
-    struct error error;
-    repository->fetcher = members_owner(repository->differ->members, "fetcher", repository->key);
-    if (!repository->fetcher) {
-        set_trouble(repository, "no fetcher is there that could be asked for its content");
-        return;
-    }
-    repository->pack_hint =
-        bus_send(repository->fetcher, "pack-wanted", text.data, text.size, &error);
-    if (!repository->pack_hint) {
-        set_trouble(repository, error.message);
-        return;
-    }
-    repository->pack_asked = true;
-    struct timeval again = {.tv_sec = PACK_TIMEOUT_MS / 1000};
-    evtimer_add(repository->timer, &again);
-}
-
-static bool write_file(const char *path, const char *data, size_t size, struct error *error)
-{
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return error_set_errno(error, errno, "cannot write %s", path);
-    }
-    while (size > 0) {
-        ssize_t written = write(fd, data, size);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written < 0) {
-            return error_set_errno(error, errno, "cannot write %s", path);
-        }
-        data += written;
-        size -= (size_t)written;
-    }
-    return true;
-}
-
-static void on_pack(char *data, size_t size, const struct error *error, void *context)
-{
-    struct repository *repository = context;
-    repository->pack_fetching = false;
-    if (!data) {
-        set_trouble(repository, error->message);
-        return;
-    }
-    struct error failure;
-    drop_pack(repository);
-    repository->pack_path =
-        mem_format("%s/incoming-%s.pack", repository->differ->settings->data_dir, repository->uid);
-    bool written = write_file(repository->pack_path, data, size, &failure);
-    free(data);
-    if (!written) {
-        drop_pack(repository);
-        set_trouble(repository, failure.message);
-        return;
-    }
-    repository_step(repository);
-}
-
-bool repository_pack_offered(struct differ *differ, struct bus_peer *peer, const cJSON *body)
-{
-    const char *key = json_string(body, "repository");
-    const char *want = json_string(body, "want");
-    struct repository *repository = key ? map_get(&differ->repositories, key) : NULL;
-    if (!key || !want) {
-        return false;
-    }
-    if (!repository || !repository->pack_asked || !text_equal(want, repository->commit)) {
-        return true; /* an answer to a question of before */
-    }
-    unask(repository);
-    const char *problem = json_string(body, "error");
-    struct digest digest;
-    if (problem) {
-        set_trouble(repository, problem);
-        return true;
-    }
-    int64_t size = json_int(body, "size", -1);
-    if (!digest_from_hex(json_string(body, "digest"), &digest) || size < 0) {
-        set_trouble(repository, "the fetcher offers a pack without a digest");
-        return false;
-    }
-    repository->pack_fetching = true;
-    bus_blob_fetch(peer, &digest, (size_t)size, PACK_TIMEOUT_MS, on_pack, repository);
-    return true;
-}
-
 /* ---- Announcements ---- */
-
-/* The pack that is asked for, or on its way, is of a commit before. One that the worker reads is
- * left to it. */
-static void forget_pack(struct repository *repository)
-{
-    unask(repository);
-    if (repository->pack_fetching) {
-        bus_blob_cancel(repository->differ->bus, repository);
-        repository->pack_fetching = false;
-    }
-    if (!repository->worker) {
-        drop_pack(repository);
-    }
-}
 
 bool repository_announced(struct differ *differ, const cJSON *body)
 {
@@ -325,7 +157,7 @@ bool repository_announced(struct differ *differ, const cJSON *body)
         repository->rendered = NULL;
         repository->objects_missing = false;
     }
-    forget_pack(repository);
+    pack_forget(repository);
     free(repository->uid);
     free(repository->commit);
     free(repository->revision);
@@ -342,8 +174,8 @@ void repository_gone(struct differ *differ, const char *key, const char *uid)
     if (!repository || !text_equal(repository->uid, uid)) {
         return; /* one of the same name has been announced already */
     }
-    forget_pack(repository);
-    set_trouble(repository, NULL);
+    pack_forget(repository);
+    repository_set_trouble(repository, NULL);
     char **const names[] = {&repository->uid, &repository->commit, &repository->revision,
                             &repository->rendered};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -354,7 +186,7 @@ void repository_gone(struct differ *differ, const char *key, const char *uid)
 
 void repository_fetcher_restarted(struct repository *repository)
 {
-    unask(repository);
+    pack_unask(repository);
     repository_step(repository);
 }
 
@@ -363,7 +195,7 @@ void repository_fetchers_changed(struct repository *repository)
     bool moved = repository->fetcher !=
                  members_owner(repository->differ->members, "fetcher", repository->key);
     if (moved && (repository->pack_asked || repository_is_backing_off(repository))) {
-        unask(repository);
+        pack_unask(repository);
         evtimer_del(repository->timer);
         repository_step(repository);
     }
@@ -386,23 +218,28 @@ struct request {
     size_t count;
 };
 
-static void request_one(struct application *application, void *context)
+static void add_request(struct request *request, struct application *application,
+                        const char *render_key)
 {
-    struct request *request = context;
-    if (!request->all && !application->needs_render) {
-        return;
-    }
     cJSON *item = json_append(request->applications, json_new_object());
     json_add_string(item, "key", application->key);
     json_add_string(item, "path", application->spec.path);
-    bool known = application->render_key && !application->needs_render;
-    json_add_string(item, "renderKey", known ? application->render_key : "");
+    json_add_string(item, "renderKey", text_or_empty(render_key));
     json_add(item, "render", json_copy(application->spec.render));
     json_add_string(item, "targetNamespace", application->spec.target_namespace);
     request->count++;
     application->rendering = true;
-    application->forced = application->needs_render;
-    application->needs_render = false;
+}
+
+static void request_one(struct application *application, void *context)
+{
+    struct request *request = context;
+    if (request->all || application->needs_render) {
+        add_request(request, application,
+                    application->needs_render ? NULL : application->render_key);
+        application->forced = application->needs_render;
+        application->needs_render = false;
+    }
 }
 
 static void count_one(struct application *application, void *context)
@@ -440,22 +277,24 @@ static void on_worker(const char *output, size_t size, int exit_code, const stru
     metric_observe(&worker_seconds, NULL,
                    (double)(clock_monotonic_ms() - repository->worker_started) / 1000);
     repository->worker = NULL;
-    drop_pack(repository);
+    pack_drop(repository);
     struct error failure;
     bool missing;
     bool taken = take_output(repository, (char *)output, size, error, &missing, &failure);
     bool missing_again = missing && repository->objects_missing;
     each_application(repository, end_rendering, NULL);
     repository->objects_missing = missing;
-    if (taken) {
+    if (taken && !repository->worker_rolls_back) {
         free(repository->rendered);
         repository->rendered = mem_string(repository->worker_commit);
-        set_trouble(repository, NULL);
+    }
+    if (taken) {
+        repository_set_trouble(repository, NULL);
     } else if (missing && !missing_again) {
         log_info("objects are missing, asking for all of them", "repository", repository->key,
                  "error", failure.message);
     } else {
-        set_trouble(repository, failure.message);
+        repository_set_trouble(repository, failure.message);
     }
     differ_check_started(repository->differ);
     if (!repository_is_backing_off(repository)) {
@@ -487,7 +326,7 @@ static void start_worker(struct repository *repository, const cJSON *request)
         child_start(repository->differ->loop, &options, on_worker, repository, &error);
     if (!repository->worker) {
         each_application(repository, end_rendering, NULL);
-        set_trouble(repository, error.message);
+        repository_set_trouble(repository, error.message);
     }
 }
 
@@ -499,21 +338,81 @@ static void add_limits(cJSON *body, const struct differ_settings *settings)
     json_add_int(limits, "memory", settings->render_memory);
 }
 
-static void run_worker(struct repository *repository, const struct request *request)
+static void run_worker(struct repository *repository, const struct request *request,
+                       const char *commit, const char *revision)
 {
-    AUTO_FREE char *database = database_path(repository);
+    AUTO_FREE char *database = pack_database(repository);
     AUTO_JSON cJSON *body = json_new_object();
     json_add_string(body, "repository", database);
     json_add_string(body, "pack", repository->pack_path);
-    json_add_string(body, "commit", repository->commit);
-    json_add_string(body, "revision", repository->revision);
+    json_add_string(body, "commit", commit);
+    json_add_string(body, "revision", revision);
     json_add(body, "applications", json_copy(request->applications));
     add_limits(body, repository->differ->settings);
     free(repository->worker_commit);
     free(repository->worker_revision);
-    repository->worker_commit = mem_string(repository->commit);
-    repository->worker_revision = mem_string(repository->revision);
+    repository->worker_commit = mem_string(commit);
+    repository->worker_revision = mem_string(revision);
+    repository->worker_rolls_back = !text_equal(commit, repository->commit);
     start_worker(repository, body);
+}
+
+/* The newest commit, for all whose files have changed. False: nothing is due. */
+static bool render_newest(struct repository *repository)
+{
+    if (!repository->pack_path && !pack_has_commit(repository, repository->commit)) {
+        pack_ask(repository, repository->commit);
+        return true;
+    }
+    AUTO_JSON cJSON *applications = json_new_array();
+    struct request request = {
+        .applications = applications,
+        .all = !text_equal(repository->rendered, repository->commit),
+    };
+    each_application(repository, request_one, &request);
+    if (request.count == 0 && !repository->pack_path) {
+        return false;
+    }
+    run_worker(repository, &request, repository->commit, repository->revision);
+    return true;
+}
+
+struct rolled_back {
+    const char *commit;        /* if given, of that one */
+    struct application *found; /* whose earlier revision has to be rendered, or NULL */
+};
+
+static void find_rolled_back(struct application *application, void *context)
+{
+    struct rolled_back *rolled_back = context;
+    const struct rollback *rollback = application->rollback;
+    if (!rolled_back->found && rollback && rollback->needs_render &&
+        (!rolled_back->commit || text_equal(rolled_back->commit, rollback_commit(rollback)))) {
+        rolled_back->found = application;
+    }
+}
+
+/* An earlier commit, for one application that was rolled back to it. */
+static void render_rolled_back(struct repository *repository)
+{
+    struct rolled_back rolled_back = {.commit =
+                                          repository->pack_path ? repository->pack_wanted : NULL};
+    each_application(repository, find_rolled_back, &rolled_back);
+    struct application *application = rolled_back.found;
+    if (!application) {
+        pack_drop(repository); /* nobody wants it any more */
+        return;
+    }
+    const char *commit = rollback_commit(application->rollback);
+    if (!repository->pack_path && !pack_has_commit(repository, commit)) {
+        pack_ask(repository, commit);
+        return;
+    }
+    AUTO_JSON cJSON *applications = json_new_array();
+    struct request request = {.applications = applications};
+    add_request(&request, application, NULL);
+    application->forced = false; /* what is to be done again is told by the rollback */
+    run_worker(repository, &request, commit, application->rollback->to);
 }
 
 void repository_step(struct repository *repository)
@@ -522,7 +421,7 @@ void repository_step(struct repository *repository)
         repository->pack_asked || !repository->differ->discovery) {
         if (repository->pack_asked && !evtimer_pending(repository->timer, NULL)) {
             repository->pack_asked = false; /* unanswered for too long: ask again */
-            ask_for_pack(repository);
+            pack_ask(repository, repository->pack_wanted);
         }
         return;
     }
@@ -531,17 +430,9 @@ void repository_step(struct repository *repository)
     if (users == 0) {
         return; /* nobody renders from it */
     }
-    if (!repository->pack_path && !has_commit(repository)) {
-        ask_for_pack(repository);
-        return;
-    }
-    AUTO_JSON cJSON *applications = json_new_array();
-    struct request request = {
-        .applications = applications,
-        .all = !text_equal(repository->rendered, repository->commit),
-    };
-    each_application(repository, request_one, &request);
-    if (request.count > 0 || repository->pack_path) {
-        run_worker(repository, &request);
+    bool is_other_pack =
+        repository->pack_path && !text_equal(repository->pack_wanted, repository->commit);
+    if (is_other_pack || !render_newest(repository)) {
+        render_rolled_back(repository);
     }
 }

@@ -16,6 +16,7 @@ struct repository {
     char *rendered; /* the commit that all its applications were last rendered from, or NULL */
 
     struct bus_peer *fetcher; /* whom the pack was asked of; NULL: nobody, or it is gone */
+    char *pack_wanted;        /* the commit that was asked for last */
     bool pack_asked;          /* and not yet answered */
     uint64_t pack_hint;       /* to unsend */
     bool pack_fetching;
@@ -25,7 +26,8 @@ struct repository {
     struct child *worker;
     int64_t worker_started; /* monotonic ms */
     char *worker_commit, *worker_revision;
-    char *trouble; /* why it cannot be rendered now, or NULL */
+    bool worker_rolls_back; /* it renders one application from an earlier commit */
+    char *trouble;          /* why it cannot be rendered now, or NULL */
     unsigned failures;
     struct event *timer; /* retry */
 };
@@ -49,6 +51,9 @@ bool repository_is_backing_off(const struct repository *repository);
 
 /* Somebody asked for it: a failure is no reason to wait any more. */
 void repository_try_at_once(struct repository *repository);
+
+/* It cannot be rendered, and is tried again after a while; NULL: it can. */
+void repository_set_trouble(struct repository *repository, const char *message);
 
 /* Why its content cannot be rendered now, or NULL. `is_waited_for`: the caller has nothing to go on
  * with; else a failure that may pass is not told. */

@@ -114,6 +114,7 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
         .prune = json_bool(spec, "prune", true),
         .self_heal = json_bool(spec, "selfHeal", true),
+        .rollback_on_failure = json_bool(json_object(spec, "rollback"), "onFailure", false),
         .suspend = json_bool(spec, "suspend", false),
         .health_wait = json_bool(health, "wait", true),
         .health_timeout = duration(health, "timeout", 300000),

@@ -15,7 +15,7 @@ struct application_spec {
     char *service_account;  /* or NULL */
     cJSON *render;          /* spec.render, or NULL */
     cJSON *depends_on;      /* keys of Applications, strings in an array */
-    bool preflight, prune, self_heal, suspend, health_wait;
+    bool preflight, prune, self_heal, suspend, health_wait, rollback_on_failure;
     struct break_glass break_glass;
     int64_t health_timeout;  /* ms */
     bool exact;              /* whatever Git does not declare goes, save for what is… */

@@ -54,6 +54,11 @@ static const char *repository_message(const struct application *application, str
 static struct verdict applied_verdict(const struct application *application, struct buf *text)
 {
     bool wait = application->spec.health_wait;
+    const struct rollback *rollback = application->rollback;
+    if (rollback) {
+        const char *status = rollback->needs_render ? "Unknown" : "False";
+        return (struct verdict){status, "RolledBack", text_or_empty(rollback->message)};
+    }
     if (wait && (application->health_timed_out || application->health == HEALTH_FAILED)) {
         buf_append_format(text, "applied %s, but it is not healthy: %s", application->revision,
                           text_or_empty(application->health_message));
@@ -76,7 +81,9 @@ static struct verdict judge(const struct application *application, struct buf *t
         return (struct verdict){"False", TENANCY_REASON, message};
     }
     const char *trouble =
-        repository_trouble(application_repository(application), application->needs_render);
+        repository_trouble(application_repository(application),
+                           application->needs_render ||
+                               (application->rollback && application->rollback->needs_render));
     if (trouble && !suspended) {
         return (struct verdict){"False", "RenderFailed", trouble};
     }
@@ -154,7 +161,8 @@ static void set_ready(struct application *application, cJSON *conditions)
     bool refused =
         application->outcome == OUTCOME_INVALID || application->outcome == OUTCOME_DENIED;
     bool stalled = refused && !retrying;
-    if (stalled || application->outcome == OUTCOME_HELD) {
+    bool stays = application->rollback && application->outcome == OUTCOME_APPLIED;
+    if (stalled || stays || application->outcome == OUTCOME_HELD) {
         status_set_condition(conditions, "Stalled", "True", verdict.reason,
                              text_or_empty(verdict.message), generation);
     } else {
@@ -414,6 +422,7 @@ static cJSON *make_status(struct application *application)
     set_ready(application, conditions);
     set_healthy(application, conditions);
     set_drifted(application, conditions);
+    rollback_set_status(application, status, conditions);
     json_set(status, "observedGeneration", json_new_int(application->generation));
     if (application->attempted) {
         json_set(status, "lastAttemptedRevision", json_new_string(application->attempted));

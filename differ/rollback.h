@@ -1,0 +1,42 @@
+/* An earlier revision in the place of the newest one: put there because the newest was not healthy
+ * (spec.rollback.onFailure), or because somebody asked for it (the annotation that `gitmoor
+ * rollback` writes). It stays until a newer commit changes what the application renders from, or
+ * the rollback is cancelled. Git is not touched. */
+#ifndef GITMOOR_DIFFER_ROLLBACK_H
+#define GITMOOR_DIFFER_ROLLBACK_H
+
+#include "common/data/json.h"
+
+/* Its value: a revision of status.history, or "none" to cancel; then a blank and anything that
+ * makes the value another than before. */
+#define ROLLBACK_ANNOTATION "gitmoor.io/rollback-to"
+
+struct application;
+
+struct rollback {
+    char *from; /* the revision that was left */
+    char *to;   /* the one that is in force instead */
+    char *key;  /* render key of `from`: as long as the newest commit has it, nothing changes */
+    char *reason;
+    char *message;
+    char *at;          /* RFC 3339 */
+    bool needs_render; /* `to` has not been rendered yet */
+};
+
+void rollback_free(struct rollback *rollback); /* NULL is fine */
+
+/* Takes up again what a predecessor's status says. */
+void rollback_adopt(struct application *application);
+/* The annotation's value, or NULL. */
+void rollback_take_request(struct application *application, const char *value);
+/* Rolls back if the spec asks for it and the newest revision has failed. */
+void rollback_step(struct application *application);
+/* The newest revision is to be in force again; it is rendered by the caller. */
+void rollback_end(struct application *application);
+
+/* The hex id of the commit that is in force. */
+const char *rollback_commit(const struct rollback *rollback);
+
+void rollback_set_status(const struct application *application, cJSON *status, cJSON *conditions);
+
+#endif

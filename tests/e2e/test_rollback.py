@@ -1,0 +1,168 @@
+"""Rollback: by itself when a revision is not healthy, and by hand; held until a newer commit, across restarts."""
+import shutil
+import subprocess
+
+import pytest
+
+from harness import paths
+from harness.api import condition
+from harness.mooring import config_map
+from harness.waiting import wait_for
+
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  replicas: 1
+  progressDeadlineSeconds: {deadline}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec: {{containers: [{{name: c, image: "example.org/{image}"}}]}}
+"""
+
+
+def release(image, deadline=600, **data):
+    return {"deploy/web.yaml": DEPLOYMENT.format(image=image, deadline=deadline), "deploy/c.yaml": config_map("c", image=image, **data)}
+
+
+def image_of(shop):
+    live = shop.api.get("Deployment", shop.namespace, "web") or {"spec": {"template": {"spec": {"containers": [{}]}}}}
+    return live["spec"]["template"]["spec"]["containers"][0].get("image", "").rpartition("/")[2]
+
+
+def wait_rolled_back(shop, bad, good, timeout=40):
+    """Until the good revision is in force in the place of the bad one; returns the status."""
+    def there():
+        status = shop.status()
+        ready = condition(shop.application(), "Ready") or {}
+        return status if (ready.get("reason") == "RolledBack" and ready["status"] == "False" and
+                          status.get("lastAppliedRevision") == good and status.get("lastAttemptedRevision") == bad) else None
+    return wait_for(there, timeout, what=f"{shop.name} rolled back from {bad} to {good}: {shop.status()}")
+
+
+@pytest.fixture
+def run(cluster, namespace):
+    def gitmoor(*arguments, check=True):
+        done = subprocess.run([paths.gitmoor_bin() / "gitmoor", *arguments, "-n", namespace, "--kubeconfig", cluster.kubeconfig("admin")],
+                              capture_output=True, text=True, check=False, timeout=60)
+        assert not check or done.returncode == 0, done.stderr
+        return done
+    return gitmoor
+
+
+@pytest.fixture
+def shop(repository, moored):
+    """An Application that rolls back, healthy at its first revision."""
+    repository.commit(release("v1") | {"other/x.yaml": config_map("x")})
+    mooring = moored(repository, rollback={"onFailure": True}, health={"timeout": "30s"})
+    mooring.wait_applied()
+    return mooring
+
+
+def test_a_release_that_fails_is_rolled_back_whole_and_told(shop, repository):
+    good = repository.revision()
+    bad = shop.push(release("broken", deadline=2, more="x") | {"deploy/new.yaml": config_map("new")})
+    status = wait_rolled_back(shop, bad, good)
+    wait_for(lambda: image_of(shop) == "v1" and shop.config_map("c") == {"image": "v1"}, what="the good release again")
+    assert shop.config_map("new") is None, "what only the bad revision had is pruned"
+    rolled = condition(shop.application(), "RolledBack")
+    assert rolled["status"] == "True" and rolled["reason"] == "HealthCheckFailed"
+    assert bad in rolled["message"] and good in rolled["message"] and "web" in rolled["message"]
+    assert status["rollback"]["from"] == bad and status["rollback"]["to"] == good
+    assert shop.condition("Stalled")["reason"] == "RolledBack"
+    shop.wait_event("Warning", "RolledBack", bad, good)
+    wait_for(lambda: (shop.condition("Healthy") or {})["status"] == "True", what="healthy again")
+
+
+def test_a_release_that_is_not_healthy_in_time_is_rolled_back(shop, repository):
+    shop.set(health={"timeout": "2s"})
+    good = repository.revision()
+    bad = shop.push(release("broken"))
+    wait_rolled_back(shop, bad, good)
+    assert "in time" in shop.condition("RolledBack")["message"]
+
+
+def test_it_stays_until_a_newer_commit_of_its_own_files(shop, repository, gitmoor):
+    good = repository.revision()
+    bad = shop.push(release("broken", deadline=2))
+    wait_rolled_back(shop, bad, good)
+    shop.push({"other/x.yaml": config_map("x", step="2")})
+    shop.beside("other", "other").wait_applied()
+    assert shop.condition()["reason"] == "RolledBack" and image_of(shop) == "v1"
+    gitmoor.kill("differ")
+    gitmoor.start_one("differ")
+    shop.push(release("v2"))
+    shop.wait_applied(timeout=60)
+    assert image_of(shop) == "v2" and not shop.condition("RolledBack") and "rollback" not in shop.status()
+
+
+@pytest.mark.parametrize("data", ["kept", "lost"])
+def test_after_a_restart_it_is_still_held_and_drift_is_repaired(shop, repository, gitmoor, data):
+    shop.set(protection="Off")
+    shop.wait_applied()
+    good = repository.revision()
+    bad = shop.push(release("broken", deadline=2))
+    wait_rolled_back(shop, bad, good)
+    gitmoor.kill("differ")
+    if data == "lost":
+        shutil.rmtree(gitmoor.folder / "data" / "differ")
+    gitmoor.start_one("differ")
+    shop.api.patch("ConfigMap", shop.namespace, "c", {"data": {"image": "edited"}}, manager="someone")
+    wait_for(lambda: shop.config_map("c") == {"image": "v1"}, 60, what="the drift repaired to the earlier revision")
+    wait_rolled_back(shop, bad, good)
+    assert image_of(shop) == "v1"
+
+
+def test_without_being_asked_for_nothing_is_rolled_back(shop, repository):
+    shop.set(rollback={"onFailure": False})
+    shop.push(release("broken", deadline=2))
+    shop.wait_not_ready(reason="HealthCheckFailed")
+    assert image_of(shop) == "broken" and not shop.condition("RolledBack")
+
+
+def test_a_first_revision_that_fails_has_nothing_to_go_back_to(repository, moored):
+    repository.commit(release("broken", deadline=2))
+    mooring = moored(repository, rollback={"onFailure": True})
+    mooring.wait_not_ready(reason="HealthCheckFailed")
+    assert not mooring.condition("RolledBack")
+
+
+def test_git_revert_is_simply_a_newer_commit(shop, repository):
+    good = repository.revision()
+    wait_rolled_back(shop, shop.push(release("broken", deadline=2)), good)
+    repository.revert()
+    shop.nudge()
+    shop.wait_applied()
+    assert image_of(shop) == "v1" and not shop.condition("RolledBack")
+
+
+# ------------------------------------------------------------------------------- by hand
+
+def test_history_and_rollback_by_hand(shop, repository, run):
+    first = repository.revision()
+    second = shop.push(release("v2"))
+    shop.wait_applied()
+    lines = run("history", "shop").stdout.splitlines()
+    assert lines[1].startswith(second) and "in force" in lines[1] and lines[2].startswith(first)
+    assert first in run("rollback", "shop").stderr
+    wait_rolled_back(shop, second, first)
+    assert shop.condition("RolledBack")["reason"] == "Requested" and image_of(shop) == "v1"
+    assert "rolled back" in run("history", "shop").stdout
+    run("rollback", "shop", "--cancel")
+    shop.wait_applied(second)
+    assert image_of(shop) == "v2" and not shop.condition("RolledBack")
+    run("rollback", "shop", "--to", first.rpartition(":")[2][:8])
+    wait_rolled_back(shop, second, first)
+    shop.push(release("v3"))
+    shop.wait_applied()
+
+
+def test_only_what_was_applied_can_be_gone_back_to(shop, repository, run):
+    done = run("rollback", "shop", "--to", "0123456789", check=False)
+    assert done.returncode == 1 and "gitmoor history" in done.stderr
+    shop.api.patch("Application", shop.namespace, "shop",
+                   {"metadata": {"annotations": {"gitmoor.io/rollback-to": "main@sha1:" + "0" * 40}}}, manager="e2e")
+    shop.wait_event("Warning", "RollbackRefused", "status.history")
+    assert run("rollback", "nowhere", check=False).returncode == 1
+    assert run("rollback", "shop", "--cancel", "--to", "x", check=False).returncode == 2
