@@ -6,6 +6,7 @@ a measurement of it: scripts/test fail. Of five rounds one lasts longer than a L
 import contextlib
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -198,6 +199,8 @@ def test_the_api_server_restarts(node_cluster, fail):
         finally:
             server.start()
             node_cluster.wait_server()
+            service = (node_cluster.network.kubernetes, 443)  # which has no endpoint until kube-proxy has seen that it is back
+            wait_for(lambda: socket.create_connection(service, timeout=1).close() or True, 90, "Pods reach the API server")
 
     fail("API server restarted", down)
 
