@@ -117,16 +117,20 @@ static bool diff_build(struct diff_application *application, struct source *sour
     const struct render_options options = {.path = path,
                                            .revision = application->revision,
                                            .spec = spec->render,
-                                           .target_namespace = spec->target_namespace};
+                                           .target_namespace = spec->target_namespace,
+                                           .name = application->name,
+                                           .namespace_ = application->namespace_};
     const struct render_sink sink = {diff_take_object, diff_take_error, rendering};
     if (!manifests_render(source, &options, &sink, error)) {
         return false;
     }
-    const struct desired_options shape = {.namespace_ = application->namespace_,
-                                          .application = application->name,
-                                          .target_namespace = spec->target_namespace,
-                                          .ignore = &spec->ignore,
-                                          .discovery = application->verb->discovery};
+    const struct desired_options shape = {
+        .namespace_ = application->namespace_,
+        .application = application->name,
+        .target_namespace = spec->target_namespace,
+        .default_namespace = json_string(json_object(spec->render, "helm"), "namespace"),
+        .ignore = &spec->ignore,
+        .discovery = application->verb->discovery};
     struct map unknown;
     struct problems problems;
     map_init(&unknown);

@@ -21,8 +21,27 @@ struct rendered {
     size_t index; /* in order of files, which decides between equals */
 };
 
+/* What the command line says about charts. */
+struct render_chart {
+    const char *release;
+    const char *namespace_;
+    const char *kube_version;
+    struct option_list values;
+    struct option_list api_versions;
+};
+
+struct render_line {
+    const char *output;
+    const char *root;        /* or NULL */
+    const char *application; /* file, or NULL */
+    struct render_chart chart;
+};
+
 struct render_verb {
-    cJSON *application;    /* of --application, or NULL */
+    cJSON *application; /* of --application, or NULL */
+    const struct render_chart *chart;
+    cJSON *values;         /* contents of --values, or NULL */
+    char *api_versions;    /* joined, or NULL */
     const char *directory; /* as typed, without a slash at its end */
     const char *path;      /* the same, below the root */
     struct arena arena;
@@ -147,6 +166,46 @@ static bool render_read_application(const char *file, cJSON **ret, struct error 
 
 /* ---- The verb ---- */
 
+/* The command line, the Application, and Helm's habits, in this order. */
+static void render_name_release(struct render_verb *verb, struct render_options *options)
+{
+    const cJSON *metadata = json_object(verb->application, "metadata");
+    const char *slash = strrchr(verb->directory, '/');
+    const char *base = slash ? slash + 1 : verb->directory;
+    const char *name = json_string(metadata, "name");
+    options->name = name ? name : *base && *base != '.' ? base : "release";
+    options->namespace_ = json_string(metadata, "namespace");
+    options->name = verb->chart->release ? verb->chart->release : options->name;
+    options->namespace_ = verb->chart->namespace_ ? verb->chart->namespace_ : options->namespace_;
+    options->kube_version = verb->chart->kube_version;
+}
+
+static bool render_read_values(struct render_verb *verb, struct error *error)
+{
+    const struct option_list *files = &verb->chart->values;
+    verb->values = files->count ? json_new_array() : NULL;
+    for (size_t i = 0; i < files->count; i++) {
+        AUTO_BUF struct buf text;
+        buf_init(&text, RENDER_FILE_MAXIMUM);
+        if (!buf_read_file(&text, files->items[i], error)) {
+            return error_prefix(error, "--values");
+        }
+        json_append(verb->values, json_new_string(text.data));
+    }
+    return true;
+}
+
+static void render_join_versions(struct render_verb *verb)
+{
+    const struct option_list *list = &verb->chart->api_versions;
+    for (size_t i = 0; i < list->count; i++) {
+        char *joined = verb->api_versions ? mem_format("%s,%s", verb->api_versions, list->items[i])
+                                          : mem_string(list->items[i]);
+        free(verb->api_versions);
+        verb->api_versions = joined;
+    }
+}
+
 static int render_directory(struct render_verb *verb, const char *asked_root, bool as_yaml)
 {
     char directory[PATH_MAX];
@@ -163,11 +222,18 @@ static int render_directory(struct render_verb *verb, const char *asked_root, bo
     }
     verb->path = manifests_below(root, directory);
     const cJSON *spec = json_object(verb->application, "spec");
-    const struct render_options options = {
+    struct render_options options = {
         .path = verb->path,
         .spec = json_object(spec, "render"),
         .target_namespace = json_string(spec, "targetNamespace"),
     };
+    render_name_release(verb, &options);
+    render_join_versions(verb);
+    if (!render_read_values(verb, &error)) {
+        return cli_fail("render", CLI_USAGE, &error);
+    }
+    options.values = verb->values;
+    options.api_versions = verb->api_versions;
     const struct render_sink sink = {render_take_object, render_take_error, verb};
     if (!manifests_render(source, &options, &sink, &error)) {
         return cli_fail("render", CLI_USAGE, &error);
@@ -184,63 +250,81 @@ static const char *render_trim_slashes(const char *typed, struct arena *arena)
     return arena_string_n(arena, typed, length);
 }
 
-static int render_typed(const char *typed, const char *root, const char *application, bool as_yaml)
+static int render_typed(const char *typed, const struct render_line *line, bool as_yaml)
 {
-    struct render_verb verb = {0};
+    struct render_verb verb = {.chart = &line->chart};
     struct error error = {0};
     AUTO_JSON cJSON *read = NULL;
-    if (application && !render_read_application(application, &read, &error)) {
+    if (line->application && !render_read_application(line->application, &read, &error)) {
         return cli_fail("render", CLI_USAGE, &error);
     }
     verb.application = read;
     arena_init(&verb.arena);
     verb.directory = render_trim_slashes(typed, &verb.arena);
-    int status = render_directory(&verb, root, as_yaml);
+    int status = render_directory(&verb, line->root, as_yaml);
     for (size_t i = 0; i < verb.count; i++) {
         json_free(verb.objects[i].object);
     }
     free(verb.objects);
+    json_free(verb.values);
+    free(verb.api_versions);
     arena_release(&verb.arena);
     return status;
 }
 
+static int render_start(const struct option_set *set, int argc, char **argv,
+                        const struct render_line *line)
+{
+    AUTO_FREE const char **operands = NULL;
+    struct error error = {0};
+    int status;
+    if (!options_start(set, argc, argv, 1, 1, &operands, &status)) {
+        operands = NULL;
+        return status;
+    }
+    bool as_yaml = strcmp(line->output, "yaml") == 0;
+    if (!as_yaml && strcmp(line->output, "json") != 0) {
+        error_set(&error, ERROR_INVALID, "--output is yaml or json, not %s", line->output);
+        return cli_fail("render", CLI_USAGE, &error);
+    }
+    return render_typed(operands[0], line, as_yaml);
+}
+
 int cli_render(int argc, char **argv)
 {
-    const char *output = "yaml";
-    const char *root = NULL;
-    const char *application = NULL;
+    struct render_line line = {.output = "yaml"};
+    struct render_chart *chart = &line.chart;
     const struct option table[] = {
-        {"application", 0, OPTION_TEXT, &application, "FILE",
+        {"application", 0, OPTION_TEXT, &line.application, "FILE",
          "An Application (YAML or JSON): its spec.render and spec.targetNamespace are heeded."},
-        {"output", 'o', OPTION_TEXT, &output, "FORMAT",
+        {"release-name", 0, OPTION_TEXT, &chart->release, "NAME",
+         "Of a chart's release. Default: the Application's name, or DIR's."},
+        {"namespace", 'n', OPTION_TEXT, &chart->namespace_, "NAME",
+         "Of a chart's release. Default: the Application's, or \"default\"."},
+        {"values", 'f', OPTION_LIST, &chart->values, "FILE",
+         "Values for a chart, after those that the Application names; may be repeated."},
+        {"kube-version", 0, OPTION_TEXT, &chart->kube_version, "VERSION",
+         "That a chart is to believe in. Default: that of the helm program."},
+        {"api-versions", 0, OPTION_LIST, &chart->api_versions, "VERSIONS",
+         "Further ones for a chart, group/version or group/version/Kind; may be repeated."},
+        {"output", 'o', OPTION_TEXT, &line.output, "FORMAT",
          "yaml (documents divided by ---) or json (one object a line). Default: yaml."},
-        {"root", 0, OPTION_TEXT, &root, "DIR",
+        {"root", 0, OPTION_TEXT, &line.root, "DIR",
          "Files outside of it are never read. Default: the Git work tree around DIR, or the "
          "current directory."},
         {0},
     };
     const struct option_set set = {
         "render [OPTIONS] DIR",
-        "Prints the objects of the manifests in DIR, or what Kustomize builds of it, as they "
-        "would\n"
-        "be applied: Lists expanded, in the order of application. All errors are told at once, on "
-        "standard error, as\n"
-        "FILE:LINE: WHY.",
+        "Prints the objects of the manifests in DIR, or what Kustomize or Helm builds of it, as\n"
+        "they would be applied: Lists expanded, in the order of application. All errors are told\n"
+        "at once, on standard error, as FILE:LINE: WHY.",
         "0: rendered; 1: something is invalid, and nothing is printed; 2: the command line is\n"
         "wrong or DIR cannot be read.",
         table,
     };
-    AUTO_FREE const char **operands = NULL;
-    struct error error = {0};
-    int status;
-    if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
-        return status;
-    }
-    bool as_yaml = strcmp(output, "yaml") == 0;
-    if (!as_yaml && strcmp(output, "json") != 0) {
-        error_set(&error, ERROR_INVALID, "--output is yaml or json, not %s", output);
-        return cli_fail("render", CLI_USAGE, &error);
-    }
-    return render_typed(operands[0], root, application, as_yaml);
+    int status = render_start(&set, argc, argv, &line);
+    free(chart->values.items);
+    free(chart->api_versions.items);
+    return status;
 }

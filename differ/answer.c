@@ -64,6 +64,8 @@ static void build_desired(struct application *application, const struct part *pa
         .application = application->name,
         .target_namespace = application->spec.target_namespace,
         .ignore = &application->spec.ignore,
+        .default_namespace =
+            json_string(json_object(application->spec.render, "helm"), "namespace"),
         .discovery = application->differ->discovery,
         .before = application->desired,
     };
@@ -139,6 +141,7 @@ static bool take_rendering(struct repository *repository, struct application *ap
     }
     application->rendering = false;
     application->rendered = true;
+    application->is_chart = json_bool(part->head, "chart", false);
     const char *render_key = json_string(part->head, "renderKey");
     if (repository->worker_rolls_back) {
         take_rolled_back(repository, application, part);

@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/log.h"
+#include "differ/charts.h"
 #include "differ/claims.h"
 #include "differ/depends.h"
 #include "differ/dispatch.h"
@@ -144,6 +145,7 @@ void application_free(struct application *application)
         map_remove(&differ->by_label, application->label);
     }
     event_free(application->timer);
+    charts_values_free(application->values);
     desired_free(application->desired);
     problems_release(&application->problems);
     problems_release(&application->render_problems);
@@ -223,6 +225,7 @@ static void take_spec(struct application *application, const cJSON *object)
     application->generation = generation;
     application_spec_release(&application->spec);
     application->spec = spec;
+    charts_watch_values(application);
     if (changed) {
         application_try_at_once(application);
         application->failures = 0;

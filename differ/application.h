@@ -8,6 +8,7 @@
 #include "differ/rollback.h"
 #include "differ/spec.h"
 
+struct chart_values;
 struct repository;
 struct recognition;
 
@@ -74,10 +75,12 @@ struct application {
     bool rendering;    /* a worker run is to answer for it, as it was when that began */
     bool forced;       /* that run was to render it in any case */
     bool rendered;     /* as its spec is now; or it is known that it cannot be */
-    char *render_key;  /* of the newest revision; NULL if there is none */
-    char *attempted;   /* the newest revision; NULL before the first */
-    char *inherited;   /* the revision that a predecessor had applied, or NULL */
-    char *revision;    /* of `desired` */
+    bool is_chart;     /* as it was rendered last */
+    struct chart_values *values; /* what its spec takes from the cluster, or NULL */
+    char *render_key;            /* of the newest revision; NULL if there is none */
+    char *attempted;             /* the newest revision; NULL before the first */
+    char *inherited;             /* the revision that a predecessor had applied, or NULL */
+    char *revision;              /* of `desired` */
     struct desired_set *desired;
     struct problems
         render_problems;      /* of the newest revision; then `desired` must not be applied */

@@ -94,7 +94,9 @@ static void place_in_namespace(const struct desired_options *options, bool names
     } else if (options->target_namespace) {
         json_set(metadata, "namespace", json_new_string(options->target_namespace));
     } else if (text_is_empty(given)) {
-        json_set(metadata, "namespace", json_new_string(options->namespace_));
+        const char *otherwise = options->default_namespace;
+        json_set(metadata, "namespace",
+                 json_new_string(otherwise ? otherwise : options->namespace_));
     }
 }
 

@@ -61,10 +61,11 @@ struct desired_set {
 
 /* What of an Application shapes its objects. */
 struct desired_options {
-    const char *namespace_; /* of the Application: where objects go that name none */
+    const char *namespace_; /* of the Application */
     const char *application;
     const char *target_namespace;       /* or NULL */
     const struct ignore_fields *ignore; /* or NULL */
+    const char *default_namespace; /* where objects go that name none; NULL: the Application's */
     const struct kube_discovery *discovery;
     const struct desired_set *before; /* the set of the revision before, or NULL */
 };

@@ -594,6 +594,9 @@ void differ_close(struct differ *differ)
     bus_free(differ->bus);
     kube_client_free(differ->client);
     kube_discovery_free(differ->discovery);
+    free(differ->kube_version);
+    free(differ->api_versions);
+    free(differ->chart_capabilities);
     map_release(&differ->claims, NULL);
     managers_release(&differ->people);
     map_release(&differ->by_label, NULL);

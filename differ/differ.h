@@ -24,6 +24,7 @@
  *   status.c       what the Application's status says, and the Events
  *   live.c         the live objects          desired.c   the declared ones
  *   kinds.c        which kinds the cluster serves
+ *   charts.c       what charts are told of it, and the values that it holds
  *
  * Everything is level-triggered: whatever happens wakes the applications that it concerns, and
  * application_work looks at the whole state and does the next thing that is due. */
@@ -58,6 +59,9 @@ struct differ {
     struct kube_discovery *discovery; /* NULL until first read */
     bool discovery_loading;
     int64_t discovery_loaded_at; /* monotonic ms */
+    char *kube_version;          /* "v1.35.4"; NULL: not known */
+    char *api_versions;          /* what charts are told of discovery */
+    char *chart_capabilities;    /* both, to notice a change */
 
     struct kube_store *repository_objects;
     struct kube_store *application_objects;

@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/run/log.h"
 #include "differ/application.h"
+#include "differ/charts.h"
 #include "differ/repository.h"
 
 #include <event2/event.h>
@@ -48,6 +49,7 @@ static void on_discovery(struct kube_discovery *discovery, const struct error *e
     kube_discovery_free(differ->discovery);
     differ->discovery = discovery;
     process_set_ready(differ->process, "discovery", true);
+    charts_discovered(differ);
     render_what_is_served_now(differ);
     for (struct map_slot *slot = map_first(&differ->repositories); slot;
          slot = map_next(&differ->repositories, slot)) {
@@ -59,12 +61,20 @@ static void on_discovery(struct kube_discovery *discovery, const struct error *e
     application_wake_all(differ);
 }
 
+static void on_version(const struct kube_response *response, void *context)
+{
+    struct differ *differ = context;
+    charts_take_version(differ, response);
+    kube_discovery_load(differ->client, on_discovery, differ);
+}
+
 static void load_discovery(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct differ *differ = context;
-    kube_discovery_load(differ->client, on_discovery, differ);
+    const struct kube_request request = {.path = "/version"};
+    kube_client_call(differ->client, &request, on_version, differ);
 }
 
 void kinds_reload(struct differ *differ)

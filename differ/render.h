@@ -1,4 +1,5 @@
-/* From a directory of manifests to objects: plain YAML and JSON, or what Kustomize builds of it.
+/* From a directory of manifests to objects: plain YAML and JSON, or what Kustomize or
+ * Helm builds of it.
  *
  * Two steps. The scan walks names and ids (and reads kustomizations): which files are read, and the
  * render key, a digest over the ids of everything that the render depends on. Same key, same
@@ -32,6 +33,11 @@ struct render_options {
     const char *revision;         /* named in messages, or NULL */
     const cJSON *spec;            /* spec.render of the Application, or NULL: all by default */
     const char *target_namespace; /* spec.targetNamespace, or NULL */
+    /* For charts. */
+    const char *name, *namespace_; /* of the Application; NULL: "release", "default" */
+    const char *kube_version;      /* "v1.35.4"; NULL: Helm's own default */
+    const char *api_versions; /* "apps/v1,apps/v1/Deployment,…"; NULL: Helm's defaults alone */
+    const cJSON *values;      /* array of texts, YAML: the sources of valuesFrom, in order */
 };
 
 /* Where and within which limits another program may build. */
@@ -53,6 +59,7 @@ bool render_scan(struct source *source, const struct render_options *options,
                  struct render_scan **ret, struct error *error);
 /* Whether another program is to build it, as the spec or the directory's files say. */
 bool render_scan_is_built(const struct render_scan *scan);
+bool render_scan_is_chart(const struct render_scan *scan);
 void render_scan_free(struct render_scan *scan);
 void render_scan_cleanup(struct render_scan **scan);
 #define AUTO_SCAN __attribute__((cleanup(render_scan_cleanup)))

@@ -20,17 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One build under way. */
-struct build {
-    struct render_scan *scan;
-    const struct render_builder *builder;
-    const struct render_sink *sink;
-    const char *name; /* of the program */
-    char *tree;
-    bool overlay; /* the spec adds to what is built */
-};
-
-static void build_problem(const struct build *build, const char *message)
+static void build_problem(const struct render_build *build, const char *message)
 {
     build->sink->error(build->scan->builder_file, 0, message, build->sink->context);
 }
@@ -53,7 +43,7 @@ static bool build_is_out_of_memory(const char *text)
            strstr(text, "failed to create new OS thread");
 }
 
-static void build_tell_failure(const struct build *build, const struct error *why)
+static void build_tell_failure(const struct render_build *build, const struct error *why)
 {
     AUTO_FREE char *inside = mem_format("%s/", build->tree);
     AUTO_FREE char *text = mem_string(why->message);
@@ -66,18 +56,26 @@ static void build_tell_failure(const struct build *build, const struct error *wh
     build_remove_all(start, inside);
     build_remove_all(start, build->tree);
     build_remove_all(start, build->builder->scratch);
+    char *advice = strstr(start, "\n\nUse --debug flag");
+    if (advice) {
+        *advice = '\0'; /* of Helm's, which cannot be taken */
+    }
     while (text_has_prefix(start, "Error: ")) {
         start += strlen("Error: ");
     }
     AUTO_FREE char *message = text_has_prefix(start, build->name)
                                   ? mem_string(start)
                                   : mem_format("%s: %s", build->name, start);
-    build_problem(build, message);
+    if (build->fail) {
+        build->fail(build, message);
+    } else {
+        build_problem(build, message);
+    }
 }
 
 /* ---- The program ---- */
 
-const char *const render_programs[] = {"kustomize", NULL};
+const char *const render_programs[] = {"kustomize", "helm", NULL};
 
 char *render_find_program(const char *name)
 {
@@ -98,17 +96,19 @@ char *render_find_program(const char *name)
 static void build_end(const char *output, size_t size, int exit_code, const struct error *why,
                       void *context)
 {
-    const struct build *build = context;
+    const struct render_build *build = context;
     (void)exit_code;
     if (why) {
         build_tell_failure(build, why);
+    } else if (build->take) {
+        build->take(build, output, size);
     } else {
         render_text(output, size, build->scan->builder_file, build->sink);
     }
 }
 
 /* argv[0] is replaced by the program's path. */
-static void build_execute(struct build *build, const char **argv)
+static void build_execute(struct render_build *build, const char **argv)
 {
     AUTO_FREE char *program = render_find_program(build->name);
     if (!program) {
@@ -135,6 +135,8 @@ static void build_execute(struct build *build, const char **argv)
     const struct child_options options = {
         .argv = argv,
         .environment = environment,
+        .input = build->input.data,
+        .input_size = build->input.size,
         .output_maximum = RENDER_TOTAL_MAXIMUM,
         .timeout_ms = timeout,
         .memory_maximum = memory,
@@ -154,26 +156,15 @@ static void build_execute(struct build *build, const char **argv)
 
 /* ---- The copy ---- */
 
-static bool build_write_overlay(const struct build *build, struct error *error)
-{
-    AUTO_FREE char *path = mem_format("%s/kustomization.yaml", build->builder->scratch);
-    AUTO_BUF struct buf text;
-    buf_init(&text, RENDER_FILE_MAXIMUM);
-    return render_overlay_write(build->scan, &text)
-               ? render_tree_write_file(path, &text, error)
-               : error_set(error, ERROR_LIMIT, "the application has too many files to build");
-}
-
-static bool build_open(struct build *build, struct error *error)
+static bool build_open(struct render_build *build, struct error *error)
 {
     build->tree = mem_format("%s/" RENDER_TREE, build->builder->scratch);
     return directory_remove(build->builder->scratch, error) && directory_make(build->tree, error) &&
            render_tree_write(build->scan, build->tree, error) &&
-           (!build->overlay || build_write_overlay(build, error));
+           (!build->prepare || build->prepare(build, error));
 }
 
-/* Writes the copy, builds, removes the copy. */
-static bool build_run(struct build *build, const char **argv, struct error *error)
+bool render_build_run(struct render_build *build, const char **argv, struct error *error)
 {
     struct error why = {0};
     bool ok = build_open(build, &why);
@@ -196,14 +187,26 @@ static bool build_run(struct build *build, const char **argv, struct error *erro
 
 /* ---- Kustomize ---- */
 
-bool render_kustomize_build(struct render_scan *scan, const struct render_builder *builder,
+static bool build_write_overlay(struct render_build *build, struct error *error)
+{
+    AUTO_FREE char *path = mem_format("%s/kustomization.yaml", build->builder->scratch);
+    AUTO_BUF struct buf text;
+    buf_init(&text, RENDER_FILE_MAXIMUM);
+    return render_overlay_write(build->scan, &text)
+               ? render_tree_write_file(path, &text, error)
+               : error_set(error, ERROR_LIMIT, "the application has too many files to build");
+}
+
+static bool build_kustomize(struct render_scan *scan, const struct render_builder *builder,
                             const struct render_sink *sink, struct error *error)
 {
-    struct build build = {.scan = scan, .builder = builder, .sink = sink, .name = "kustomize"};
-    build.overlay = render_overlay_is_wanted(scan);
-    AUTO_FREE char *path = build.overlay ? mem_string("..") : mem_format("./%s", scan->path);
+    struct render_build build = {
+        .scan = scan, .builder = builder, .sink = sink, .name = "kustomize"};
+    bool overlay = render_overlay_is_wanted(scan);
+    build.prepare = overlay ? build_write_overlay : NULL;
+    AUTO_FREE char *path = overlay ? mem_string("..") : mem_format("./%s", scan->path);
     const char *argv[] = {NULL, "build", path, NULL};
-    return build_run(&build, argv, error);
+    return render_build_run(&build, argv, error);
 }
 
 /* ---- All of them ---- */
@@ -230,5 +233,6 @@ bool render_run(struct source *source, struct render_scan *scan,
     if (build_tell_problems(scan, sink)) {
         return true;
     }
-    return render_kustomize_build(scan, builder, sink, error);
+    return scan->type == RENDER_HELM ? render_helm_build(scan, builder, sink, error)
+                                     : build_kustomize(scan, builder, sink, error);
 }

@@ -13,6 +13,7 @@ struct render_scan {
     enum render_type type;
     bool type_is_detected;    /* the spec does not say it */
     const char *path;         /* of the application, resolved */
+    const char *chart;        /* name in Chart.yaml; NULL if it is none */
     const char *builder_file; /* kustomization.yaml or Chart.yaml of the application, as named to
                                 people; "" if there is none */
     struct render_item *items;
@@ -75,9 +76,39 @@ const char *render_overlay_component(const struct render_scan *scan, size_t inde
 /* The kustomization, as JSON. False if the buffer overflowed. */
 bool render_overlay_write(struct render_scan *scan, struct buf *out);
 
+/* ---- render_helm.c ---- */
+
+/* Notes the chart's files and the values files. False as render_scan. */
+bool render_helm_scan(struct render_scan *scan, struct error *error);
+bool render_helm_build(struct render_scan *scan, const struct render_builder *builder,
+                       const struct render_sink *sink, struct error *error);
+
+/* ---- render_values.c ---- */
+
+/* The values beside those in files; NULL with an error that names the source. */
+cJSON *render_values_merge(const struct render_scan *scan, struct error *error);
+
 /* ---- render_build.c ---- */
 
-bool render_kustomize_build(struct render_scan *scan, const struct render_builder *builder,
-                            const struct render_sink *sink, struct error *error);
+/* One build under way. */
+struct render_build {
+    struct render_scan *scan;
+    const struct render_builder *builder;
+    const struct render_sink *sink;
+    const char *name; /* of the program */
+    char *tree;       /* the copy of the files */
+    struct buf input; /* what it reads from its standard input */
+    /* Writes what the program reads beside the copy; NULL: nothing. */
+    bool (*prepare)(struct render_build *build, struct error *error);
+    /* What it answered; NULL: objects and nothing else. */
+    void (*take)(const struct render_build *build, const char *output, size_t size);
+    /* Why it failed, in its own words; NULL: that is told of the kustomization or chart. */
+    void (*fail)(const struct render_build *build, const char *message);
+};
+
+/* Copies the files, prepares, runs the program with `argv` (whose first is filled in) in the copy,
+ * takes what it answers, removes everything. False if the operating system refuses, or as
+ * render_scan; a failure of the program is told to the sink. */
+bool render_build_run(struct render_build *build, const char **argv, struct error *error);
 
 #endif

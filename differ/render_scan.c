@@ -351,6 +351,26 @@ static const char *scan_clean_path(struct arena *arena, const char *path)
     return clean;
 }
 
+/* No option is passed over in silence. */
+static void scan_check_spec(struct render_scan *scan, const struct source_entry *entries,
+                            size_t count)
+{
+    bool chart = scan->type == RENDER_HELM;
+    if (json_size(json_object(scan->options.spec, chart ? "kustomize" : "helm"))) {
+        scan_add_problem(scan, "spec.render",
+                         chart ? "kustomize is set, and the directory is a chart"
+                               : "helm is set, and the directory is not a chart");
+    }
+    for (size_t i = 0; scan->type_is_detected && scan->type == RENDER_KUSTOMIZE && i < count; i++) {
+        if (strcmp(entries[i].name, "Chart.yaml") == 0) {
+            scan_add_problem(
+                scan, scan->builder_file,
+                "the directory holds a Chart.yaml too; say in spec.render.type whether "
+                "Kustomize or Helm is to build it, or exclude one in " IGNORE_FILE);
+        }
+    }
+}
+
 /* How the directory is to be built. False as render_scan. */
 static bool scan_find_type(struct render_scan *scan, const char *file, struct error *error)
 {
@@ -372,6 +392,7 @@ static bool scan_find_type(struct render_scan *scan, const char *file, struct er
             scan->type_is_detected = false;
         }
     }
+    scan_check_spec(scan, entries, count);
     return true;
 }
 
@@ -396,9 +417,7 @@ static bool scan_by_type(struct render_scan *scan, const char *file, struct erro
     case RENDER_KUSTOMIZE:
         return render_kustomize_scan(scan, error);
     case RENDER_HELM:
-        scan_add_problem(scan, scan->builder_file,
-                         "the directory is to be built by Helm, which this version does not do");
-        return true;
+        return render_helm_scan(scan, error);
     default:
         render_key_add(scan, scan->path);
         return scan_directory(scan, &top, error) &&
@@ -482,6 +501,11 @@ void render_scan_free(struct render_scan *scan)
 bool render_scan_is_built(const struct render_scan *scan)
 {
     return scan->type != RENDER_PLAIN || render_overlay_is_wanted(scan);
+}
+
+bool render_scan_is_chart(const struct render_scan *scan)
+{
+    return scan->type == RENDER_HELM;
 }
 
 void render_scan_cleanup(struct render_scan **scan)

@@ -90,6 +90,88 @@ bool render_tree_find(struct render_scan *scan, const char *path, const char **r
                           error);
 }
 
+/* ---- Whole directories ---- */
+
+static bool tree_add_below(struct render_scan *scan, const char *path, unsigned depth,
+                           struct error *error);
+
+/* A link is noted with what it leads to; one that leads nowhere, or out, is told. */
+static bool tree_add_link(struct render_scan *scan, const char *path, unsigned depth,
+                          struct error *error)
+{
+    const char *target;
+    enum source_type type;
+    if (!render_tree_find(scan, path, &target, &type, error)) {
+        if (!render_is_result(error)) {
+            return false;
+        }
+        render_add_problem(scan, path, 0, error->message);
+        return true;
+    }
+    if (type == SOURCE_FILE) {
+        render_tree_add(scan, target);
+    } else if (type == SOURCE_DIRECTORY) {
+        return tree_add_below(scan, target, depth + 1, error);
+    }
+    return true;
+}
+
+static bool tree_add_entry(struct render_scan *scan, const char *directory,
+                           const struct source_entry *entry, unsigned depth, struct error *error)
+{
+    const char *path = source_join(&scan->arena, directory, entry->name);
+    switch (entry->type) {
+    case SOURCE_FILE:
+        render_tree_add(scan, path);
+        return true;
+    case SOURCE_DIRECTORY:
+        /* On disk the repository's own data may stand there; in Git nothing can have that name. */
+        return strcmp(entry->name, ".git") == 0 ? true
+                                                : tree_add_below(scan, path, depth + 1, error);
+    case SOURCE_LINK:
+        return tree_add_link(scan, path, depth, error);
+    case SOURCE_SUBMODULE:
+        render_add_problem(scan, path, 0, "it is a Git submodule, and submodules are not fetched");
+        return true;
+    default:
+        return true;
+    }
+}
+
+static bool tree_add_below(struct render_scan *scan, const char *path, unsigned depth,
+                           struct error *error)
+{
+    struct source_entry *entries;
+    size_t count;
+    const char *seen = arena_format(&scan->arena, "%s/", path);
+    if (map_has(&scan->added, seen) || scan->problems >= RENDER_ERRORS_MAXIMUM) {
+        return true;
+    }
+    map_set(&scan->added, seen, scan);
+    if (depth > RENDER_DEPTH_MAXIMUM || ++scan->directories > RENDER_DIRECTORIES_MAXIMUM) {
+        render_add_problem(scan, path, 0, "there are too many directories, or too deep ones");
+        return true;
+    }
+    if (!source_list(scan->source, path, &scan->arena, &entries, &count, error)) {
+        if (!render_is_result(error)) {
+            return false;
+        }
+        render_add_problem(scan, path, 0, error->message);
+        return true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!tree_add_entry(scan, path, &entries[i], depth, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool render_tree_add_all(struct render_scan *scan, const char *path, struct error *error)
+{
+    return tree_add_below(scan, path, 0, error);
+}
+
 /* ---- Writing ---- */
 
 struct tree_copy {

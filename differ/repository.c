@@ -8,6 +8,7 @@
 #include "common/run/metrics.h"
 #include "differ/answer.h"
 #include "differ/application.h"
+#include "differ/charts.h"
 #include "differ/pack.h"
 #include "differ/rollback.h"
 
@@ -214,6 +215,7 @@ void repository_peer_gone(struct repository *repository, const struct bus_peer *
 
 struct request {
     cJSON *applications;
+    const char *revision;
     bool all; /* the whole repository is looked at: a new commit */
     size_t count;
 };
@@ -227,14 +229,28 @@ static void add_request(struct request *request, struct application *application
     json_add_string(item, "renderKey", text_or_empty(render_key));
     json_add(item, "render", json_copy(application->spec.render));
     json_add_string(item, "targetNamespace", application->spec.target_namespace);
+    json_add_string(item, "name", application->name);
+    json_add_string(item, "namespace", application->namespace_);
+    charts_add_values(application, item);
     request->count++;
     application->rendering = true;
+}
+
+/* What a chart takes from the cluster is there. Else that is told, or waited for. */
+static bool has_values(const struct request *request, struct application *application)
+{
+    enum charts_values_state values = charts_values_state(application);
+    if (values == CHARTS_VALUES_WRONG) {
+        charts_tell_problem(application, request->revision);
+    }
+    application->needs_render |= values != CHARTS_VALUES_HERE; /* when they come */
+    return values == CHARTS_VALUES_HERE;
 }
 
 static void request_one(struct application *application, void *context)
 {
     struct request *request = context;
-    if (request->all || application->needs_render) {
+    if ((request->all || application->needs_render) && has_values(request, application)) {
         add_request(request, application,
                     application->needs_render ? NULL : application->render_key);
         application->forced = application->needs_render;
@@ -349,6 +365,7 @@ static void run_worker(struct repository *repository, const struct request *requ
     json_add_string(body, "revision", revision);
     json_add(body, "applications", json_copy(request->applications));
     add_limits(body, repository->differ->settings);
+    charts_describe(repository->differ, body);
     free(repository->worker_commit);
     free(repository->worker_revision);
     repository->worker_commit = mem_string(commit);
@@ -367,6 +384,7 @@ static bool render_newest(struct repository *repository)
     AUTO_JSON cJSON *applications = json_new_array();
     struct request request = {
         .applications = applications,
+        .revision = repository->revision,
         .all = !text_equal(repository->rendered, repository->commit),
     };
     each_application(repository, request_one, &request);

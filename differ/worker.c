@@ -33,7 +33,10 @@ struct worker_application {
     const char *known; /* render key of the caller, "" if none */
     const cJSON *spec; /* spec.render, or NULL */
     const char *target_namespace;
+    const char *name, *namespace_; /* NULL: unknown */
+    const cJSON *values;           /* texts, or NULL */
     char render_key[DIGEST_HEX_SIZE];
+    bool is_chart;
     struct render_scan *scan; /* NULL: unchanged */
 };
 
@@ -74,6 +77,9 @@ static bool worker_read_application(const cJSON *item, struct worker_application
     application->known = text_or_empty(json_string(item, "renderKey"));
     application->spec = json_object(item, "render");
     application->target_namespace = json_string(item, "targetNamespace");
+    application->name = json_string(item, "name");
+    application->namespace_ = json_string(item, "namespace");
+    application->values = json_array(item, "values");
     return application->key && application->path;
 }
 
@@ -211,6 +217,7 @@ static bool worker_print_application(FILE *out, const struct worker_application 
     AUTO_JSON cJSON *head = json_new_object();
     json_add_string(head, "application", application->key);
     json_add_string(head, "renderKey", application->render_key);
+    json_add_bool(head, "chart", application->is_chart);
     json_add_int(head, "objects", (int64_t)output->objects);
     json_add(head, "errors", output->errors);
     output->errors = NULL;
@@ -266,6 +273,7 @@ static bool worker_print_unchanged(const struct worker_application *application,
     AUTO_JSON cJSON *head = json_new_object();
     json_add_string(head, "application", application->key);
     json_add_string(head, "renderKey", application->render_key);
+    json_add_bool(head, "chart", application->is_chart);
     json_add_bool(head, "unchanged", true);
     return worker_print(out, head, error);
 }
@@ -294,12 +302,22 @@ static bool worker_scan(struct worker *worker, struct worker_application *applic
                         struct error *error)
 {
     struct digest key;
-    const struct render_options options = {application->path, worker->revision, application->spec,
-                                           application->target_namespace};
+    const struct render_options options = {
+        .path = application->path,
+        .revision = worker->revision,
+        .spec = application->spec,
+        .target_namespace = application->target_namespace,
+        .name = application->name,
+        .namespace_ = application->namespace_,
+        .kube_version = json_string(worker->request, "kubeVersion"),
+        .api_versions = json_string(worker->request, "apiVersions"),
+        .values = application->values,
+    };
     AUTO_SCAN struct render_scan *scan = NULL;
     if (!render_scan(worker->source, &options, &scan, error)) {
         return false;
     }
+    application->is_chart = render_scan_is_chart(scan);
     if (render_scan_key(scan, &key)) {
         digest_to_hex(&key, application->render_key);
     }

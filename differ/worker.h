@@ -1,7 +1,7 @@
 /* The worker: `gitmoor-differ worker`, exec'd once for each new revision of a repository. It is the
  * part that reads what strangers wrote (packs, trees, YAML), and so it runs alone, sandboxed, with
- * the limits that its parent set on the child. Kustomize runs as a child of it, in a narrower
- * sandbox (render_build.c).
+ * the limits that its parent set on the child. Kustomize and Helm run as children of it, in a
+ * narrower sandbox (render_build.c).
  *
  * Request: one JSON object on standard input.
  *   {"repository":"<directory>",    bare; made if it is not there
@@ -9,8 +9,11 @@
  *    "commit":"<hex>","revision":"main@sha1:<hex>",
  *    "limits":{"timeout":ms,        of the whole run: builds begin in time to end within it
  *              "buildTimeout":ms,"memory":bytes},   of each program that builds; all optional
+ *    "kubeVersion":"v1.35.4","apiVersions":"apps/v1,apps/v1/Deployment,…",   for charts; optional
  *    "applications":[{"key":"ns/name","path":"deploy","renderKey":"<hex>"|"",
- *                     "render":{…},"targetNamespace":…}]}   of the Application's spec; optional
+ *                     "render":{…},"targetNamespace":…,   of the Application's spec; optional
+ *                     "name":…,"namespace":…,             of the Application, for charts; optional
+ *                     "values":["<YAML>"]}]}              of valuesFrom, in order; optional
  *
  * Answer: JSON lines on standard output. The first:
  *   {"commit":…,"ok":true}, or {"ok":false,"reason":…,"message":…} and nothing more. Reasons:
@@ -25,8 +28,9 @@
  * or
  *   {"application":"ns/name","renderKey":"<hex>","objects":N,"errors":[{"file","line","message"}]}
  * and N pairs of lines: {"file":…,"line":…} and the object, canonical JSON, in order of files.
- * `line` is 0 where no line can be named. With errors, the objects that could be read still follow.
- * An empty renderKey means that the failure was not of the files: ask again. */
+ * Both heads also say "chart": whether Helm builds it. `line` is 0 where no line can be named. With
+ * errors, the objects that could be read still follow. An empty renderKey means that the failure
+ * was not of the files: ask again. */
 #ifndef GITMOOR_DIFFER_WORKER_H
 #define GITMOOR_DIFFER_WORKER_H
 

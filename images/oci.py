@@ -20,7 +20,7 @@ def layer(entries, epoch):
             else:
                 member.size = len(entry.content)
             archive.addfile(member, io.BytesIO(entry.content) if entry.kind == "file" else None)
-    return plain.getvalue(), gzip.compress(plain.getvalue(), compresslevel=9, mtime=0)
+    return plain.getvalue(), gzip.compress(plain.getvalue(), compresslevel=6, mtime=0)
 
 
 def sha256(data):

@@ -71,6 +71,18 @@ static bool add_resource(struct kube_discovery *discovery, const char *group, co
     return true;
 }
 
+void kube_discovery_each(const struct kube_discovery *discovery,
+                         void (*visit)(const struct kube_resource *resource, void *context),
+                         void *context)
+{
+    for (struct map_slot *slot = map_first(&discovery->kinds); slot;
+         slot = map_next(&discovery->kinds, slot)) {
+        if (!strstr(slot->key, "//")) { /* the preferred ones are there a second time */
+            visit(slot->value, context);
+        }
+    }
+}
+
 static void note_partial(struct kube_discovery *discovery, const char *group)
 {
     if (discovery->partial.size) {

@@ -36,6 +36,10 @@ bool kube_discovery_parse(const cJSON *api, const cJSON *apis, struct kube_disco
 const struct kube_resource *kube_discovery_find(const struct kube_discovery *discovery,
                                                 const char *group, const char *version,
                                                 const char *kind);
+/* Each resource of each version, once, in no particular order. */
+void kube_discovery_each(const struct kube_discovery *discovery,
+                         void (*visit)(const struct kube_resource *resource, void *context),
+                         void *context);
 /* A comma-separated list of groups that could not be read, "" if none. */
 const char *kube_discovery_partial(const struct kube_discovery *discovery);
 

@@ -1,4 +1,4 @@
-# Sourced by scripts/setup after golang.sh: Helm, and kubeconform with the schemas of the last four Kubernetes minors.
+# Sourced by scripts/setup after golang.sh: Helm; and kubeconform with the schemas of the last four Kubernetes minors.
 
 HELM_VERSION=v3.22.0
 KUBECONFORM_VERSION=v0.7.0
@@ -15,15 +15,27 @@ helm_flags() {
     done
 }
 
-ensure_helm() {
-    if have helm $HELM_VERSION && have kubeconform $KUBECONFORM_VERSION; then
-        present "Helm $HELM_VERSION, kubeconform $KUBECONFORM_VERSION"
+# What the differ and `gitmoor render` run to build charts. With another version, change the one in the render key too
+# (differ/render_helm.c).
+ensure_helm_program() {
+    if have helm $HELM_VERSION; then
+        present "Helm $HELM_VERSION"
     else
         ensure_go
-        step helm "Building Helm $HELM_VERSION and kubeconform (about 2 min)" \
-            go_build "$CACHE/bin" "$ROOT/scripts/tools/helm" "$(helm_flags)" \
-            helm.sh/helm/v3/cmd/helm github.com/yannh/kubeconform/cmd/kubeconform
+        step helm "Building Helm $HELM_VERSION (about 2 min)" \
+            go_build "$CACHE/bin" "$ROOT/scripts/tools/helm" "$(helm_flags)" helm.sh/helm/v3/cmd/helm
         built $HELM_VERSION helm
+    fi
+}
+
+ensure_helm() {
+    ensure_helm_program
+    if have kubeconform $KUBECONFORM_VERSION; then
+        present "kubeconform $KUBECONFORM_VERSION"
+    else
+        ensure_go
+        step kubeconform "Building kubeconform $KUBECONFORM_VERSION" \
+            go_build "$CACHE/bin" "$ROOT/scripts/tools/helm" "" github.com/yannh/kubeconform/cmd/kubeconform
         built $KUBECONFORM_VERSION kubeconform
     fi
     ensure_schemas

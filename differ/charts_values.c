@@ -1,0 +1,236 @@
+/* valuesFrom: a watch for each ConfigMap and Secret that an Application names, in its own namespace
+ * and nowhere else, so that a change of one renders the application again.
+ *
+ * The differ reads these with its own rights, as it reads everything that is managed: so whoever
+ * may write Applications in a namespace can learn, through a chart, what its Secrets hold. That is
+ * told in docs/applications.md; --without-secrets closes it. */
+#include "common/base/base64.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "differ/application.h"
+#include "differ/charts.h"
+#include "differ/repository.h"
+
+#define DEFAULT_KEY "values.yaml"
+
+struct chart_source {
+    struct application *application;
+    char *name;
+    char *key;
+    bool secret;
+    bool optional;
+    bool synced;
+    bool found;     /* the object is there */
+    uint64_t epoch; /* of its last event */
+    char *text;     /* of the key; NULL if it is not there */
+    char *refused;  /* why it cannot be read, or NULL */
+    struct kube_watch *watch;
+};
+
+struct chart_values {
+    cJSON *spec; /* spec.render.helm.valuesFrom that this is of */
+    struct chart_source *sources;
+    size_t count;
+    char *told; /* the last problem, with the revision that it was told of; or NULL */
+};
+
+static void source_release(struct chart_source *source)
+{
+    kube_watch_free(source->watch);
+    free(source->name);
+    free(source->key);
+    free(source->text);
+    free(source->refused);
+}
+
+void charts_values_free(struct chart_values *values)
+{
+    if (!values) {
+        return;
+    }
+    for (size_t i = 0; i < values->count; i++) {
+        source_release(&values->sources[i]);
+    }
+    free(values->sources);
+    free(values->told);
+    json_free(values->spec);
+    free(values);
+}
+
+/* ---- What the watches tell ---- */
+
+static void render_again(struct application *application)
+{
+    application->needs_render = true;
+    struct repository *repository = application_repository(application);
+    if (repository && charts_values_state(application) != CHARTS_VALUES_AWAITED) {
+        repository_step(repository);
+    }
+}
+
+static void on_event(const struct kube_event *event, void *context)
+{
+    struct chart_source *source = context;
+    const cJSON *data = json_object(event->object, "data");
+    const char *value = json_string(data, source->key);
+    bool here = event->type == KUBE_EVENT_PRESENT;
+    char *text = !here ? NULL : source->secret ? base64_decode_text(value) : mem_string(value);
+    bool same = source->found == here && text_equal(text, source->text);
+    free(source->text);
+    source->text = text;
+    source->found = here;
+    source->epoch = event->epoch;
+    if (!same && source->synced) {
+        render_again(source->application);
+    }
+}
+
+static void on_synced(uint64_t epoch, void *context)
+{
+    struct chart_source *source = context;
+    bool gone = source->found && source->epoch < epoch; /* while nobody was listening */
+    if (gone) {
+        free(source->text);
+        source->text = NULL;
+        source->found = false;
+    }
+    if (!source->synced || gone) {
+        source->synced = true;
+        render_again(source->application);
+    }
+}
+
+static void on_trouble(const struct error *error, void *context)
+{
+    struct chart_source *source = context;
+    bool changed = !text_equal(source->refused, error ? error->message : NULL);
+    free(source->refused);
+    source->refused = mem_string(error ? error->message : NULL);
+    if (changed) {
+        render_again(source->application);
+    }
+}
+
+/* ---- What is watched ---- */
+
+static void open_source(struct application *application, const cJSON *item,
+                        struct chart_source *source)
+{
+    struct differ *differ = application->differ;
+    const char *key = json_string(item, "key");
+    *source = (struct chart_source){
+        .application = application,
+        .name = mem_string(text_or_empty(json_string(item, "name"))),
+        .key = mem_string(text_is_empty(key) ? DEFAULT_KEY : key),
+        .secret = text_equal(json_string(item, "kind"), "Secret"),
+        .optional = json_bool(item, "optional", false),
+    };
+    if (source->secret && differ->settings->without_secrets) {
+        source->refused = mem_string("this differ runs with --without-secrets");
+        return;
+    }
+    AUTO_FREE char *path = mem_format("/api/v1/namespaces/%s/%s", application->namespace_,
+                                      source->secret ? "secrets" : "configmaps");
+    AUTO_FREE char *selector = mem_format("metadata.name=%s", source->name);
+    const struct kube_watch_options options = {
+        .path = path,
+        .api_version = "v1",
+        .kind = source->secret ? "Secret" : "ConfigMap",
+        .field_selector = selector,
+        .event = on_event,
+        .synced = on_synced,
+        .trouble = on_trouble,
+        .context = source,
+    };
+    source->watch = kube_watch_new(differ->client, &options);
+}
+
+void charts_watch_values(struct application *application)
+{
+    const cJSON *spec = json_array(json_object(application->spec.render, "helm"), "valuesFrom");
+    struct chart_values *values = application->values;
+    if (values ? spec && json_equal(spec, values->spec) : json_size(spec) == 0) {
+        return;
+    }
+    charts_values_free(values);
+    application->values = NULL;
+    if (json_size(spec) == 0) {
+        return;
+    }
+    values = NEW(struct chart_values);
+    values->spec = json_copy(spec);
+    values->sources = mem_new(json_size(spec), sizeof *values->sources);
+    for (const cJSON *item = json_first(spec); item; item = item->next) {
+        open_source(application, item, &values->sources[values->count++]);
+    }
+    application->values = values;
+}
+
+/* ---- What has come of it ---- */
+
+enum charts_values_state charts_values_state(const struct application *application)
+{
+    const struct chart_values *values = application->values;
+    enum charts_values_state state = CHARTS_VALUES_HERE;
+    for (size_t i = 0; values && i < values->count; i++) {
+        const struct chart_source *source = &values->sources[i];
+        if (!source->synced && !source->refused) {
+            return CHARTS_VALUES_AWAITED;
+        }
+        if (!source->synced || (!source->text && !source->optional)) {
+            state = CHARTS_VALUES_WRONG;
+        }
+    }
+    return state;
+}
+
+/* For the caller to free. */
+static char *values_problem(const struct application *application)
+{
+    const struct chart_values *values = application->values;
+    for (size_t i = 0; values && i < values->count; i++) {
+        const struct chart_source *source = &values->sources[i];
+        const char *kind = source->secret ? "Secret" : "ConfigMap";
+        if (!source->synced) {
+            return mem_format("the %s %s cannot be read: %s", kind, source->name,
+                              text_or_empty(source->refused));
+        }
+        if (!source->text && !source->optional) {
+            return source->found ? mem_format("the %s %s has no usable key %s", kind, source->name,
+                                              source->key)
+                                 : mem_format("the %s %s does not exist in the namespace %s", kind,
+                                              source->name, application->namespace_);
+        }
+    }
+    return NULL;
+}
+
+void charts_tell_problem(struct application *application, const char *revision)
+{
+    AUTO_FREE char *problem = values_problem(application);
+    AUTO_FREE char *told = mem_format("%s %s", revision, text_or_empty(problem));
+    if (problem && !text_equal(told, application->values->told)) {
+        free(application->values->told);
+        application->values->told = mem_string(told);
+        problems_clear(&application->render_problems);
+        problems_add(&application->render_problems, "", "spec.render.helm.valuesFrom", 0, "%s",
+                     problem);
+        application->rendered = true;
+        application_set_desired(application, NULL, "", revision);
+    }
+}
+
+void charts_add_values(const struct application *application, cJSON *item)
+{
+    const struct chart_values *values = application->values;
+    cJSON *texts = values ? json_add_array(item, "values") : NULL;
+    if (values) {
+        free(application->values->told);
+        application->values->told = NULL;
+    }
+    for (size_t i = 0; values && i < values->count; i++) {
+        if (values->sources[i].text) {
+            json_append(texts, json_new_string(values->sources[i].text));
+        }
+    }
+}
