@@ -145,11 +145,14 @@ def part_format():
     return told("format", status, Count(passed=0 if status else 1))
 
 
+PICKED = []  # -k, and what follows it
+
+
 def pytest(name, folder, *options, timeout=3000):
-    """Runs the tests of a folder and counts them."""
+    """Runs the tests of a folder, or those that -k picks, and counts them."""
     junit = RESULTS / f"{name}.xml"
     status = run(name, [VENV / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5",
-                        f"--junitxml={junit}", *options, folder], timeout, echo=True)
+                        f"--junitxml={junit}", *PICKED, *options, folder], timeout, echo=True)
     count = Count()
     if junit.exists():
         for suite in xml.etree.ElementTree.parse(junit).getroot().iter("testsuite"):
@@ -204,6 +207,12 @@ PARTS = {"build": part_build, "unit": part_unit, "asan": part_asan, "layers": pa
 
 
 def main(wanted):
+    if "-k" in wanted:
+        at = wanted.index("-k")
+        PICKED.extend(wanted[at:at + 2])
+        wanted = wanted[:at] + wanted[at + 2:]
+        if len(PICKED) != 2 or not wanted or not set(wanted) <= {"e2e", "cluster"}:
+            raise SystemExit("scripts/test: -k WORDS picks tests of the parts e2e and cluster: scripts/test cluster -k install")
     unknown = [word for word in wanted if word not in PARTS]
     if unknown:
         raise SystemExit(f"scripts/test: unknown part {unknown[0]}; there are: {' '.join(PARTS)}")

@@ -19,7 +19,8 @@ static const char settings[] =
     "    namespaces: [gitmoor-system, platform]\n"
     "  - name: tenants\n"
     "    namespaces: [team-*]\n"
-    "    repositories: [https://git.example.org/$namespace/*, 'https://*.example.net/open/**']\n"
+    "    repositories: [https://git.example.org/$namespace/*, 'https://*.example.net/open/**', "
+    "ssh://git@git.example.org/$namespace/*]\n"
     "    sharedRepositories: [platform/charts-*]\n"
     "    targetNamespaces: [$namespace, $namespace-*]\n"
     "    resources:\n"
@@ -166,6 +167,13 @@ static void a_url_is_allowed_by_a_pattern_that_no_spelling_gets_around(void **st
         {"team-a", "https://git.example.org:8443/team-a/shop", false},
         {"team-a", "http://git.example.org/team-a/shop", false},
         {"team-a", "ssh://git.example.org/team-a/shop", false},
+        {"team-a", "ssh://git@git.example.org/team-a/shop", true},
+        {"team-a", "ssh://git@git.example.org:22/team-a/shop", true},
+        {"team-a", "ssh://Git@git.example.org/team-a/shop", false},
+        {"team-a", "ssh://git@git.example.org:2222/team-a/shop", false},
+        {"team-a", "ssh://git@git.example.org/team-b/shop", false},
+        {"team-a", "ssh://git@evil.net/git@git.example.org/team-a/shop", false},
+        {"team-a", "ssh://git@evil.net@git.example.org/team-a/shop", false},
         {"team-a", "https://git.example.org.evil.net/team-a/shop", false},
         {"team-a", "https://git.example.org@evil.net/team-a/shop", false},
         {"team-a", "https://user@git.example.org/team-a/shop", false},
