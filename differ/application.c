@@ -144,6 +144,7 @@ void application_free(struct application *application)
     if (map_get(&differ->by_label, application->label) == application) {
         map_remove(&differ->by_label, application->label);
     }
+    differ->kinds_unused = true;
     event_free(application->timer);
     charts_values_free(application->values);
     desired_free(application->desired);
@@ -297,6 +298,7 @@ void application_set_desired(struct application *application, struct desired_set
         claims_release(application, desired);
         desired_free(application->desired);
         application->desired = desired;
+        application->differ->kinds_unused = true;
         replace_string(&application->revision, revision);
         application->fresh = true;
         application->changed = application->pruned = 0;

@@ -189,6 +189,10 @@ static void on_queue(evutil_socket_t fd, short what, void *context)
             break;
         }
     }
+    if (differ->kinds_unused && differ->started) {
+        differ->kinds_unused = false;
+        kinds_forget_unused(differ);
+    }
     differ_check_started(differ);
 }
 

@@ -2,6 +2,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/memory.h"
+#include "common/base/text.h"
 #include "common/run/log.h"
 #include "differ/application.h"
 #include "differ/charts.h"
@@ -89,4 +90,44 @@ void kinds_reload(struct differ *differ)
     wait = wait > 0 ? wait : 0;
     struct timeval after = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
     event_base_once(differ->loop, -1, EV_TIMEOUT, load_discovery, differ, &after);
+}
+
+/* ---- Kinds that nobody needs any more ---- */
+
+static void add_needed(const struct application *application, struct map *needed)
+{
+    const struct desired_set *desired = application->desired;
+    const struct object_ref *before = NULL;
+    for (size_t i = 0; desired && i < desired->count; i++) {
+        const struct object_ref *ref = &desired->objects[i].ref;
+        if (!before || !text_equal(before->kind, ref->kind) ||
+            !text_equal(before->group, ref->group)) {
+            AUTO_FREE char *name = live_kind_name(ref->group, ref->kind);
+            map_set(needed, name, (void *)"");
+        }
+        before = ref;
+    }
+    for (const cJSON *item = json_first(json_array(application->status, "kinds")); item;
+         item = item->next) {
+        if (cJSON_IsString(item)) {
+            map_set(needed, item->valuestring, (void *)"");
+        }
+    }
+}
+
+static bool is_needed(const char *name, const void *context)
+{
+    return map_has(context, name);
+}
+
+void kinds_forget_unused(struct differ *differ)
+{
+    struct map needed;
+    map_init(&needed);
+    for (struct map_slot *slot = map_first(&differ->applications); slot;
+         slot = map_next(&differ->applications, slot)) {
+        add_needed(slot->value, &needed);
+    }
+    live_keep_kinds(differ->live, is_needed, &needed);
+    map_release(&needed, NULL);
 }

@@ -9,4 +9,8 @@
  * served now, and wakes everybody. */
 void kinds_reload(struct differ *differ);
 
+/* Kinds that no application declares or has objects of any more are watched no more. Called when
+ * there may be such. */
+void kinds_forget_unused(struct differ *differ);
+
 #endif

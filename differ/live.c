@@ -324,6 +324,24 @@ static void kind_free(void *value)
     free(kind);
 }
 
+void live_keep_kinds(struct live *live, bool (*is_needed)(const char *name, const void *context),
+                     const void *context)
+{
+    AUTO_FREE struct live_kind **kinds = mem_new(live->kinds.count, sizeof *kinds);
+    size_t count = 0;
+    for (struct map_slot *slot = map_first(&live->kinds); slot;
+         slot = map_next(&live->kinds, slot)) {
+        if (!is_needed(slot->key, context)) {
+            kinds[count++] = slot->value;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        sweep(kinds[i], UINT64_MAX);
+        map_remove(&live->kinds, kinds[i]->name);
+        kind_free(kinds[i]);
+    }
+}
+
 /* ---- The whole ---- */
 
 struct live *live_new(struct kube_client *client, const struct live_handlers *handlers)

@@ -73,6 +73,10 @@ struct live_kind *live_need(struct live *live, const struct kube_resource *resou
 void live_move(struct live_kind *kind, const struct kube_resource *resource);
 /* Lists it again, so that each object is told of once more; until then it is not synced. */
 void live_list_again(struct live_kind *kind);
+/* Watches no more those of which `is_needed` says so; what was known of their objects is told as
+ * gone. */
+void live_keep_kinds(struct live *live, bool (*is_needed)(const char *name, const void *context),
+                     const void *context);
 /* The kind by its name, or NULL if it is not watched. */
 struct live_kind *live_kind_get(const struct live *live, const char *name);
 /* "Kind.group" of a resource; free(). */

@@ -462,6 +462,7 @@ static void write_status(struct application *application, cJSON *status)
     json_free(application->status);
     application->status = status;
     application->status_dirty = false;
+    application->differ->kinds_unused = true;
     AUTO_BUF struct buf path;
     buf_init(&path, 4096);
     const struct kube_resource resource = {.group = GITMOOR_GROUP,

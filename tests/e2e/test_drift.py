@@ -8,6 +8,7 @@ import pytest
 from harness.api import ApiError, path_of
 from harness.mooring import LABEL, config_map
 from harness.waiting import wait_for
+from test_differ import definition, found_resource, resource
 
 PEOPLE = {"merge": "application/merge-patch+json", "strategic": "application/strategic-merge-patch+json",
           "apply": "application/apply-patch+yaml"}
@@ -311,3 +312,77 @@ def test_a_fight_is_noticed_named_slowed_down_and_over_when_the_other_stops(repo
     wait_for(lambda: shop.config_map("a") == {"color": "red"}, what="repaired after the pause")
     wait_for(lambda: shop.condition("Drifted").get("status") == "False", timeout=60, what="over")
     shop.wait_event("Normal", "FightEnded", f"ConfigMap {namespace}/a")
+
+
+# ------------------------------------------------------------------------------- deleted, tampered with, moved
+
+def test_tampering_with_label_and_managed_fields_is_put_right_without_a_new_object(repository, open_app, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red")})
+    shop = open_app(repository)
+    uid = api.get("ConfigMap", namespace, "a")["metadata"]["uid"]
+    for body in ({"metadata": {"labels": {LABEL: None}}}, {"metadata": {"labels": {LABEL: "other.app"}}},
+                 {"metadata": {"labels": None}, "data": {"color": "blue"}}, {"metadata": {"managedFields": [{}]}, "data": None}):
+        write(api, "ConfigMap", namespace, "a", body, "kubectl-edit")
+        found = wait_for(lambda: (now := api.get("ConfigMap", namespace, "a")) and now.get("data") == {"color": "red"}
+                         and now["metadata"]["labels"] == {LABEL: f"{namespace}.shop"} and owners(now) == {"gitmoor"} and now, what=str(body))
+        assert found["metadata"]["uid"] == uid
+    assert shop.status()["objects"]["desired"] == 1
+
+
+def test_what_is_added_is_only_reported_when_self_heal_is_off_or_it_is_suspended(repository, open_app, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red")})
+    shop = open_app(repository)
+    for off, on in (({"selfHeal": False}, {"selfHeal": True}), ({"suspend": True}, {"suspend": False})):
+        shop.set(**off)
+        wait_for(lambda: shop.status()["observedGeneration"] == shop.application()["metadata"]["generation"], what="seen")
+        write(api, "ConfigMap", namespace, "a", {"data": {"added": "1"}}, "kubectl-edit")
+        wait_for(lambda: shop.condition("Drifted").get("status") == "True", what="the drift reported")
+        assert shop.status()["objects"]["drifted"] == 1
+        assert shop.config_map("a") == {"color": "red", "added": "1"}
+        shop.set(**on)
+        wait_for(lambda: shop.config_map("a") == {"color": "red"}, what="gone once it may be")
+        wait_for(lambda: shop.condition("Drifted").get("status") == "False", what="in sync again")
+
+
+def test_a_deleted_namespace_comes_back_with_its_contents(repository, moored, api, namespace):
+    inner = f"{namespace}-inner"
+    repository.commit({"deploy/n.yaml": f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {inner}}}\n",
+                       "deploy/a.yaml": config_map("a", inner, color="red")})
+    shop = moored(repository, protection="Off")
+    shop.wait_applied()
+    before = api.get("Namespace", None, inner)["metadata"]["uid"]
+    wait_for(lambda: api.request("DELETE", path_of("Namespace", None, inner)), what="a deletion that is let through")
+    wait_for(lambda: api.get("Namespace", None, inner)["metadata"]["uid"] != before, timeout=60, what="made anew")
+    wait_for(lambda: shop.config_map("a", inner) == {"color": "red"}, timeout=60, what="its contents too")
+    shop.wait_applied(timeout=60)
+
+
+def test_an_application_that_is_renamed_takes_its_objects_along(repository, moored, api, namespace):
+    repository.commit({"deploy/a.yaml": config_map("a", color="red")})
+    shop = moored(repository)
+    shop.wait_applied()
+    uid = api.get("ConfigMap", namespace, "a")["metadata"]["uid"]
+    api.delete("Application", namespace, "shop")
+    wait_for(lambda: api.get("Application", namespace, "shop") is None, what="the former gone")
+    store = shop.beside("store", "deploy")
+    store.wait_applied()
+    assert store.live() == {"a": {"color": "red"}}
+    assert api.get("ConfigMap", namespace, "a")["metadata"]["uid"] == uid
+    store.remove()
+
+
+def test_a_kind_that_nobody_declares_any_more_is_watched_no_more(repository, moored, gitmoor, api, namespace):
+    word = "k" + namespace.replace("-", "")
+    api.apply(definition(word))
+    repository.commit({"deploy/a.yaml": config_map("a"), "deploy/k.yaml": resource(word, "one")})
+    shop = moored(repository)
+    shop.wait_applied(timeout=60)
+    assert f"{word.capitalize()}.differ.example.org" in shop.status()["kinds"]
+    kinds = gitmoor.metric("differ", "gitmoor_differ_watched_kinds")
+    shop.push({"deploy/k.yaml": None})
+    shop.wait_applied()
+    wait_for(lambda: gitmoor.metric("differ", "gitmoor_differ_watched_kinds") < kinds, what="it is watched no more")
+    assert shop.status()["kinds"] == ["ConfigMap."]
+    shop.push({"deploy/k.yaml": resource(word, "two")})
+    shop.wait_applied()
+    assert found_resource(api, namespace, word, "two")
