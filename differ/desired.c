@@ -20,11 +20,16 @@ struct desired_object *desired_find(const struct desired_set *set, const char *k
     return set ? map_get(&set->by_key, key) : NULL;
 }
 
+void desired_look_again_at(struct desired_set *set, struct desired_object *object)
+{
+    object->left_anew = true;
+    set->built = clock_monotonic_us();
+}
+
 void desired_look_again(struct desired_set *set)
 {
     for (size_t i = 0; set && i < set->count; i++) {
-        set->objects[i].left_anew = true;
-        set->built = clock_monotonic_us();
+        desired_look_again_at(set, &set->objects[i]);
     }
 }
 
@@ -231,6 +236,7 @@ static void inherit(const struct desired_set *before, struct desired_object *obj
         object->adopt_version = known->adopt_version;
     }
     object->repairs = known->repairs;
+    object->moves_entries = known->moves_entries;
 }
 
 /* Sorts, finds objects that are declared twice, and fills the index. */

@@ -36,7 +36,8 @@ struct desired_object {
     const char *const
         *left; /* JSON pointers of the fields that are left alone, whoever owns them */
     size_t left_count;
-    bool left_anew; /* they are others than before: the live object is to be looked at again */
+    bool moves_entries; /* all managedFields are to be of its version, or it cannot be applied */
+    bool left_anew;     /* they are others than before: the live object is to be looked at again */
 
     bool denied; /* the tenancy settings refuse it (permit.c) */
 
@@ -86,8 +87,10 @@ struct desired_set *desired_build(const struct desired_options *options,
                                   struct problems *problems, struct map *unknown_kinds);
 void desired_free(struct desired_set *set); /* NULL is fine */
 
-/* Whose the fields of its live objects should be is to be judged anew. NULL is fine. */
+/* Whose the fields of its live objects should be is to be judged anew: of all (NULL is fine), of
+ * one. */
 void desired_look_again(struct desired_set *set);
+void desired_look_again_at(struct desired_set *set, struct desired_object *object);
 
 struct desired_object *desired_find(const struct desired_set *set, const char *key);
 

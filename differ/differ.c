@@ -298,13 +298,17 @@ static void judge_owners(const struct application *application,
                          const struct desired_object *desired, struct live_object *live,
                          const cJSON *object)
 {
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
     const struct owners_rules rules = {
         .people = &application->differ->people,
         .allowed = application->spec.exact ? &application->spec.allowed : NULL,
         .left = desired->left,
-        .left_count = desired->left_count};
+        .left_count = desired->left_count,
+        .api_version =
+            desired->moves_entries ? object_ref_api_version(&desired->ref, &arena) : NULL};
     if (!live->deleting) {
-        live->owners = owners_edit(object, &rules, &live->gives_up);
+        live->owners = owners_edit(object, &rules, &live->owners_first);
     }
 }
 

@@ -60,7 +60,7 @@ static int depends_on(const struct application *application, const struct select
     if (!served || map_has(&selection->new_namespaces, object->ref.namespace_)) {
         return stage > FIRST_STAGE ? FIRST_STAGE : -1;
     }
-    return -1;
+    return object->moves_entries ? OWNERS_STAGE : -1;
 }
 
 static struct plan_item *add_item(struct plan_under_way *way, const struct object_ref *ref)
@@ -85,8 +85,8 @@ static void add_owners(const struct application *application, const struct selec
         if (selection->owners[i]) {
             const struct desired_object *object = selection->applies[i];
             const struct live_object *live = live_get(application->differ->live, object->key);
-            plan_owners(plan, OWNERS_STAGE, &live->kind->resource, live->namespace_, live->name,
-                        live->version, live->owners);
+            plan_owners(plan, OWNERS_STAGE, &object->resource, object->ref.namespace_,
+                        object->ref.name, live->version, live->owners);
             struct plan_item *item = add_item(way, &object->ref);
             item->owners = true;
             item->file = arena_string(&way->arena, object->file);

@@ -115,7 +115,7 @@ static void forget_owners(struct live_object *object)
 {
     free(object->owners);
     object->owners = NULL;
-    object->gives_up = false;
+    object->owners_first = false;
 }
 
 static void judge_health(struct live_object *object, const cJSON *tree)

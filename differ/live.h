@@ -28,7 +28,7 @@ struct live_object {
     /* managedFields as they should be (owners.h), in this very version; NULL: as they are. Set by
      * the handler, forgotten with each newer version. */
     char *owners;
-    bool gives_up; /* that must be written before the object is applied */
+    bool owners_first; /* that must be written before the object is applied */
     struct live_group *group;
     struct live_object *previous, *next; /* in the group */
 };

@@ -97,6 +97,10 @@ void normalise_object(cJSON *object)
     if (!*group && text_equal(kind, "Service")) {
         default_protocol(json_get_path(object, "spec.ports"));
     }
+    if (text_equal(group, "rbac.authorization.k8s.io") && text_equal(kind, "ClusterRole") &&
+        json_object(object, "aggregationRule")) {
+        json_remove(object, "rules"); /* a controller's (kustomize-controller#1041) */
+    }
     for (size_t i = 0; i < sizeof pod_holders / sizeof pod_holders[0]; i++) {
         if (text_equal(group, pod_holders[i].group) && text_equal(kind, pod_holders[i].kind)) {
             default_container_protocols(json_get_path(object, pod_holders[i].path));

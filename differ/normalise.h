@@ -11,7 +11,8 @@
  *   templates;
  * - folds a Secret's stringData into data;
  * - gives ports without a protocol the default TCP: it is part of their merge key
- *   (kubernetes#98576). */
+ *   (kubernetes#98576);
+ * - leaves the rules of an aggregated ClusterRole to the controller that writes them. */
 void normalise_object(cJSON *object);
 
 #endif

@@ -115,6 +115,43 @@ static bool is_any_taken(const cJSON *entries, const struct owners_rules *rules)
     return entry != NULL;
 }
 
+static bool is_any_moved(const cJSON *entries, const struct owners_rules *rules)
+{
+    const cJSON *entry = rules->api_version ? json_first(entries) : NULL;
+    while (entry && text_equal(json_string(entry, "apiVersion"), rules->api_version)) {
+        entry = entry->next;
+    }
+    return entry != NULL;
+}
+
+/* One entry is identified by manager, operation, subresource and version. */
+static cJSON *find_twin(const cJSON *entries, const cJSON *entry)
+{
+    for (cJSON *twin = json_first(entries); twin; twin = twin->next) {
+        if (text_equal(json_string(twin, "manager"), json_string(entry, "manager")) &&
+            text_equal(json_string(twin, "operation"), json_string(entry, "operation")) &&
+            text_equal(json_string(twin, "subresource"), json_string(entry, "subresource"))) {
+            return twin;
+        }
+    }
+    return NULL;
+}
+
+/* Two entries that only their versions told apart become one. */
+static void move_entries(cJSON *entries, const char *api_version)
+{
+    cJSON *entry = json_first(entries), *next;
+    for (; entry; entry = next) {
+        next = entry->next;
+        json_set(entry, "apiVersion", json_new_string(api_version));
+        cJSON *twin = find_twin(entries, entry);
+        if (twin != entry) {
+            fields_merge(json_object(twin, "fieldsV1"), json_object(entry, "fieldsV1"));
+            json_free(cJSON_DetachItemViaPointer(entries, entry));
+        }
+    }
+}
+
 static void walk_init(struct walk *walk, const cJSON *live, const struct object_ref *ref,
                       const struct owners_rules *rules)
 {
@@ -157,7 +194,7 @@ static bool give_up(struct walk *walk, const cJSON *live, const cJSON *ours, cJS
     return json_first(given) != NULL;
 }
 
-char *owners_edit(const cJSON *live, const struct owners_rules *rules, bool *ret_gives_up)
+char *owners_edit(const cJSON *live, const struct owners_rules *rules, bool *ret_first)
 {
     const cJSON *before = json_array(json_object(live, "metadata"), "managedFields");
     const cJSON *ours = object_managed_fields(live);
@@ -171,7 +208,8 @@ char *owners_edit(const cJSON *live, const struct owners_rules *rules, bool *ret
     walk_init(&walk, live, &ref, rules);
     AUTO_JSON cJSON *set = json_new_object();
     bool gives_up = give_up(&walk, live, ours, set);
-    if (!gives_up && !is_any_taken(before, rules)) {
+    bool moves = is_any_moved(before, rules);
+    if (!gives_up && !moves && !is_any_taken(before, rules)) {
         return NULL; /* as nearly always */
     }
     AUTO_JSON cJSON *entries = json_new_array();
@@ -185,17 +223,20 @@ char *owners_edit(const cJSON *live, const struct owners_rules *rules, bool *ret
             own = json_object(entry, "fieldsV1") == ours ? copy : own;
         }
     }
-    if (!gives_up && !json_first(taken)) {
+    if (!gives_up && !moves && !json_first(taken)) {
         return NULL;
     }
     fields_merge(set, taken);
     json_set(own, "fieldsV1", set);
     set = NULL;
+    if (moves) {
+        move_entries(entries, rules->api_version);
+    }
     AUTO_BUF struct buf text;
     buf_init(&text, TEXT_MAXIMUM);
     if (!json_write(entries, &text)) {
         return NULL; /* no API server would take it */
     }
-    *ret_gives_up = gives_up;
+    *ret_first = gives_up || moves;
     return buf_detach(&text);
 }

@@ -20,15 +20,20 @@ struct owners_rules {
     const struct managers *allowed; /* not NULL: everybody's are, save for theirs */
     const char *const *left;        /* JSON pointers of fields that are left alone */
     size_t left_count;
+    const char *api_version; /* not NULL: all entries are to be of this version */
 };
+
+/* Moved to another version: when a new version of a custom resource brings a field with a default,
+ * the server cannot convert the object for the entries of the old one any more, and refuses every
+ * apply until all of them are of a version that has the field (kustomize-controller 1.8.4). */
 
 /* What keeps its owner whatever the rules say: finalizers, status, words of people to Gitmoor
  * (annotations gitmoor.io/…), the mark of `kubectl rollout restart`, and what the server allots and
  * does not let anybody take back. docs/drift.md lists them. */
 
 /* The managedFields to write, as JSON text for the caller to free; NULL if they are right as they
- * are, or if the object has no entry of ours. `ret_gives_up` tells whether fields are given up:
- * then nothing may be applied before. */
-char *owners_edit(const cJSON *live, const struct owners_rules *rules, bool *ret_gives_up);
+ * are, or if the object has no entry of ours. `ret_first` tells that nothing may be applied before:
+ * fields are given up, or entries moved. */
+char *owners_edit(const cJSON *live, const struct owners_rules *rules, bool *ret_first);
 
 #endif

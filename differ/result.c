@@ -54,6 +54,7 @@ static void note_synced(struct application *application, const struct plan_item 
         return;
     }
     object->repairs.failures = 0;
+    object->moves_entries = false;
     if (!comparable) {
         object->adopt_version = version;
     } else {
@@ -79,7 +80,7 @@ static void note_success(struct reading *reading, const struct plan_item *item,
     bool comparable = !kind || text_equal(kind->resource.version, item->ref.version);
     if (item->owners) {
         live_forget_owners(differ->live, item->key);
-        if (kind) { /* it was written in the version that is watched */
+        if (kind && comparable) {
             live_record(differ->live, kind, &item->ref, application->label, outcome->uid,
                         outcome->resource_version, &outcome->fingerprint);
         }
@@ -109,6 +110,20 @@ static void note_race(struct reading *reading, const struct plan_item *item)
     live_forget_owners(reading->application->differ->live, item->key);
     if (object) {
         drift_note_race(object);
+    }
+}
+
+/* The server cannot convert the object for an entry of a version that lacks one of its fields; it
+ * says the same of a field that Git declares and the schema lacks, but then of the patch. */
+static void note_stuck_entries(struct application *application, const struct plan_item *item,
+                               const struct plan_outcome *outcome)
+{
+    struct desired_object *object = desired_find(application->desired, item->key);
+    if (object && !object->moves_entries &&
+        strstr(outcome->message, "field not declared in schema") &&
+        !strstr(outcome->message, "typed patch object")) {
+        object->moves_entries = true;
+        desired_look_again_at(application->desired, object);
     }
 }
 
@@ -151,6 +166,7 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
         note_race(reading, item);
         return;
     }
+    note_stuck_entries(reading->application, item, outcome);
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
     problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,

@@ -13,7 +13,7 @@ static void select_apply(struct selection *selection, struct desired_object *obj
     /* A repair of changed fields takes them back by itself, and what was added besides is seen
      * afterwards: one request, as a rule. */
     bool owners =
-        live && live->owners && (live->gives_up || drift_judge(object, live) == DRIFT_ADDED);
+        live && live->owners && (live->owners_first || drift_judge(object, live) == DRIFT_ADDED);
     selection->applies[selection->count] = object;
     selection->heals[selection->count] = heals;
     selection->owners[selection->count] = owners;
@@ -95,7 +95,7 @@ static void select_one(struct application *application, bool repairs_only,
         application->counts.in_sync++; /* as the applier was told */
         return;
     }
-    if (live && live->gives_up && !live->owners) {
+    if (live && live->owners_first && !live->owners) {
         selection->repairs_wait = true; /* for the watch to tell of its newest version */
         return;
     }

@@ -386,3 +386,135 @@ def test_a_kind_that_nobody_declares_any_more_is_watched_no_more(repository, moo
     shop.push({"deploy/k.yaml": resource(word, "two")})
     shop.wait_applied()
     assert found_resource(api, namespace, word, "two")
+
+
+def test_a_new_version_with_a_defaulted_field_does_not_stop_applies(repository, moored, api, namespace):
+    """Every managedFields apiVersion needs migration then (kustomize-controller 1.8.4)."""
+    word = "d" + namespace.replace("-", "")
+    old, new = {"size": {"type": "integer"}}, {"size": {"type": "integer"}, "color": {"type": "string", "default": "red"}}
+
+    def served(*versions):
+        made = definition(word, versions=[name for name, _ in versions])
+        for version, (_, fields) in zip(made["spec"]["versions"], versions):
+            version["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": fields}}}}
+        api.apply(made)
+
+    served(("v1", old))
+    repository.commit({"deploy/one.yaml": resource(word, "one", "v1")})
+    shop = moored(repository, protection="Off")
+    shop.wait_applied(timeout=60)
+    api.request("PATCH", f"/apis/differ.example.org/v1/namespaces/{namespace}/{word}s/one?fieldManager=some-controller",
+                {"metadata": {"annotations": {"example.org/kept": "1"}}}, "application/merge-patch+json")
+    served(("v2", new), ("v1", old))
+    wait_for(lambda: found_resource(api, namespace, word, "one", "v2"), what="the new version served")
+    for size in (2, 3):
+        shop.push({"deploy/one.yaml": resource(word, "one", "v2", size)})
+        shop.wait_applied(timeout=60)
+        found = found_resource(api, namespace, word, "one", "v2")
+        assert found["spec"] == {"size": size, "color": "red"}
+        assert found["metadata"]["annotations"] == {"example.org/kept": "1"}
+    assert {entry["manager"] for entry in found["metadata"]["managedFields"]} == {"gitmoor", "some-controller"}
+
+
+# ------------------------------------------------------------------------------- the same in other words
+
+AWKWARD = """
+{{apiVersion: v1, kind: Secret, metadata: {{name: s}}, stringData: {{plain: text}}, data: {{coded: dGV4dA==}}}}
+---
+{{apiVersion: v1, kind: Service, metadata: {{name: s}}, spec: {{selector: {{app: web}}, ports: [{{port: 80, name: a}}, {{port: 81, name: b, targetPort: 8081}}]}}}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: awkward, creationTimestamp: null}}
+spec:
+  replicas: 1
+  strategy: {{}}
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{creationTimestamp: null, labels: {{app: web}}}}
+    spec:
+      nodeSelector: null
+      containers:
+        - name: web
+          image: example.org/web:1
+          env: [{{name: EMPTY, value: ""}}, {{name: SET, value: x}}]
+          ports: [{{containerPort: 80}}, {{containerPort: 81, protocol: UDP}}]
+          resources: {{limits: {{cpu: 1000m, memory: 1024Mi}}, requests: {{cpu: 0.1, memory: 1e6}}}}
+        - {{name: second, image: example.org/second:1, resources: {{}}}}
+status: {{}}
+---
+{{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {{name: r}}, rules: [{{apiGroups: [""], resources: [pods, nodes], verbs: [get]}}]}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {ns}-whole}}
+aggregationRule: {{clusterRoleSelectors: [{{matchLabels: {{part-of: {ns}}}}}]}}
+rules: []
+---
+{{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {{name: {ns}-part, labels: {{part-of: {ns}}}}}, rules: [{{apiGroups: [""], resources: [pods], verbs: [get]}}]}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: h}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: none}}
+  minReplicas: 2
+  maxReplicas: 4
+  metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}}}]
+---
+{{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {{name: p}}, spec: {{minAvailable: 50%, selector: {{matchLabels: {{app: web}}}}}}}}
+---
+{{apiVersion: v1, kind: ResourceQuota, metadata: {{name: q}}, spec: {{hard: {{requests.cpu: "1.50", memory: 2048Mi}}}}}}
+---
+{{apiVersion: differ.example.org/v1, kind: {Word}, metadata: {{name: one}}, spec: {{deep: {{list: [1, 2.0, {{a: null}}], empty: {{}}, none: []}}, number: 1.50, big: 9007199254740993}}}}
+"""
+
+
+def test_what_the_server_writes_in_another_way_is_no_drift(repository, moored, gitmoor, api, namespace):
+    """stringData, ports without protocol, null and empty, quantities, int and float, roles, aggregation, no schema, status in Git."""
+    word = "v" + namespace.replace("-", "")
+    api.apply(definition(word))
+    repository.commit({"deploy/all.yaml": AWKWARD.format(ns=namespace, Word=word.capitalize())})
+    shop = moored(repository, protection="Off", health={"wait": False})
+    shop.wait_applied(timeout=60)
+    desired = shop.status()["objects"]["desired"]
+    role = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{namespace}-whole"
+    wait_for(lambda: api.request("GET", role)["rules"], what="the controller has aggregated the role")
+
+    def versions():
+        """Of all objects, as managedFields has our last write: other writers do not count."""
+        found = {}
+        for path in (path_of("Secret", namespace), path_of("Service", namespace), path_of("Deployment", namespace),
+                     path_of("Role", namespace), path_of("ClusterRole"), f"/apis/differ.example.org/v1/namespaces/{namespace}/{word}s",
+                     f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
+                     f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets", f"/api/v1/namespaces/{namespace}/resourcequotas"):
+            for item in api.request("GET", f"{path}?labelSelector={LABEL}%3D{namespace}.shop")["items"]:
+                entry, = (entry for entry in item["metadata"]["managedFields"] if entry["manager"] == "gitmoor")
+                found[path, item["metadata"]["name"]] = entry
+        return found
+
+    before, plans = versions(), gitmoor.metric("differ", "gitmoor_differ_plans_total")
+    assert len(before) == desired
+    for action in ("nudge", "restart"):
+        if action == "nudge":
+            shop.push({"deploy/README": "not a manifest\n"})
+        else:
+            gitmoor.kill("differ")
+            gitmoor.start_one("differ")
+        wait_for(lambda: shop.status()["objects"] == {"desired": desired, "inSync": desired, "drifted": 0, "unhealthy": 0}
+                 or shop.status()["objects"]["inSync"] == desired, what="in sync")
+        assert versions() == before, action
+    assert api.request("GET", role)["rules"], "the controller's"
+    write(api, "Deployment", namespace, "awkward", {"spec": {"template": {"spec": {"containers": [
+        {"name": "web", "image": "example.org/web:2", "resources": {"limits": {"cpu": "2"}}}]}}}}, "kubectl-edit", "strategic")
+    write(api, "Secret", namespace, "s", {"stringData": {"plain": "other"}}, "kubectl-edit")
+    api.request("PATCH", f"/apis/differ.example.org/v1/namespaces/{namespace}/{word}s/one?fieldManager=kubectl-edit",
+                [{"op": "remove", "path": "/spec/deep"}], "application/json-patch+json")
+
+    def repaired():
+        web = api.get("Deployment", namespace, "awkward")["spec"]["template"]["spec"]["containers"][0]
+        return (web["image"] == "example.org/web:1" and web["resources"]["limits"]["cpu"] == "1"
+                and api.get("Secret", namespace, "s")["data"]["plain"] == "dGV4dA=="
+                and found_resource(api, namespace, word, "one")["spec"]["deep"]["list"] == [1, 2.0, {"a": None}])
+
+    wait_for(repaired, what="drift of such objects repaired")

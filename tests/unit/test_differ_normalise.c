@@ -16,6 +16,16 @@ static const struct row {
     {"status is removed",
      "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"status\":{\"phase\":\"Running\"}}",
      "{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}"},
+    {"rules of an aggregated role are the controller's",
+     "{\"aggregationRule\":{},\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":"
+     "\"ClusterRole\",\"rules\":[]}",
+     "{\"aggregationRule\":{},\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":"
+     "\"ClusterRole\"}"},
+    {"rules of another role are as they are",
+     "{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":\"ClusterRole\",\"rules\":["
+     "{\"verbs\":[\"b\",\"a\"]}]}",
+     "{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":\"ClusterRole\",\"rules\":["
+     "{\"verbs\":[\"b\",\"a\"]}]}"},
     {"metadata that only the server writes is removed",
      "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"creationTimestamp\":null,"
      "\"generation\":3,\"managedFields\":[],\"name\":\"a\",\"resourceVersion\":\"7\",\"selfLink\":"

@@ -96,7 +96,25 @@ static const struct row {
      "kube-*", NULL, false},
 };
 
-static char *edit(const struct row *row, bool *gives_up)
+#define OF(version, manager, operation, set)                                                       \
+    "{\"apiVersion\":\"e/" version "\",\"fieldsV1\":" set ",\"manager\":\"" manager                \
+    "\",\"operation\":\"" operation "\"}"
+
+/* Rows whose entries are moved to e/v2. */
+static const struct row moves[] = {
+    {"entries of another version, and twins",
+     MAP(OF("v1", "gitmoor", "Apply", DATA("\"f:a\":{}")) "," OF(
+         "v1", "ctl", "Update", DATA("\"f:b\":{}")) "," OF("v2", "ctl", "Update",
+                                                           DATA("\"f:c\":{}"))),
+     NULL, NULL,
+     OF("v2", "gitmoor", "Apply", DATA("\"f:a\":{}")) "," OF("v2", "ctl", "Update",
+                                                             DATA("\"f:b\":{},\"f:c\":{}")),
+     true},
+    {"entries of that version", MAP(OF("v2", "gitmoor", "Apply", DATA("\"f:a\":{}"))), NULL, NULL,
+     NULL, false},
+};
+
+static char *edit(const struct row *row, const char *version, bool *gives_up)
 {
     struct managers people, allowed;
     managers_init(&people);
@@ -111,27 +129,36 @@ static char *edit(const struct row *row, bool *gives_up)
     const struct owners_rules rules = {.people = &people,
                                        .allowed = row->allowed ? &allowed : NULL,
                                        .left = &row->left,
-                                       .left_count = row->left ? 1 : 0};
+                                       .left_count = row->left ? 1 : 0,
+                                       .api_version = version};
     char *text = owners_edit(live, &rules, gives_up);
     managers_release(&people);
     managers_release(&allowed);
     return text;
 }
 
+static void check(const struct row *row, const char *version)
+{
+    bool gives_up = false;
+    AUTO_FREE char *text = edit(row, version, &gives_up);
+    AUTO_FREE char *expected = row->expected ? mem_format("[%s]", row->expected) : NULL;
+    if (!text != !expected || (text && strcmp(text, expected) != 0)) {
+        fail_msg("%s:\n%s\n%s", row->name, text ? text : "nothing",
+                 expected ? expected : "nothing");
+    }
+    if (gives_up != row->gives_up) {
+        fail_msg("%s: gives up", row->name);
+    }
+}
+
 static void owners_are_written_as_the_rules_say(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        bool gives_up = false;
-        AUTO_FREE char *text = edit(&rows[i], &gives_up);
-        AUTO_FREE char *expected = rows[i].expected ? mem_format("[%s]", rows[i].expected) : NULL;
-        if (!text != !expected || (text && strcmp(text, expected) != 0)) {
-            fail_msg("%s:\n%s\n%s", rows[i].name, text ? text : "nothing",
-                     expected ? expected : "nothing");
-        }
-        if (gives_up != rows[i].gives_up) {
-            fail_msg("%s: gives up", rows[i].name);
-        }
+        check(&rows[i], NULL);
+    }
+    for (size_t i = 0; i < sizeof moves / sizeof moves[0]; i++) {
+        check(&moves[i], "e/v2");
     }
 }
 
@@ -157,7 +184,7 @@ static void wide_sets_are_merged_by_index(void **state)
     buf_append_format(&text, "]},\"data\":{%s}}", data.data);
     const struct row row = {.name = "wide", .live = text.data};
     bool gives_up = false;
-    AUTO_FREE char *edited = edit(&row, &gives_up);
+    AUTO_FREE char *edited = edit(&row, NULL, &gives_up);
     assert_non_null(edited);
     assert_non_null(strstr(edited, "\"f:19999\":{}"));
     assert_null(strstr(edited, "kubectl"));
