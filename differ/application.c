@@ -170,6 +170,7 @@ void application_free(struct application *application)
     free(application->health_message);
     free(application->fight);
     rollback_free(application->rollback);
+    free(application->checked);
     free(application->rollback_requested);
     free(application);
 }

@@ -7,6 +7,7 @@
 #include "differ/plan.h"
 #include "differ/rollback.h"
 #include "differ/spec.h"
+#include "differ/wave.h"
 
 struct chart_values;
 struct repository;
@@ -38,6 +39,7 @@ struct plan_under_way {
     size_t blob_size;
     char *text;           /* of a small plan; NULL otherwise */
     uint64_t hint;        /* to unsend */
+    bool checks;          /* a dry-run of all waves, before the first is applied */
     bool heal;            /* it repairs drift and does nothing else */
     bool dry_run;         /* it writes nothing: what would the server make of the objects? */
     bool cancelled;       /* it was told to stop */
@@ -57,6 +59,7 @@ enum application_outcome {
     OUTCOME_DENIED,  /* the tenancy settings refuse something of it */
     OUTCOME_FAILED,  /* a write failed */
     OUTCOME_HELD,    /* it would delete everything, and nobody has confirmed that */
+    OUTCOME_WAVE,    /* the objects of a wave are applied, and not healthy yet */
     OUTCOME_BLOCKED, /* what it depends on is not ready */
     OUTCOME_APPLIED, /* the cluster is what Git declares */
 };
@@ -105,6 +108,8 @@ struct application {
     bool judged;            /* there has been an outcome since start */
     bool settled;           /* nothing was left to do for `desired` */
     bool was_ready;         /* after the last work */
+    int wave;               /* the one under way, WAVE_ALL if there is none (wave.h) */
+    char *checked;          /* the revision whose waves were all dry-run, or NULL */
     bool conflicted;        /* another application holds what it declares */
     bool fresh;             /* a revision was applied whose history entry is not written yet */
     size_t changed, pruned; /* by the plans of that revision */
@@ -180,6 +185,8 @@ void outcome_set_from_problems(struct application *application, enum application
 void outcome_back_off(struct application *application);
 
 /* ---- health.c ---- */
+enum health_status health_of_object(const struct desired_object *object,
+                                    const struct live_object *live); /* live: or NULL */
 void health_step(struct application *application);
 
 /* ---- status.c ---- */

@@ -161,6 +161,14 @@ static bool complete_object(struct build *build, const struct desired_input *inp
     cJSON *metadata = json_object(tree, "metadata");
     place_in_namespace(build->options, object->resource.namespaced, metadata);
     leave_fields(build, tree, metadata, object);
+    if (!order_read_wave(metadata, &object->wave)) {
+        problems_add(build->problems, described, input->file, input->line,
+                     "the annotation " ORDER_WAVE_ANNOTATION
+                     " must be a whole number from -10000 to "
+                     "10000, in quotes");
+        return false;
+    }
+    build->set->has_waves |= object->wave != 0;
     if (!put_label(build, input, described, metadata)) {
         return false;
     }

@@ -39,6 +39,7 @@ struct desired_object {
     bool moves_entries; /* all managedFields are to be of its version, or it cannot be applied */
     bool left_anew;     /* they are others than before: the live object is to be looked at again */
 
+    int wave;    /* wave.h */
     bool denied; /* the tenancy settings refuse it (permit.c) */
 
     /* What the server made of exactly this text: the fingerprint of the live object after it was
@@ -57,6 +58,7 @@ struct desired_set {
     int64_t built;                  /* monotonic us */
     struct desired_object *objects; /* sorted by order_compare */
     size_t count;
+    bool has_waves;    /* not all are of wave 0 */
     struct map by_key; /* key → struct desired_object * */
 };
 

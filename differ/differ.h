@@ -9,6 +9,7 @@
  *   claims.c       which application holds which object
  *   permit.c       what the tenancy settings refuse
  *   depends.c      which others it waits for
+ *   wave.c         which of its objects wait for the health of others
  *   reconcile.c    desired against live: what is done next
  *   recognise.c    what was applied before its text was known here
  *   selection.c    what is to be applied, repaired and pruned
@@ -22,6 +23,7 @@
  *   break_glass.c  repairs suspended for a time
  *   fight.c        who keeps changing what is repaired
  *   status.c       what the Application's status says, and the Events
+ *   inventory.c    where its objects are, in the status
  *   live.c         the live objects          desired.c   the declared ones
  *   kinds.c        which kinds the cluster serves
  *   charts.c       what charts are told of it, and the values that it holds

@@ -213,7 +213,7 @@ static struct plan_under_way *way_new(struct application *application,
     way->id = mem_format("%s-%lld-%llu", process_instance(differ->process),
                          (long long)clock_wall_ms(), (unsigned long long)++differ->plans);
     way->items = mem_new(selection->owner_count + selection->count + selection->ask_count +
-                             selection->prune.count,
+                             selection->later_count + selection->prune.count,
                          sizeof *way->items);
     way->revision = mem_string(application->revision);
     way->heal = heal;
@@ -281,6 +281,31 @@ void dispatch_question(struct application *application, const struct selection *
         add_apply_item(way, selection->asks[i]);
     }
     metric_add(&dry_runs, NULL, (double)selection->ask_count);
+    finish(application, way, &plan);
+}
+
+static void add_check(struct application *application, const struct selection *selection,
+                      struct desired_object *const *objects, size_t count, struct plan *plan,
+                      struct plan_under_way *way)
+{
+    for (size_t i = 0; i < count; i++) {
+        /* What needs a Namespace, a kind or a role of the same commit is checked once it is there.
+         */
+        if (depends_on(application, selection, objects[i]) < 0) {
+            plan_apply(plan, 0, -1, objects[i]);
+            add_apply_item(way, objects[i]);
+        }
+    }
+}
+
+void dispatch_check(struct application *application, const struct selection *selection)
+{
+    struct plan_under_way *way = way_new(application, selection, false);
+    struct plan plan;
+    way->dry_run = way->checks = true;
+    begin(application, way, &plan);
+    add_check(application, selection, selection->applies, selection->count, &plan, way);
+    add_check(application, selection, selection->later, selection->later_count, &plan, way);
     finish(application, way, &plan);
 }
 

@@ -9,6 +9,8 @@
 void dispatch_plan(struct application *application, const struct selection *selection, bool heal);
 
 /* Sends what the selection asks for as a dry-run. */
+/* Dry-runs everything of the revision that can be now, those of later waves included. */
+void dispatch_check(struct application *application, const struct selection *selection);
 void dispatch_question(struct application *application, const struct selection *selection);
 
 /* Each time the application is looked at: sends the plan again when it has been silent for long,

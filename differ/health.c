@@ -18,6 +18,16 @@ static unsigned weight(enum health_status health)
     }
 }
 
+enum health_status health_of_object(const struct desired_object *object,
+                                    const struct live_object *live)
+{
+    if (!live) { /* one that cannot be watched: that it was applied must do */
+        return object->resource.watchable ? HEALTH_NOT_FOUND : HEALTH_CURRENT;
+    }
+    /* What was applied has not been seen by the watch yet. */
+    return object->adopt_version != 0 ? HEALTH_IN_PROGRESS : live->health;
+}
+
 static void add_up(struct application *application)
 {
     const struct desired_object *worst = NULL;
@@ -27,13 +37,8 @@ static void add_up(struct application *application)
     for (size_t i = 0; i < application->desired->count; i++) {
         const struct desired_object *object = &application->desired->objects[i];
         const struct live_object *live = live_get(application->differ->live, object->key);
-        enum health_status one = live ? live->health : HEALTH_NOT_FOUND;
-        if (!live && !object->resource.watchable) {
-            one = HEALTH_CURRENT; /* it cannot be watched: that it was applied must do */
-        } else if (live && object->adopt_version != 0) {
-            one = HEALTH_IN_PROGRESS; /* what was applied has not been seen by the watch yet */
-        }
-        if (one == HEALTH_CURRENT) {
+        enum health_status one = health_of_object(object, live);
+        if (one == HEALTH_CURRENT || object->wave > application->wave) {
             continue;
         }
         application->counts.unhealthy++;
@@ -64,7 +69,8 @@ static void add_up(struct application *application)
 
 void health_step(struct application *application)
 {
-    if (application->outcome != OUTCOME_APPLIED || !application->settled) {
+    bool is_applied = application->outcome == OUTCOME_APPLIED && application->settled;
+    if (!is_applied && application->outcome != OUTCOME_WAVE) {
         application->unhealthy_since = 0;
         return;
     }

@@ -13,6 +13,8 @@ struct order_row {
     enum order_stage stage;
 };
 
+#define WAVE_MAXIMUM 10000
+
 #define RBAC "rbac.authorization.k8s.io"
 #define ADMISSION "admissionregistration.k8s.io"
 
@@ -113,4 +115,16 @@ int order_compare(const struct object_ref *left, const struct object_ref *right)
     order = order ? order : order_compare_text(left->group, right->group);
     order = order ? order : order_compare_text(left->namespace_, right->namespace_);
     return order ? order : order_compare_text(left->name, right->name);
+}
+
+bool order_read_wave(const cJSON *metadata, int *ret)
+{
+    const char *text = json_string(json_object(metadata, "annotations"), ORDER_WAVE_ANNOTATION);
+    int64_t number = 0;
+    if (text &&
+        (!text_parse_int(text, &number) || number < -WAVE_MAXIMUM || number > WAVE_MAXIMUM)) {
+        return false;
+    }
+    *ret = (int)number;
+    return true;
 }

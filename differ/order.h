@@ -18,4 +18,10 @@ enum order_stage order_stage_of(const struct object_ref *ref);
 /* Total order for printing and planning: stage, rank of the kind, kind, group, namespace, name. */
 int order_compare(const struct object_ref *left, const struct object_ref *right);
 
+#define ORDER_WAVE_ANNOTATION "gitmoor.io/wave"
+
+/* The wave (wave.h) that an object's metadata names, 0 if it names none; false if that is not a
+ * whole number from -10000 to 10000. */
+bool order_read_wave(const cJSON *metadata, int *ret);
+
 #endif

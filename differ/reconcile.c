@@ -207,13 +207,28 @@ static bool is_blocked(struct application *application, const struct selection *
     return true;
 }
 
+static void wait_for_wave(struct application *application, const struct selection *selection)
+{
+    AUTO_FREE char *message =
+        mem_format("wave %d of %s is applied; %zu objects of later waves wait until it is healthy",
+                   application->wave, application->revision, selection->later_count);
+    outcome_set(application, OUTCOME_WAVE, message);
+}
+
 static void do_or_settle(struct application *application, bool repairs_only,
                          const struct selection *selection)
 {
     if (selection_is_empty(selection)) {
-        if (!repairs_only && !selection->repairs_wait) {
+        if (selection->later_count > 0) {
+            wait_for_wave(application, selection);
+        } else if (!repairs_only && !selection->repairs_wait) {
             settle(application);
         }
+        return;
+    }
+    bool is_checked = text_equal(application->checked, application->revision);
+    if (selection->later_count > 0 && application->spec.preflight && !is_checked) {
+        dispatch_check(application, selection);
         return;
     }
     if (selection->ask_count > 0) {
@@ -224,7 +239,7 @@ static void do_or_settle(struct application *application, bool repairs_only,
     bool heal = selection_only_heals(selection);
     if (heal || status_save_inventory(application)) {
         application->settled = false;
-        if (application->outcome == OUTCOME_BLOCKED) {
+        if (application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WAVE) {
             outcome_set(application, OUTCOME_NONE, NULL);
         }
         dispatch_plan(application, selection, heal);

@@ -150,7 +150,9 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     struct plan_item *item = &way->items[outcome->index];
     if (outcome->ok && way->dry_run) {
         item->done = true;
-        note_synced(reading->application, item, &outcome->fingerprint, true, 0);
+        if (!way->checks) {
+            note_synced(reading->application, item, &outcome->fingerprint, true, 0);
+        }
         return;
     }
     if (outcome->ok) {
@@ -258,6 +260,10 @@ static void judge(struct reading *reading, const struct plan_result *result)
     } else if (!applied && !way->cancelled) {
         outcome_back_off(application); /* the applier ends, or has another's plan */
     } else if (applied && (!way->heal || application->repair_failed)) {
+        if (way->checks) {
+            free(application->checked);
+            application->checked = mem_string(way->revision);
+        }
         application->repair_failed = false;
         application->retry_at = 0;
     }

@@ -74,7 +74,8 @@ static void begin(struct application *application, const char *to, const char *r
 void rollback_step(struct application *application)
 {
     const char *healthy = json_string(application->status, "lastHealthyRevision");
-    bool failed = application->outcome == OUTCOME_APPLIED && application->settled &&
+    bool is_applied = application->outcome == OUTCOME_APPLIED && application->settled;
+    bool failed = (is_applied || application->outcome == OUTCOME_WAVE) &&
                   (application->health == HEALTH_FAILED || application->health_timed_out);
     if (!application->spec.rollback_on_failure || application->rollback || !failed ||
         application->spec.suspend || text_is_empty(healthy) ||

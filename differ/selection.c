@@ -6,6 +6,16 @@
 #include "differ/drift.h"
 #include "differ/fight.h"
 #include "differ/permit.h"
+#include "differ/wave.h"
+
+static void note_new(struct selection *selection, const struct desired_object *object)
+{
+    if (text_equal(object->ref.kind, "Namespace") && !*object->ref.group) {
+        map_set(&selection->new_namespaces, object->ref.name, (void *)"");
+    }
+    selection->new_roles |= text_equal(object->ref.group, "rbac.authorization.k8s.io") &&
+                            text_has_suffix(object->ref.kind, "Role");
+}
 
 static void select_apply(struct selection *selection, struct desired_object *object,
                          const struct live_object *live, bool heals)
@@ -19,11 +29,7 @@ static void select_apply(struct selection *selection, struct desired_object *obj
     selection->owners[selection->count] = owners;
     selection->owner_count += owners;
     selection->count++;
-    if (text_equal(object->ref.kind, "Namespace") && !*object->ref.group) {
-        map_set(&selection->new_namespaces, object->ref.name, (void *)"");
-    }
-    selection->new_roles |= text_equal(object->ref.group, "rbac.authorization.k8s.io") &&
-                            text_has_suffix(object->ref.kind, "Role");
+    note_new(selection, object);
 }
 
 static bool may_repair(const struct application *application)
@@ -74,10 +80,22 @@ static bool is_asked_for(const struct application *application, const struct des
            text_equal(kind->resource.version, object->ref.version);
 }
 
+static void select_later(const struct application *application, struct selection *selection,
+                         struct desired_object *object)
+{
+    if (!selection->later) {
+        selection->later = mem_new(application->desired->count, sizeof *selection->later);
+    }
+    selection->later[selection->later_count++] = object;
+    note_new(selection, object);
+}
+
 static void select_new(struct application *application, struct selection *selection,
                        struct desired_object *object, const struct live_object *live)
 {
-    if (is_asked_for(application, object)) {
+    if (object->wave > application->wave) {
+        select_later(application, selection, object);
+    } else if (is_asked_for(application, object)) {
         if (!selection->asks) {
             selection->asks = mem_new(application->desired->count, sizeof *selection->asks);
         }
@@ -130,12 +148,14 @@ void selection_make(struct application *application, bool repairs_only, struct s
     ret->owners = mem_new(desired->count, sizeof(bool));
     application->counts.desired = desired->count;
     application->counts.in_sync = application->counts.drifted = 0;
+    application->wave = wave_under_way(application);
     for (size_t i = 0; i < desired->count; i++) {
         select_one(application, repairs_only, ret, &desired->objects[i]);
     }
     fight_look(application);
     problems_clear(&application->kept);
-    if (!repairs_only && application->spec.prune && !application->spec.suspend) {
+    if (!repairs_only && application->spec.prune && !application->spec.suspend &&
+        ret->later_count == 0) {
         prune_select(application, &ret->prune);
         permit_prune(application, &ret->prune);
     }
@@ -147,6 +167,7 @@ void selection_release(struct selection *selection)
     free(selection->heals);
     free(selection->owners);
     free(selection->asks);
+    free(selection->later);
     prune_release(&selection->prune);
     map_release(&selection->new_namespaces, NULL);
 }

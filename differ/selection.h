@@ -11,7 +11,9 @@ struct selection {
     bool *heals;  /* applies[i] repairs drift */
     bool *owners; /* its owners are written first */
     size_t count;
-    size_t owner_count;           /* of them whose owners are written */
+    size_t owner_count;            /* of them whose owners are written */
+    struct desired_object **later; /* of waves after the one under way */
+    size_t later_count;
     struct desired_object **asks; /* to be dry-run first: has it drifted? */
     size_t ask_count;
     struct prune_list prune;

@@ -6,6 +6,7 @@
 #include "common/run/log.h"
 #include "differ/application.h"
 #include "differ/drift_log.h"
+#include "differ/inventory.h"
 #include "differ/repository.h"
 
 #include <stdio.h>
@@ -59,10 +60,17 @@ static struct verdict applied_verdict(const struct application *application, str
         const char *status = rollback->needs_render ? "Unknown" : "False";
         return (struct verdict){status, "RolledBack", text_or_empty(rollback->message)};
     }
-    if (wait && (application->health_timed_out || application->health == HEALTH_FAILED)) {
+    bool waves = application->outcome == OUTCOME_WAVE; /* they wait for health in any case */
+    if ((wait || waves) &&
+        (application->health_timed_out || application->health == HEALTH_FAILED)) {
         buf_append_format(text, "applied %s, but it is not healthy: %s", application->revision,
                           text_or_empty(application->health_message));
         return (struct verdict){"False", "HealthCheckFailed", text->data};
+    }
+    if (application->outcome == OUTCOME_WAVE) {
+        buf_append_format(text, "%s: %s", application->outcome_message,
+                          text_or_empty(application->health_message));
+        return (struct verdict){"Unknown", "Progressing", text->data};
     }
     if (wait && application->health != HEALTH_CURRENT) {
         buf_append_format(text, "applied %s, waiting for health: %s", application->revision,
@@ -105,6 +113,7 @@ static struct verdict judge(const struct application *application, struct buf *t
     case OUTCOME_WAITING:
         return (struct verdict){"Unknown", "Waiting", message};
     case OUTCOME_APPLIED:
+    case OUTCOME_WAVE:
         return applied_verdict(application, text);
     case OUTCOME_NONE:
         break;
@@ -173,7 +182,7 @@ static void set_ready(struct application *application, cJSON *conditions)
 static void set_healthy(struct application *application, cJSON *conditions)
 {
     int64_t generation = application->generation;
-    if (application->outcome != OUTCOME_APPLIED) {
+    if (application->outcome != OUTCOME_APPLIED && application->outcome != OUTCOME_WAVE) {
         return; /* of the last applied revision, as it was */
     }
     if (application->health == HEALTH_CURRENT) {
@@ -207,109 +216,6 @@ static void set_drifted(struct application *application, cJSON *conditions)
         status_set_condition(conditions, "Drifted", "False", "InSync",
                              "every object is as Git declares it", generation);
     }
-}
-
-/* ---- Inventory: kinds and namespaces ---- */
-
-static void add_unique(cJSON *array, const char *text)
-{
-    for (cJSON *item = json_first(array); item; item = item->next) {
-        if (cJSON_IsString(item) && text_equal(item->valuestring, text)) {
-            return;
-        }
-    }
-    json_append(array, json_new_string(text));
-}
-
-static int compare_strings(const void *left, const void *right)
-{
-    return strcmp(*(const char *const *)left, *(const char *const *)right);
-}
-
-static cJSON *sorted(cJSON *array)
-{
-    size_t count = json_size(array), used = 0;
-    AUTO_FREE const char **texts = mem_new(count, sizeof *texts);
-    for (cJSON *item = json_first(array); item; item = item->next) {
-        if (cJSON_IsString(item)) {
-            texts[used++] = item->valuestring;
-        }
-    }
-    qsort(texts, used, sizeof *texts, compare_strings);
-    cJSON *result = json_new_array();
-    for (size_t i = 0; i < used; i++) {
-        json_append(result, json_new_string(texts[i]));
-    }
-    json_free(array);
-    return result;
-}
-
-/* Ten thousand objects are looked through each time one of them changes; few differ in these from
- * the one before. */
-static void add_declared(const struct application *application, cJSON *kinds, cJSON *namespaces)
-{
-    const struct object_ref *before = NULL;
-    for (size_t i = 0; i < application->desired->count; i++) {
-        const struct object_ref *ref = &application->desired->objects[i].ref;
-        if (!before || !text_equal(ref->kind, before->kind) ||
-            !text_equal(ref->group, before->group)) {
-            AUTO_FREE char *kind = live_kind_name(ref->group, ref->kind);
-            add_unique(kinds, kind);
-        }
-        if (*ref->namespace_ && (!before || !text_equal(ref->namespace_, before->namespace_))) {
-            add_unique(namespaces, ref->namespace_);
-        }
-        before = ref;
-    }
-}
-
-static void add_live(const struct application *application, cJSON *kinds, cJSON *namespaces)
-{
-    const struct live_group *group = live_group_get(application->differ->live, application->label);
-    const struct live_object *before = NULL;
-    for (const struct live_object *live = group ? group->first : NULL; live; live = live->next) {
-        if (digest_is_zero(&live->fingerprint)) {
-            continue; /* a controller's copy */
-        }
-        if (!before || live->kind != before->kind) {
-            add_unique(kinds, live->kind->name);
-        }
-        if (*live->namespace_ && (!before || !text_equal(live->namespace_, before->namespace_))) {
-            add_unique(namespaces, live->namespace_);
-        }
-        before = live;
-    }
-}
-
-/* Kinds that are not served now, such as while an aggregated API server is down: whether there is
- * something of them left to prune is known when they are served again. */
-static cJSON *unserved_kinds(const struct application *application)
-{
-    cJSON *result = json_new_array();
-    for (const cJSON *item = json_first(json_array(application->status, "kinds")); item;
-         item = item->next) {
-        const char *name = cJSON_IsString(item) ? item->valuestring : "";
-        const char *dot = strchr(name, '.');
-        AUTO_FREE char *kind = mem_string_n(name, dot ? (size_t)(dot - name) : 0);
-        if (dot && !kube_discovery_find(application->differ->discovery, dot + 1, NULL, kind)) {
-            json_append(result, json_new_string(name));
-        }
-    }
-    return result;
-}
-
-/* Before a plan: what is listed and what the plan brings. Afterwards: what is there. */
-static void set_inventory(struct application *application, cJSON *status, bool before_plan)
-{
-    cJSON *kinds =
-        before_plan ? json_copy(json_array(status, "kinds")) : unserved_kinds(application);
-    cJSON *namespaces = before_plan ? json_copy(json_array(status, "namespaces")) : NULL;
-    kinds = kinds ? kinds : json_new_array();
-    namespaces = namespaces ? namespaces : json_new_array();
-    add_declared(application, kinds, namespaces);
-    add_live(application, kinds, namespaces);
-    json_set(status, "kinds", sorted(kinds));
-    json_set(status, "namespaces", sorted(namespaces));
 }
 
 /* ---- The status ---- */
@@ -404,7 +310,7 @@ static void set_applied(struct application *application, cJSON *status)
     if (application->health == HEALTH_CURRENT) {
         json_set(status, "lastHealthyRevision", json_new_string(application->revision));
     }
-    set_inventory(application, status, false);
+    inventory_set(application, status, false);
     if (application->fresh) {
         application->fresh = false;
         add_history(application, status);
@@ -491,6 +397,7 @@ static bool is_busy(const struct application *application)
     case OUTCOME_DENIED:
     case OUTCOME_HELD:
     case OUTCOME_BLOCKED:
+    case OUTCOME_WAVE:
         return false;
     case OUTCOME_APPLIED:
         break;
@@ -574,7 +481,7 @@ void status_step(struct application *application)
 bool status_save_inventory(struct application *application)
 {
     AUTO_JSON cJSON *status = json_copy(application->status);
-    set_inventory(application, status, true);
+    inventory_set(application, status, true);
     if (!application->status_dirty &&
         json_equal(json_get(status, "kinds"), json_get(application->status, "kinds")) &&
         json_equal(json_get(status, "namespaces"), json_get(application->status, "namespaces"))) {

@@ -1,4 +1,4 @@
-"""What an application waits for: other applications (spec.dependsOn)."""
+"""What waits for what: an application for others (spec.dependsOn), an object for those of earlier waves."""
 import json
 
 import pytest
@@ -9,7 +9,8 @@ from harness.waiting import wait_for
 # It does not start ("broken", see harness/node.py): it is in progress until somebody says that it is ready.
 POD = """apiVersion: v1
 kind: Pod
-metadata: {{name: {name}}}
+metadata:
+  name: {name}
 spec: {{containers: [{{name: c, image: example.org/broken}}]}}
 """
 
@@ -96,3 +97,62 @@ def test_what_waits_for_ever_holds_nobody_else_up(repository, moored):
         mooring.wait_applied()
     for mooring in waiting:
         mooring.wait_not_ready(reason="DependencyNotReady")
+
+
+# ------------------------------------------------------------------------------- waves
+
+def in_wave(wave, manifest):
+    return manifest.replace("metadata:", "metadata:\n  annotations: {gitmoor.io/wave: \"%s\"}" % wave, 1)
+
+
+def wave_pod(wave, name):
+    return in_wave(wave, pod(name))
+
+
+def test_a_wave_begins_when_those_before_are_healthy(repository, moored, run):
+    repository.commit({"deploy/z.yaml": in_wave(-1, config_map("first")), "deploy/p.yaml": wave_pod(0, "p"),
+                       "deploy/a.yaml": in_wave(1, config_map("second")), "deploy/b.yaml": in_wave(5, config_map("third"))})
+    shop = moored(repository)
+    wait_for(lambda: "wave 0" in (shop.condition() or {}).get("message", ""), what="it to tell of the wave")
+    assert set(shop.live()) == {"first"} and shop.condition()["status"] == "Unknown"
+    assert "Pod" in shop.condition()["message"] and "2 objects" in shop.condition()["message"]
+    run("p")
+    shop.wait_applied()
+    assert set(shop.live()) == {"first", "second", "third"}
+
+
+def test_what_leaves_git_is_pruned_after_the_last_wave(repository, moored, run):
+    repository.commit({"deploy/p.yaml": wave_pod(0, "p1"), "deploy/old.yaml": config_map("old")})
+    shop = moored(repository)
+    run("p1")
+    shop.wait_applied()
+    shop.push({"deploy/p.yaml": wave_pod(0, "p2"), "deploy/old.yaml": None, "deploy/new.yaml": in_wave(1, config_map("new"))})
+    wait_for(lambda: "wave 0" in shop.condition()["message"], what="the wave")
+    assert set(shop.live()) == {"old"}
+    run("p2")
+    shop.wait_applied()
+    wait_for(lambda: set(shop.live()) == {"new"}, what="old pruned")
+
+
+def test_all_waves_are_dry_run_before_the_first_is_applied(repository, moored):
+    repository.commit({"deploy/a.yaml": config_map("a"), "deploy/b.yaml": in_wave(3, config_map("B-is-no-name"))})
+    shop = moored(repository)
+    shop.wait_not_ready("B-is-no-name", reason="Invalid")
+    assert shop.config_map("a") is None
+
+
+def test_a_wave_that_is_not_healthy_in_time_is_told_and_rolled_back(repository, moored, run):
+    repository.commit({"deploy/a.yaml": config_map("a", step="1")})
+    shop = moored(repository, health={"timeout": "2s"}, rollback={"onFailure": True})
+    shop.wait_applied()
+    good = repository.revision()
+    shop.push({"deploy/a.yaml": in_wave(1, config_map("a", step="2")), "deploy/p.yaml": wave_pod(0, "p")})
+    assert "Pod" in shop.wait_not_ready(reason="RolledBack")["message"]
+    wait_for(lambda: shop.status()["lastAppliedRevision"] == good, what="the revision before")
+    assert shop.config_map("a") == {"step": "1"}
+
+
+@pytest.mark.parametrize("wave", ["soon", "1.5", "99999999"])
+def test_a_wave_that_is_no_number_is_refused(repository, moored, wave):
+    repository.commit({"deploy/a.yaml": in_wave(wave, config_map("a"))})
+    moored(repository).wait_not_ready("gitmoor.io/wave", "deploy/a.yaml", reason="Invalid")
