@@ -137,7 +137,8 @@ static void serve(struct connection *connection, const struct http_head *head)
         buf_append_format(&server->body, "%s\n", http_status_text(status));
     }
     server->stats.requests++;
-    append_answer(connection, status, &server->body, head->keep_alive && !server->draining);
+    bool last = server->draining || clock_monotonic_ms() >= connection->retires_at;
+    append_answer(connection, status, &server->body, head->keep_alive && !last);
     consume(connection, head->size + head->body_size);
     give_back(&server->body);
     connection->continued = false;
@@ -310,6 +311,18 @@ static void on_ready(evutil_socket_t fd, short what, void *context)
     event_active(connection->readable, EV_READ, 0);
 }
 
+/* Not all at once: they may have been made together. */
+static int64_t choose_retirement(const struct server *server)
+{
+    int64_t age = server->options.age_maximum_ms;
+    uint32_t random;
+    if (age == 0) {
+        return INT64_MAX;
+    }
+    evutil_secure_rng_get_bytes(&random, sizeof random);
+    return clock_monotonic_ms() + age * 3 / 4 + random % (age / 2 + 1);
+}
+
 void connection_new(struct server *server, int fd)
 {
     SSL *tls = SSL_new(server->tls);
@@ -329,6 +342,7 @@ void connection_new(struct server *server, int fd)
     event_add(connection->readable, NULL);
     list_append(&server->newcomers, connection);
     set_deadline(connection, server->options.request_timeout_ms);
+    connection->retires_at = choose_retirement(server);
     server->stats.accepted++;
     server->stats.connections++;
 }

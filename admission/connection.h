@@ -49,9 +49,10 @@ struct connection {
     struct buf out;
     size_t sent; /* of out */
     enum connection_phase phase;
-    bool last_answer; /* close after what is in out */
-    bool continued;   /* "100 Continue" was sent for the request under way */
-    int64_t deadline; /* monotonic */
+    bool last_answer;   /* close after what is in out */
+    bool continued;     /* "100 Continue" was sent for the request under way */
+    int64_t deadline;   /* monotonic, as below */
+    int64_t retires_at; /* its next answer is the last one from then on */
 };
 
 /* Takes the descriptor. */

@@ -19,6 +19,7 @@
 #define REQUEST_TIMEOUT_MS 5000 /* an API server waits for 3 s at most */
 #define IDLE_TIMEOUT_MS 120000  /* Go's clients close idle connections after 90 s: let them */
 #define BUFFERED_MAXIMUM ((size_t)32 << 20)
+#define AGE_MAXIMUM_MS 30000 /* a handshake costs as much as two reviews */
 #define DRAIN_MS 2000
 
 struct admission {
@@ -166,6 +167,7 @@ static bool open_server(struct admission *admission, struct error *error)
                                      .buffered_maximum = BUFFERED_MAXIMUM,
                                      .request_timeout_ms = REQUEST_TIMEOUT_MS,
                                      .idle_timeout_ms = IDLE_TIMEOUT_MS,
+                                     .age_maximum_ms = AGE_MAXIMUM_MS,
                                      .handle = webhook_handle,
                                      .handle_too_large = webhook_handle_too_large,
                                      .context = &admission->webhook};

@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #define BACKLOG 512
-#define SWEEP_MS 250         /* how exactly deadlines are kept */
+#define SWEEP_MS 250 /* how exactly deadlines are kept */
+#define QUIET_MS 500 /* when draining: nothing is on its way to a connection idle for so long */
 #define ACCEPTS_PER_TURN 16u /* before those that are connected have their turn */
 
 /* ---- Room ---- */
@@ -257,11 +258,14 @@ static void close_idle(const struct connection_list *list)
 void server_drain(struct server *server, int64_t timeout_ms)
 {
     server->draining = true;
-    evconnlistener_disable(server->listener);
-    int64_t deadline = clock_monotonic_ms() + timeout_ms;
-    while (server->stats.connections > 0 && clock_monotonic_ms() < deadline) {
-        close_idle(&server->newcomers);
-        close_idle(&server->served);
+    int64_t now = clock_monotonic_ms(), deadline = now + timeout_ms;
+    int64_t quiet_at = now + (timeout_ms < QUIET_MS ? timeout_ms : QUIET_MS);
+    for (; server->stats.connections > 0 && now < deadline; now = clock_monotonic_ms()) {
+        if (now >= quiet_at) {
+            evconnlistener_disable(server->listener);
+            close_idle(&server->newcomers);
+            close_idle(&server->served);
+        }
         if (server->stats.connections > 0) {
             event_base_loop(server->base, EVLOOP_ONCE); /* the sweep wakes it */
         }

@@ -27,6 +27,9 @@ struct server_options {
     int64_t
         request_timeout_ms;  /* for the handshake, for a request to arrive, for an answer to go */
     int64_t idle_timeout_ms; /* between requests; longer than the 90 s of Go's clients */
+    /* A connection older than that, give or take a quarter, ends with its next answer: an API
+     * server keeps its connections, so that a replica that joins would never be asked. 0: never. */
+    int64_t age_maximum_ms;
     /* Answers the POST: fills the body (JSON) and returns the status. */
     int (*handle)(const char *path, const char *body, size_t size, struct buf *ret_body,
                   void *context);
@@ -57,8 +60,9 @@ unsigned server_port(const struct server *server);
 bool server_set_certificate(struct server *server, const char *certificate_pem, const char *key_pem,
                             struct error *error);
 
-/* Accepts no more, closes idle connections, and lets requests under way end: runs the loop until
- * there are none, or for `timeout_ms`. */
+/* Ends each connection with its next answer, and those that stay idle after half a second: to close
+ * one at once is to lose the request that is being written to it. Accepts no more from then on, and
+ * lets requests under way end. Runs the loop until no connection is left, or for `timeout_ms`. */
 void server_drain(struct server *server, int64_t timeout_ms);
 
 const struct server_stats *server_stats(const struct server *server);

@@ -1,6 +1,8 @@
 /* The webhook's server under good and hostile clients. The server runs in the test's loop, the
  * client in a thread with blocking calls; what it finds out is compared in the end. */
 #include "admission/server.h"
+
+#include "admission/connection.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -27,6 +29,12 @@
 #define BODY_MAXIMUM 100000
 #define TIMEOUT_MS 300
 
+struct client {
+    int fd;
+    SSL_CTX *context;
+    SSL *tls;
+};
+
 struct fixture {
     struct event_base *base;
     struct server *server;
@@ -36,6 +44,8 @@ struct fixture {
     char second[65536];
     size_t first_read; /* bytes that the first SSL_read of an answer gave */
     int64_t elapsed_ms;
+    struct client left; /* open after play() */
+    bool draining;
     bool ok;
 };
 
@@ -119,12 +129,6 @@ static int dial(const struct fixture *fixture)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? fd : -1;
 }
-
-struct client {
-    int fd;
-    SSL_CTX *context;
-    SSL *tls;
-};
 
 static bool client_open(const struct fixture *fixture, int maximum_version, struct client *ret)
 {
@@ -617,17 +621,87 @@ static void test_a_certificate_that_does_not_fit_its_key_is_refused(void **state
     assert_true(fixture->ok);
 }
 
-static void stay_idle_until_closed(struct fixture *fixture)
+/* Idle when the drain begins, it asks once more, as an API server that does not know yet. */
+static void ask_while_draining(struct fixture *fixture)
 {
-    ask_once(fixture);
+    char answer[65536];
+    struct client client;
+    fixture->ok = client_open(fixture, 0, &client) && client_send(&client, REQUEST) &&
+                  client_read(&client, answer, NULL) && !strstr(answer, "Connection: close");
+    while (!__atomic_load_n(&fixture->draining, __ATOMIC_ACQUIRE)) {
+        usleep(1000);
+    }
+    fixture->ok = fixture->ok && client_send(&client, REQUEST) &&
+                  client_read(&client, answer, NULL) && strstr(answer, "Connection: close") &&
+                  client_at_end(&client);
+    client_close(&client);
 }
 
-static void test_drain_closes_idle_connections_and_accepts_no_more(void **state)
+static void begin_drain(evutil_socket_t fd, short what, void *context)
+{
+    struct fixture *fixture = context;
+    (void)fd, (void)what;
+    __atomic_store_n(&fixture->draining, true, __ATOMIC_RELEASE);
+}
+
+static void test_a_drain_answers_what_comes_on_open_connections_and_ends_them(void **state)
 {
     struct fixture *fixture = *state;
-    play(fixture, stay_idle_until_closed);
-    server_drain(fixture->server, 1000);
+    pthread_t thread;
+    fixture->client = ask_while_draining;
+    assert_int_equal(pthread_create(&thread, NULL, run_client, fixture), 0);
+    while (server_stats(fixture->server)->requests == 0) {
+        event_base_loop(fixture->base, EVLOOP_ONCE);
+    }
+    const struct timeval at_once = {0};
+    event_base_once(fixture->base, -1, EV_TIMEOUT, begin_drain, fixture, &at_once);
+    server_drain(fixture->server, 10000);
     assert_int_equal(server_stats(fixture->server)->connections, 0);
+    assert_int_equal(server_stats(fixture->server)->requests, 2);
+    pthread_join(thread, NULL);
+    assert_true(fixture->ok);
+}
+
+/* Open until the test ends. */
+static void leave_open(struct fixture *fixture)
+{
+    static char answer[65536];
+    fixture->ok = client_open(fixture, 0, &fixture->left) && client_send(&fixture->left, REQUEST) &&
+                  client_read(&fixture->left, answer, NULL);
+}
+
+static void test_a_drain_closes_connections_that_stay_idle(void **state)
+{
+    struct fixture *fixture = *state;
+    play(fixture, leave_open);
+    assert_true(fixture->ok);
+    assert_int_equal(server_stats(fixture->server)->connections, 1);
+    server_drain(fixture->server, 10000);
+    assert_int_equal(server_stats(fixture->server)->connections, 0);
+    client_close(&fixture->left);
+}
+
+static void ask_until_told_to_go(struct fixture *fixture)
+{
+    char answer[65536];
+    struct client client;
+    fixture->ok = client_open(fixture, 0, &client);
+    do {
+        fixture->ok = fixture->ok && client_send(&client, REQUEST) &&
+                      client_read(&client, answer, NULL) && strstr(answer, "hello");
+        usleep(1000);
+    } while (fixture->ok && !strstr(answer, "Connection: close"));
+    fixture->ok = fixture->ok && client_at_end(&client);
+    client_close(&client);
+}
+
+static void test_an_old_connection_ends_with_an_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->server->options.age_maximum_ms = 300;
+    play(fixture, ask_until_told_to_go);
+    assert_true(fixture->ok);
+    assert_true(server_stats(fixture->server)->requests > 1);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -653,7 +727,9 @@ int main(void)
         CASE(test_the_largest_unfinished_request_goes_when_too_much_is_buffered),
         CASE(test_a_new_certificate_is_served_and_open_connections_go_on),
         CASE(test_a_certificate_that_does_not_fit_its_key_is_refused),
-        CASE(test_drain_closes_idle_connections_and_accepts_no_more),
+        CASE(test_a_drain_answers_what_comes_on_open_connections_and_ends_them),
+        CASE(test_a_drain_closes_connections_that_stay_idle),
+        CASE(test_an_old_connection_ends_with_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
