@@ -198,6 +198,18 @@ size_t identities_count(const struct identities *identities)
     return identities->entries.count;
 }
 
+char *identities_share(const struct identities *identities, const char *key)
+{
+    const struct entry *entry = map_get(&identities->entries, key);
+    const char *slash = strchr(key, '/');
+    if (!entry || !slash) {
+        return NULL;
+    }
+    return text_is_empty(entry->source_namespace)
+               ? mem_format("%.*s/%s", (int)(slash - key), key, text_or_empty(entry->source))
+               : mem_format("%s/%s", entry->source_namespace, text_or_empty(entry->source));
+}
+
 /* The account that it names, or else the one that the tenancy settings name for its namespace, or
  * else the one that the applier's own settings name. */
 static bool choose_account(const struct identities *identities, const struct entry *entry,

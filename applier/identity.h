@@ -38,6 +38,10 @@ size_t identities_count(const struct identities *identities);
 bool identities_find(const struct identities *identities, const char *namespace_, const char *name,
                      const char *uid, struct kube_impersonation *ret, struct error *error);
 
+/* The key of its GitRepository, by which differs share applications (docs/adr/0006); NULL: no such
+ * Application ("namespace/name") is known. free(). */
+char *identities_share(const struct identities *identities, const char *key);
+
 /* A DNS-1123 subdomain, as service accounts are named; so it can neither be empty (then the applier
  * would act as itself: CVE-2026-23990) nor end an HTTP header or reach into another namespace. */
 bool identity_is_name(const char *name);

@@ -22,6 +22,11 @@ static struct metric plans_refused = {
     .help = "Plans that were not carried out because they are malformed or could not be fetched.",
     .type = METRIC_COUNTER};
 
+static struct metric plans_declined = {
+    .name = "gitmoor_applier_plans_declined_total",
+    .help = "Times a plan was not taken for now, since another differ has the application.",
+    .type = METRIC_COUNTER};
+
 /* A plan whose text is on its way. */
 struct fetch {
     struct link *link;
@@ -37,6 +42,8 @@ struct link {
     struct map peers;   /* plan id → the peer that asked last, for plans not yet answered */
     size_t fetch_bytes;
     struct answers *answers;
+    link_may_ask_fn may_ask; /* or NULL */
+    void *may_ask_context;
     bool ready;
 };
 
@@ -79,6 +86,12 @@ void link_attach(struct link *link, struct bus *bus, struct schedule *schedule)
 void link_set_ready(struct link *link, bool ready)
 {
     link->ready = ready;
+}
+
+void link_set_gate(struct link *link, link_may_ask_fn may_ask, void *context)
+{
+    link->may_ask = may_ask;
+    link->may_ask_context = context;
 }
 
 /* ---- Results ---- */
@@ -244,6 +257,17 @@ static bool take_new(struct link *link, struct bus_peer *peer, const char *id, c
     return true;
 }
 
+/* A hint that names no application comes from an older differ, during an upgrade. */
+static bool may_ask(const struct link *link, struct bus_peer *peer, const cJSON *hint)
+{
+    const char *application = json_string(hint, "application");
+    if (!link->may_ask || !application || link->may_ask(peer, application, link->may_ask_context)) {
+        return true;
+    }
+    metric_add(&plans_declined, NULL, 1);
+    return false;
+}
+
 static bool take_plan_hint(struct link *link, struct bus_peer *peer, const char *id,
                            const cJSON *hint)
 {
@@ -255,7 +279,7 @@ static bool take_plan_hint(struct link *link, struct bus_peer *peer, const char 
         map_set(&link->peers, id, peer);
         return true;
     }
-    return link->ready && take_new(link, peer, id, hint);
+    return link->ready && may_ask(link, peer, hint) && take_new(link, peer, id, hint);
 }
 
 /* A plan that is still being fetched is dropped; one that is unknown is none. */

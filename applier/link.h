@@ -15,6 +15,11 @@ void link_free(struct link *link);
 void link_attach(struct link *link, struct bus *bus, struct schedule *schedule);
 /* Until it is ready, plans are not taken: they will be sent again. */
 void link_set_ready(struct link *link, bool ready);
+/* Whether that differ has the application ("namespace/name"). If not, its plans are not taken for
+ * now: one that is cut off from the API server does not know that another has it by now. NULL: any
+ * differ may ask for anything. */
+typedef bool (*link_may_ask_fn)(struct bus_peer *differ, const char *application, void *context);
+void link_set_gate(struct link *link, link_may_ask_fn may_ask, void *context);
 
 /* For struct bus_handlers; the context is the link. */
 bool link_take_hint(struct bus_peer *peer, const char *kind, const char *body, size_t size,

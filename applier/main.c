@@ -188,6 +188,14 @@ static bool open_work(struct applier *applier, struct error *error)
     return true;
 }
 
+static bool may_ask(struct bus_peer *differ, const char *application, void *context)
+{
+    const struct applier *applier = context;
+    AUTO_FREE char *share = identities_share(applier->identities, application);
+    const struct bus_peer *owner = share ? members_owner(applier->members, "differ", share) : NULL;
+    return !owner || owner == differ;
+}
+
 static bool open_bus(struct applier *applier, struct error *error)
 {
     const struct process_settings *common = &applier->settings.common;
@@ -217,6 +225,7 @@ static bool open_bus(struct applier *applier, struct error *error)
         .context = applier->link};
     bus_metrics_open(applier->bus);
     applier->members = members_new(&members, error);
+    link_set_gate(applier->link, may_ask, applier);
     return applier->members != NULL;
 }
 

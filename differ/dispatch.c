@@ -160,6 +160,7 @@ static bool send_hint(struct application *application)
     }
     AUTO_JSON cJSON *body = json_new_object();
     json_add_string(body, "id", way->id);
+    json_add_string(body, "application", application->key);
     if (way->text) {
         json_add_string(body, "text", way->text);
     } else {

@@ -227,6 +227,30 @@ static void the_tenancy_settings_choose_and_refuse_accounts_and_sources(void **s
     unlink(path);
 }
 
+static void applications_are_shared_by_their_repository(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *share;
+    } cases[] = {{"{\"repository\":\"shop\"}", "team/shop"},
+                 {"{\"repository\":\"shop\",\"namespace\":\"platform\"}", "platform/shop"},
+                 {"{\"repository\":\"shop\",\"namespace\":\"\"}", "team/shop"}};
+    struct identities *identities = known("default");
+    assert_null(identities_share(identities, "team/web"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        AUTO_FREE char *text = mem_format("{\"metadata\":{\"namespace\":\"team\",\"name\":\"web\","
+                                          "\"uid\":\"u1\"},\"spec\":{\"source\":%s}}",
+                                          cases[i].source);
+        AUTO_JSON cJSON *object = NULL;
+        assert_true(json_parse(text, strlen(text), NULL, &object, NULL));
+        struct kube_event event = {.type = KUBE_EVENT_PRESENT, .object = object, .epoch = 1};
+        identities_take(identities, &event);
+        AUTO_FREE char *share = identities_share(identities, "team/web");
+        assert_string_equal(share, cases[i].share);
+    }
+    identities_free(identities);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +262,7 @@ int main(void)
         cmocka_unit_test(a_default_that_is_no_name_is_refused_at_the_start),
         cmocka_unit_test(what_a_complete_list_lacks_is_forgotten),
         cmocka_unit_test(only_a_change_of_uid_or_account_is_told),
+        cmocka_unit_test(applications_are_shared_by_their_repository),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -322,6 +322,44 @@ static void until_it_is_ready_no_plan_is_taken(void **state)
     assert_int_equal(world.count, 1);
 }
 
+static bool only_the_second_try(struct bus_peer *differ, const char *application, void *context)
+{
+    unsigned *tries = context;
+    assert_int_equal(bus_peer_link(differ), BUS_DIFFER_APPLIER);
+    assert_string_equal(application, "team/shop");
+    return ++*tries > 1;
+}
+
+static void a_differ_that_does_not_have_the_application_waits(void **state)
+{
+    (void)state;
+    unsigned tries = 0;
+    AUTO_FREE char *text = plan_text("p-1", 1);
+    AUTO_JSON cJSON *hint = json_new_object();
+    AUTO_BUF struct buf body;
+    buf_init(&body, BUS_HINT_MAXIMUM);
+    json_add_string(hint, "id", "p-1");
+    json_add_string(hint, "application", "team/shop");
+    json_add_string(hint, "text", text);
+    assert_true(json_write(hint, &body));
+    link_set_gate(link_, only_the_second_try, &tries);
+    send_hint("plan", body.data);
+    wait_for_results(1); /* the bus sends it again */
+    assert_int_equal(tries, 2);
+    assert_int_equal(world.count, 1);
+}
+
+static void a_plan_of_an_older_differ_names_no_application_and_is_taken(void **state)
+{
+    (void)state;
+    unsigned tries = 0;
+    AUTO_FREE char *text = plan_text("p-1", 1);
+    link_set_gate(link_, only_the_second_try, &tries);
+    send_plan("p-1", text);
+    wait_for_results(1);
+    assert_int_equal(tries, 0);
+}
+
 static void a_cancelled_plan_is_answered_as_such(void **state)
 {
     (void)state;
@@ -351,6 +389,8 @@ int main(void)
         CASE(a_plan_that_the_differ_no_longer_holds_is_to_be_made_anew),
         CASE(hints_that_make_no_sense_are_taken_and_dropped),
         CASE(until_it_is_ready_no_plan_is_taken),
+        CASE(a_differ_that_does_not_have_the_application_waits),
+        CASE(a_plan_of_an_older_differ_names_no_application_and_is_taken),
         CASE(a_cancelled_plan_is_answered_as_such),
     };
     log_open("tester", "error", NULL); /* refusals are told, and are what is tested */

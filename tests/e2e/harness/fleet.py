@@ -1,4 +1,5 @@
 """Several replicas of each process on one host, over tcp:// on loopback, that find each other by Leases as in a cluster."""
+import hashlib
 import socket
 
 from . import ports
@@ -20,16 +21,21 @@ def port_pair():
                 continue
 
 
+def owner(key, names):
+    """Whose share a key is: rendezvous hashing, as common/kube/peers.c does it."""
+    return max(names, key=lambda name: hashlib.sha256(f"{key}\n{name}".encode()).digest())
+
+
 class Fleet(Moor):
     """add(ROLE, COUNT), remove(NAMES), kill(NAME). A replica is named differ-0, differ-1 …; its number is used once."""
 
     def __init__(self, cluster, folder, **options):
         super().__init__(cluster, folder, **options)
-        self.number = 0
+        self.number, self.webhook_ports = 0, {}
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._write_keys()
 
-    def add(self, role, count=1):
+    def add(self, role, count=1, kubeconfig=None):
         """More replicas of a role; returns their names when they are ready and hold their Leases."""
         names = []
         for _ in range(count):
@@ -38,7 +44,8 @@ class Fleet(Moor):
             (self.listen[name],) = ports.free()
             if role == "admission":
                 (self.webhook_port,) = ports.free()
-            self.processes[name] = Process(name, [self.binaries / f"gitmoor-{role}", *self._flags_of(role, name)], self.folder)
+                self.webhook_ports[name] = self.webhook_port
+            self.processes[name] = Process(name, [self.binaries / f"gitmoor-{role}", *self._flags_of(role, name, kubeconfig)], self.folder)
             self.processes[name].start()
             names.append(name)
         for name in names:
@@ -78,8 +85,8 @@ class Fleet(Moor):
         return {lease["spec"]["holderIdentity"]: lease["spec"]["renewTime"] for lease in found
                 if "gitmoor.io/role" in lease["metadata"].get("labels", {})}
 
-    def _flags_of(self, role, name):
-        flags = ["--kubeconfig", self.kubeconfig(role), "--listen", f"127.0.0.1:{self.listen[name]}",
+    def _flags_of(self, role, name, kubeconfig):
+        flags = ["--kubeconfig", kubeconfig or self.kubeconfig(role), "--listen", f"127.0.0.1:{self.listen[name]}",
                  "--bus", f"tcp://127.0.0.1:{port_pair()}", "--bus-keys", self.folder / "keys" / role, "--instance", name,
                  "--lease-namespace", NAMESPACE]
         if role in ("fetcher", "differ"):

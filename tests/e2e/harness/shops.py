@@ -136,7 +136,7 @@ class Shops:
         key, version = f"{found['metadata']['namespace']}/{found['metadata']['name']}", found["metadata"]["resourceVersion"]
         if what == "DELETED":
             self.deleted.append(key)
-        elif self.versions.get(key) != version:
+        elif "step" in found.get("data", {}) and self.versions.get(key) != version:
             self.versions[key] = version
             self.seen.setdefault(key, []).append(found["data"]["step"])
 
