@@ -70,7 +70,9 @@ bool depends_go_round(const struct application *application, struct buf *path)
 
 /* ---- Readiness ---- */
 
-static bool is_ready_by_status(const cJSON *object, struct buf *reason)
+/* Of one of another namespace nothing is told but whether it is ready: whoever may write this
+ * Application need not be somebody who may read that one. */
+static bool is_ready_by_status(const cJSON *object, bool is_own, struct buf *reason)
 {
     const cJSON *status = json_object(object, "status");
     const cJSON *ready = status_condition(json_array(status, "conditions"), "Ready");
@@ -79,13 +81,14 @@ static bool is_ready_by_status(const cJSON *object, struct buf *reason)
         json_int(status, "observedGeneration", 0) == generation) {
         return true;
     }
-    const char *message = json_string(ready, "message");
+    const char *message = is_own ? json_string(ready, "message") : NULL;
     buf_append_format(reason, "it is not ready%s%s", message ? ": " : "", text_or_empty(message));
     return false;
 }
 
-static bool is_ready(const struct differ *differ, const char *key, struct buf *reason)
+static bool is_ready(const struct application *application, const char *key, struct buf *reason)
 {
+    const struct differ *differ = application->differ;
     const struct application *local = map_get(&differ->applications, key);
     const cJSON *object = find_object(differ, key);
     if (!object) {
@@ -100,7 +103,9 @@ static bool is_ready(const struct differ *differ, const char *key, struct buf *r
         }
         return true;
     }
-    return is_ready_by_status(object, reason);
+    bool is_own =
+        text_equal(json_string_path(object, "metadata.namespace"), application->namespace_);
+    return is_ready_by_status(object, is_own, reason);
 }
 
 bool depends_are_ready(const struct application *application, struct buf *reason)
@@ -108,7 +113,7 @@ bool depends_are_ready(const struct application *application, struct buf *reason
     for (const cJSON *item = json_first(application->spec.depends_on); item; item = item->next) {
         buf_append_format(
             reason, "waiting for Application %s, on which this one depends: ", item->valuestring);
-        if (!is_ready(application->differ, item->valuestring, reason)) {
+        if (!is_ready(application, item->valuestring, reason)) {
             return false;
         }
         buf_consume(reason, reason->size);

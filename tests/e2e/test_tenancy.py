@@ -153,6 +153,20 @@ def test_a_source_of_another_namespace(tenancy, tenant, cluster, api):
     owner.remove()
 
 
+def test_of_another_namespaces_application_only_readiness_is_told(tenant, cluster, make_repository):
+    other = Mooring(cluster, cluster.new_namespace("shared"), make_repository())
+    other.repository.commit({"deploy/a.yaml": "kind: hush-hush\n"})
+    other.make()
+    other.wait_not_ready("deploy/a.yaml")
+    other.set(suspend=True)
+    tenant.repository.commit({"deploy/a.yaml": config_map("a")})
+    tenant.spec["dependsOn"] = [{"name": "shop", "namespace": other.namespace}]
+    tenant.make()
+    wait_for(lambda: "it is not ready" in tenant.condition().get("message", ""), what="it waits")
+    assert "deploy/a.yaml" not in tenant.condition()["message"]
+    other.remove()
+
+
 def test_service_accounts(tenancy, tenant, api):
     def grant(name):
         api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": tenant.namespace}})
