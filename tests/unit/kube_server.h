@@ -22,7 +22,8 @@
 #include <cmocka.h>
 
 struct step {
-    const char *expect; /* the request's URI contains it */
+    const char *expect; /* the request's URI contains it; "+" before it: the request may come again,
+                         * and is answered so, until the next step comes */
     int status;
     const char *body;
     bool stay; /* the answer does not end: a watch */
@@ -39,18 +40,32 @@ struct server {
     struct kube_client *client;
 };
 
+static inline bool server_is_step(const struct step *step, const char *uri)
+{
+    return step->expect && strstr(uri, step->expect + (*step->expect == '+'));
+}
+
+/* The step that the request is; the next one, as a rule. */
+static inline const struct step *server_step(struct server *server, const char *uri)
+{
+    const struct step *step = &server->steps[server->served];
+    if (server_is_step(step, uri)) {
+        server->served++;
+        return step;
+    }
+    const struct step *before = server->served > 0 ? step - 1 : NULL;
+    if (before && *before->expect == '+' && server_is_step(before, uri)) {
+        return before;
+    }
+    fail_msg("request %u is %s, expected %s", server->served, uri,
+             step->expect ? step->expect : "none");
+    return NULL;
+}
+
 static void server_answer(struct evhttp_request *request, void *context)
 {
     struct server *server = context;
-    const struct step *step = &server->steps[server->served];
-    const char *uri = evhttp_request_get_uri(request);
-    if (!step->expect) {
-        fail_msg("a request that was not expected: %s", uri);
-    }
-    if (!strstr(uri, step->expect)) {
-        fail_msg("request %u is %s, expected %s", server->served, uri, step->expect);
-    }
-    server->served++;
+    const struct step *step = server_step(server, evhttp_request_get_uri(request));
     struct evbuffer *body = evbuffer_new();
     evbuffer_add(body, step->body, strlen(step->body));
     if (step->stay) {

@@ -219,7 +219,7 @@ static void a_kind_moves_to_the_version_that_is_served(void **state)
 {
     (void)state;
     static const struct step steps[] = {
-        {"/apis/example.org/v1beta1/widgets?", 404, MISSING, false},
+        {"+/apis/example.org/v1beta1/widgets?", 404, MISSING, false},
         {"/apis/example.org/v1/widgets?", 200, LIST("5", ""), false},
         {"watch=", 200, "", true},
         {0}};
