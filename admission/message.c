@@ -109,7 +109,9 @@ static void append_owner(struct buf *out, const struct application *owner)
     if (!owner->repository) {
         return; /* as with an Application that the API server would refuse */
     }
-    buf_append_format(out, " (repository %s, path %s", owner->repository, owner->path);
+    bool elsewhere = !text_equal(owner->source_namespace, owner->namespace_);
+    buf_append_format(out, " (repository %s%s%s, path %s", elsewhere ? owner->source_namespace : "",
+                      elsewhere ? "/" : "", owner->repository, owner->path);
     if (owner->revision) {
         buf_append_format(out, ", revision %s", owner->revision);
     }

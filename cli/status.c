@@ -29,8 +29,10 @@ static void status_print_spec(const cJSON *object, const struct cluster_target *
         "%s/%s", text_or_empty(json_string_path(object, "metadata.namespace")), target->name);
     status_line(application ? "Application" : "Repository", name);
     if (application) {
+        const char *namespace_ = json_string_path(spec, "source.namespace");
         AUTO_FREE char *source = mem_format(
-            "repository %s, path %s", text_or_empty(json_string_path(spec, "source.repository")),
+            "repository %s%s%s, path %s", text_or_empty(namespace_), namespace_ ? "/" : "",
+            text_or_empty(json_string_path(spec, "source.repository")),
             text_or_empty(json_string_path(spec, "source.path")));
         status_line("Source", source);
         status_line("Protection", json_string(spec, "protection"));
