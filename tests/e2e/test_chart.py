@@ -620,6 +620,14 @@ def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(
         api.request("POST", f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}webhookconfigurations", {
             "apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration",
             "metadata": {"name": "gitmoor-admission"}})
+    policy = {"matchConstraints": {"resourceRules": [{"apiGroups": ["none.example.org"], "apiVersions": ["v1"], "operations": ["CREATE"],
+                                                      "resources": ["nothing"]}]}, "validations": [{"expression": "true"}]}
+    floor = {"ValidatingAdmissionPolicy": ("validatingadmissionpolicies", policy),
+             "ValidatingAdmissionPolicyBinding": ("validatingadmissionpolicybindings", {"policyName": "gitmoor-admission",
+                                                                                       "validationActions": ["Deny"]})}
+    for kind, (plural, spec) in floor.items():
+        api.request("POST", f"/apis/admissionregistration.k8s.io/v1/{plural}", {
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "gitmoor-admission"}, "spec": spec})
     installed.upgrade()
     asked = ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "gitmoor-admission")
     assert may(api, user, [], "patch", *asked)
@@ -629,8 +637,8 @@ def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(
     assert api.get("Deployment", NAMESPACE, "gitmoor"), "nothing is deleted before"
     assert not may(api, user, [], "patch", *asked) and not may(api, user, [], "create", *asked), "the replicas cannot put it back"
     run_as(installed.cluster, user, tmp_path, pod["spec"]["containers"][0]["args"])
-    assert not api.request("GET", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations")["items"]
-    assert not api.request("GET", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations")["items"]
+    for plural in WEBHOOKS:
+        assert not api.request("GET", f"/apis/admissionregistration.k8s.io/v1/{plural}")["items"], plural
     succeed(api, pod)
     output, _ = uninstalling.communicate(timeout=100)
     assert uninstalling.returncode == 0, output
