@@ -34,8 +34,13 @@ static void test_an_application_is_read_with_its_defaults(void **state)
     assert_string_equal(application->label, "prod.shop");
     assert_int_equal(application->protection, PROTECTION_ENFORCE);
     assert_string_equal(application->path, ".");
+    assert_string_equal(application->source_namespace, "prod");
     assert_null(application->revision);
     assert_false(application_holds(application, "prod"));
+    application_free(application);
+    application =
+        read(NAMED("shop"), "\"source\":{\"namespace\":\"platform\",\"repository\":\"r\"}", "");
+    assert_string_equal(application->source_namespace, "platform");
     application_free(application);
 }
 
