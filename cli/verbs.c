@@ -11,6 +11,7 @@ const struct cli_verb cli_verbs[] = {
     {"suspend", "Stop reconciling an application or a repository.", cli_suspend},
     {"resume", "Go on reconciling it.", cli_resume},
     {"diff", "Show what a reconcile would change in the cluster.", cli_diff},
+    {"approve", "Let a revision go on that is held for what it would delete.", cli_approve},
     {"history", "List the revisions that were applied.", cli_history},
     {"rollback", "Put an earlier revision in the place of the newest.", cli_rollback},
     {"drift", "List what has drifted from Git, now and lately.", cli_drift},

@@ -59,8 +59,18 @@ static bool is_namespace(const struct object_ref *ref)
     return !*ref->group && text_equal(ref->kind, "Namespace");
 }
 
+static bool is_over(const struct prune_limit *limit, size_t deleted, size_t existing)
+{
+    if (limit->value < 0) {
+        return false;
+    }
+    return limit->is_share ? deleted * 100 > (size_t)limit->value * existing
+                           : deleted > (size_t)limit->value;
+}
+
 bool prune_is_dangerous(const struct prune_list *list, const struct desired_set *desired,
-                        struct buf *reason)
+                        size_t existing, const struct prune_limit *limit, struct buf *reason,
+                        struct problems *problems)
 {
     size_t namespaces_kept = 0, namespaces_deleted = 0;
     for (size_t i = 0; i < desired->count; i++) {
@@ -72,23 +82,29 @@ bool prune_is_dangerous(const struct prune_list *list, const struct desired_set 
     }
     bool everything = list->count > 0 && desired->count == 0;
     bool every_namespace = namespaces_deleted > 0 && namespaces_kept == 0;
-    if (!everything && !every_namespace) {
+    if (!everything && !every_namespace && !is_over(limit, list->count, existing)) {
         return false;
     }
-    buf_append_format(reason, "this revision would delete %s (",
-                      everything ? "everything that the application has" : "every Namespace of it");
-    size_t named = 0;
-    for (size_t i = 0; i < list->count && named < NAMED_MAXIMUM; i++) {
-        AUTO_ARENA struct arena arena;
-        arena_init(&arena);
+    buf_append_string(reason, "this revision would delete ");
+    if (everything) {
+        buf_append_string(reason, "everything that the application has");
+    } else if (every_namespace) {
+        buf_append_string(reason, "every Namespace of the application");
+    } else {
+        buf_append_format(reason, "%zu objects, more than spec.pruneLimit allows", list->count);
+    }
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    for (size_t i = 0; i < list->count; i++) {
         struct object_ref ref = ref_of(list->objects[i]);
-        if (everything || is_namespace(&ref)) {
-            buf_append_format(reason, "%s%s", named ? ", " : "", object_ref_describe(&ref, &arena));
-            named++;
+        const char *described = object_ref_describe(&ref, &arena);
+        problems_add(problems, described, "", 0, "would be deleted");
+        if (i < NAMED_MAXIMUM) {
+            buf_append_format(reason, "%s%s", i > 0 ? ", " : " (", described);
         }
     }
-    if (everything && list->count > named) {
-        buf_append_format(reason, " and %zu more", list->count - named);
+    if (list->count > NAMED_MAXIMUM) {
+        buf_append_format(reason, " and %zu more", list->count - NAMED_MAXIMUM);
     }
     buf_append_char(reason, ')');
     return true;

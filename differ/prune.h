@@ -17,9 +17,11 @@ void prune_select_from(const struct application *application, const struct live_
                        struct prune_list *ret);
 void prune_release(struct prune_list *list);
 
-/* Whether the list would delete everything that the application has, or every Namespace of it;
- * appends why, with names. */
+/* Whether the list would delete everything that the application has, every Namespace of it, or
+ * more of its `existing` objects than the limit allows; appends why, and notes each object in
+ * `problems`. */
 bool prune_is_dangerous(const struct prune_list *list, const struct desired_set *desired,
-                        struct buf *reason);
+                        size_t existing, const struct prune_limit *limit, struct buf *reason,
+                        struct problems *problems);
 
 #endif

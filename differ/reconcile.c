@@ -183,14 +183,21 @@ static bool is_held(struct application *application, const struct selection *sel
 {
     AUTO_BUF struct buf reason;
     buf_init(&reason, 8192);
+    struct problems found;
+    problems_init(&found);
+    const struct live_group *group = live_group_get(application->differ->live, application->label);
     if (text_equal(application->approved_revision, application->revision) ||
-        !prune_is_dangerous(&selection->prune, application->desired, &reason)) {
+        !prune_is_dangerous(&selection->prune, application->desired, group ? group->count : 0,
+                            &application->spec.prune_limit, &reason, &found)) {
+        problems_release(&found);
         return false;
     }
+    problems_release(&application->problems);
+    application->problems = found;
     AUTO_FREE char *message =
-        mem_format("%s: held. If that is meant, annotate the Application with "
-                   "gitmoor.io/approved-revision=%s; otherwise revert the commit",
-                   reason.data, application->revision);
+        mem_format("%s: held. If that is meant, `gitmoor approve %s -n %s`, which annotates the "
+                   "Application with gitmoor.io/approved-revision=%s; otherwise revert the commit",
+                   reason.data, application->name, application->namespace_, application->revision);
     outcome_set(application, OUTCOME_HELD, message);
     return true;
 }

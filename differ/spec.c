@@ -67,6 +67,20 @@ cJSON *application_spec_depends_on(const cJSON *object)
 #define ALWAYS_ALLOWED                                                                             \
     "kube-controller-manager,kube-scheduler,kube-apiserver,kubelet,*cloud-controller-manager"
 
+/* 10, or "25%". */
+static void read_prune_limit(const cJSON *limit, struct prune_limit *ret)
+{
+    const char *text = cJSON_IsString(limit) ? limit->valuestring : NULL;
+    size_t digits = text ? strspn(text, "0123456789") : 0;
+    ret->value = -1;
+    if (text && text_equal(text + digits, "%")) {
+        AUTO_FREE char *number = mem_string_n(text, digits);
+        ret->is_share = text_parse_int(number, &ret->value);
+    } else if (limit && !text) {
+        json_to_int(limit, &ret->value);
+    }
+}
+
 static void read_drift(const cJSON *spec, struct application_spec *ret)
 {
     const cJSON *drift = json_object(spec, "drift");
@@ -120,5 +134,6 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .health_timeout = duration(health, "timeout", 300000),
     };
     read_break_glass(spec, &ret->break_glass);
+    read_prune_limit(json_get(spec, "pruneLimit"), &ret->prune_limit);
     read_drift(spec, ret);
 }

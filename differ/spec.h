@@ -7,6 +7,12 @@
 #include "differ/ignore_fields.h"
 #include "differ/managers.h"
 
+/* More deletions by one revision than that are held. */
+struct prune_limit {
+    int64_t value; /* negative: no limit */
+    bool is_share; /* percent of the application's objects, not a number of them */
+};
+
 struct application_spec {
     char *source_namespace; /* of the GitRepository; the Application's own, mostly */
     char *repository;       /* its name */
@@ -17,6 +23,7 @@ struct application_spec {
     cJSON *depends_on;      /* keys of Applications, strings in an array */
     bool preflight, prune, self_heal, suspend, health_wait, rollback_on_failure;
     struct break_glass break_glass;
+    struct prune_limit prune_limit;
     int64_t health_timeout;  /* ms */
     bool exact;              /* whatever Git does not declare goes, save for what is… */
     struct managers allowed; /* …of these */

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from harness import paths
-from harness.api import condition
+from harness.api import ApiError, condition
 from harness.mooring import config_map
 from harness.waiting import wait_for
 
@@ -166,3 +166,31 @@ def test_only_what_was_applied_can_be_gone_back_to(shop, repository, run):
     shop.wait_event("Warning", "RollbackRefused", "status.history")
     assert run("rollback", "nowhere", check=False).returncode == 1
     assert run("rollback", "shop", "--cancel", "--to", "x", check=False).returncode == 2
+
+
+# ------------------------------------------------------------------------------- held commits
+
+def test_a_commit_that_deletes_more_than_the_limit_is_held_until_approved(repository, moored, run):
+    repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}") for n in range(4)})
+    shop = moored(repository, pruneLimit="25%")
+    shop.wait_applied()
+    assert "not held" in run("approve", "shop", check=False).stderr
+    shop.push({"deploy/0.yaml": None})
+    shop.wait_applied()
+    held = shop.push({"deploy/1.yaml": None, "deploy/2.yaml": None, "deploy/new.yaml": config_map("new")})
+    shop.wait_not_ready("pruneLimit", "gitmoor approve shop", reason="Held")
+    assert set(shop.live()) == {"c1", "c2", "c3"}, "nothing of it is applied"
+    shown = run("approve", "shop", "--show").stdout
+    assert "c1 would be deleted" in shown and "c2 would be deleted" in shown and "c3" not in shown
+    assert run("approve", "shop", "--revision", "main@sha1:0", check=False).returncode == 1
+    run("approve", "shop", "--revision", held)
+    shop.wait_applied()
+    wait_for(lambda: set(shop.live()) == {"c3", "new"}, what="the approved commit")
+
+
+@pytest.mark.parametrize("limit", ["-1", "101%", "half", -1])
+def test_a_limit_that_cannot_be_is_refused_by_the_api(repository, moored, limit):
+    repository.commit({"deploy/a.yaml": config_map("a")})
+    with pytest.raises(ApiError) as refused:
+        moored(repository, pruneLimit=limit)
+    assert "pruneLimit" in str(refused.value)

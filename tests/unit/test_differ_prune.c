@@ -33,7 +33,49 @@ static bool is_dangerous(const struct live_object **objects, size_t count,
 {
     struct prune_list list = {.objects = objects, .count = count};
     struct desired_set set = {.objects = desired, .count = desired_count};
-    return prune_is_dangerous(&list, &set, reason);
+    struct prune_limit none = {.value = -1};
+    struct problems problems;
+    problems_init(&problems);
+    bool dangerous = prune_is_dangerous(&list, &set, count, &none, reason, &problems);
+    assert_int_equal(problems.total, dangerous ? count : 0);
+    problems_release(&problems);
+    return dangerous;
+}
+
+static void more_than_the_limit_is_dangerous(void **state)
+{
+    (void)state;
+    static const struct {
+        struct prune_limit limit;
+        size_t existing;
+        bool dangerous;
+    } cases[] = {
+        {{.value = -1}, 2, false},
+        {{.value = 2}, 4, false},
+        {{.value = 1}, 4, true},
+        {{.value = 0}, 4, true},
+        {{.value = 50, .is_share = true}, 4, false},
+        {{.value = 49, .is_share = true}, 4, true},
+        {{.value = 0, .is_share = true}, 1000, true},
+        {{.value = 100, .is_share = true}, 2, false},
+    };
+    struct live_object a = live_config_map(name_a), b = live_config_map(name_a);
+    const struct live_object *objects[] = {&a, &b};
+    const struct prune_list list = {.objects = objects, .count = 2};
+    struct desired_object kept = {.ref = {.group = "", .kind = "ConfigMap"}};
+    const struct desired_set set = {.objects = &kept, .count = 1};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        AUTO_BUF struct buf reason;
+        buf_init(&reason, 4096);
+        struct problems problems;
+        problems_init(&problems);
+        bool dangerous =
+            prune_is_dangerous(&list, &set, cases[i].existing, &cases[i].limit, &reason, &problems);
+        problems_release(&problems);
+        if (dangerous != cases[i].dangerous) {
+            fail_msg("case %zu: %s", i, reason.data);
+        }
+    }
 }
 
 static void deleting_everything_is_dangerous_and_names_it(void **state)
@@ -58,7 +100,8 @@ static void deleting_every_namespace_is_dangerous(void **state)
     struct desired_object kept = {.ref = {.group = "", .kind = "ConfigMap"}};
     assert_true(is_dangerous(objects, 2, &kept, 1, &reason));
     assert_string_equal(reason.data,
-                        "this revision would delete every Namespace of it (Namespace shop)");
+                        "this revision would delete every Namespace of the application (ConfigMap "
+                        "shop/a, Namespace shop)");
 }
 
 static void deleting_some_is_what_pruning_is_for(void **state)
@@ -116,6 +159,7 @@ int main(void)
         cmocka_unit_test(deleting_everything_is_dangerous_and_names_it),
         cmocka_unit_test(deleting_every_namespace_is_dangerous),
         cmocka_unit_test(deleting_some_is_what_pruning_is_for),
+        cmocka_unit_test(more_than_the_limit_is_dangerous),
         cmocka_unit_test(only_what_we_own_and_nobody_declares_is_pruned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,99 @@
+/* gitmoor approve: lets a revision go on that is held for what it would delete. */
+#include "cli/cli.h"
+#include "cli/cluster.h"
+#include "cli/options.h"
+#include "cli/table.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/kube/status.h"
+
+#define APPROVED_REVISION_ANNOTATION "gitmoor.io/approved-revision"
+
+struct approve_verb {
+    struct cluster cluster;
+    const char *name;
+    const char *revision; /* or NULL: the one that is held */
+    bool show;            /* only */
+};
+
+static void print_list(const cJSON *status)
+{
+    for (const cJSON *item = json_first(json_array(status, "errors")); item; item = item->next) {
+        table_print_text(text_or_empty(json_string(item, "object")), 0, stdout);
+        fputs(" ", stdout);
+        table_print_text(text_or_empty(json_string(item, "message")), 0, stdout);
+        putchar('\n');
+    }
+}
+
+static int approve(struct approve_verb *verb, const char *held)
+{
+    struct error error = {0};
+    const struct cluster_target target = {&cluster_applications, verb->name};
+    cJSON *patch = json_new_object();
+    cJSON *metadata = json_add_object(patch, "metadata");
+    json_add_string(json_add_object(metadata, "annotations"), APPROVED_REVISION_ANNOTATION, held);
+    if (!cluster_patch(&verb->cluster, &target, patch, NULL, &error)) {
+        return cluster_fail("approve", &error);
+    }
+    fprintf(stderr, "%s: %s is approved\n", verb->name, held);
+    return CLI_OK;
+}
+
+static int approve_run(struct approve_verb *verb)
+{
+    struct error error = {0};
+    AUTO_JSON cJSON *application = NULL;
+    if (!cluster_open(&verb->cluster, &error)) {
+        return cli_fail("approve", CLI_USAGE, &error);
+    }
+    if (!cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, verb->name,
+                     &application, &error)) {
+        return cluster_fail("approve", &error);
+    }
+    const cJSON *status = json_object(application, "status");
+    const cJSON *ready = status_condition(json_array(status, "conditions"), "Ready");
+    const char *held = json_string(status, "lastAttemptedRevision");
+    if (!text_equal(json_string(ready, "reason"), "Held") || !held) {
+        error_set(&error, ERROR_INVALID, "application %s is not held: there is nothing to approve",
+                  verb->name);
+        return cli_fail("approve", CLI_NO, &error);
+    }
+    if (verb->revision && !text_equal(verb->revision, held)) {
+        error_set(&error, ERROR_INVALID, "held is %s, not %s: look at it anew", held,
+                  verb->revision);
+        return cli_fail("approve", CLI_NO, &error);
+    }
+    print_list(status);
+    return verb->show ? CLI_OK : approve(verb, held);
+}
+
+int cli_approve(int argc, char **argv)
+{
+    struct approve_verb verb = {0};
+    const struct option table[] = {
+        {"revision", 0, OPTION_TEXT, &verb.revision, "REVISION",
+         "Only if this one is held, as status tells it: what you have looked at."},
+        {"show", 0, OPTION_FLAG, &verb.show, NULL, "List what would be deleted, approve nothing."},
+        CLUSTER_OPTIONS(verb.cluster),
+        {0},
+    };
+    const struct option_set set = {
+        "approve APPLICATION [--revision REVISION] [--show] [OPTIONS]",
+        "Lets a revision go on that is held since it would delete too much, and lists what that "
+        "is.",
+        "0: approved, or shown; 1: it does not exist, is not held, or the cluster refused; 2: the\n"
+        "command line or the kubeconfig is wrong.",
+        table,
+    };
+    AUTO_FREE const char **operands = NULL;
+    int status;
+    if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
+        operands = NULL;
+        return status;
+    }
+    verb.name = operands[0];
+    status = approve_run(&verb);
+    cluster_close(&verb.cluster);
+    return status;
+}
