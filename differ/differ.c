@@ -521,7 +521,7 @@ static bool confine(struct differ *differ, const struct kube_config *config, str
     char *programs[EXECUTE_MAXIMUM] = {0};
     size_t count = 3;
     for (size_t i = 0; render_programs[i] && count < EXECUTE_MAXIMUM; i++) {
-        programs[i] = render_find_program(render_programs[i]);
+        programs[i] = child_find_program(render_programs[i]);
         if (programs[i]) {
             execute[count++] = programs[i];
         }

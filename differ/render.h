@@ -79,10 +79,8 @@ struct render_sink {
 bool render_run(struct source *source, struct render_scan *scan,
                 const struct render_builder *builder, const struct render_sink *sink,
                 struct error *error);
-/* The programs that build, ended by NULL; and where one is on the PATH: for the caller to free,
- * NULL if it is nowhere. A sandbox must leave them executable. */
+/* The programs that build, ended by NULL. A sandbox must leave them executable. */
 extern const char *const render_programs[];
-char *render_find_program(const char *name);
 /* Of plain manifests. */
 bool render_plain(struct source *source, const struct render_scan *scan,
                   const struct render_sink *sink, struct error *error);

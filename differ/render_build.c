@@ -77,22 +77,6 @@ static void build_tell_failure(const struct render_build *build, const struct er
 
 const char *const render_programs[] = {"kustomize", "helm", NULL};
 
-char *render_find_program(const char *name)
-{
-    const char *path = getenv("PATH");
-    path = path ? path : "/usr/bin:/bin";
-    while (*path) {
-        size_t length = strcspn(path, ":");
-        AUTO_FREE char *file = mem_format("%.*s/%s", (int)length, path, name);
-        if (length && access(file, X_OK) == 0) {
-            return realpath(file, NULL);
-        }
-        path += length;
-        path += *path == ':';
-    }
-    return NULL;
-}
-
 static void build_end(const char *output, size_t size, int exit_code, const struct error *why,
                       void *context)
 {
@@ -110,7 +94,8 @@ static void build_end(const char *output, size_t size, int exit_code, const stru
 /* argv[0] is replaced by the program's path. */
 static void build_execute(struct render_build *build, const char **argv)
 {
-    AUTO_FREE char *program = render_find_program(build->name);
+    AUTO_FREE char *found = child_find_program(build->name);
+    AUTO_FREE char *program = found ? realpath(found, NULL) : NULL; /* it starts elsewhere */
     if (!program) {
         AUTO_FREE char *message = mem_format("%s builds this directory, and there is no program of "
                                              "that name on the PATH",

@@ -9,6 +9,7 @@
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/child.h"
 #include "common/run/sandbox.h"
 #include "differ/odb.h"
 #include "differ/render.h"
@@ -419,7 +420,7 @@ static void worker_find_programs(char *ret[WORKER_PROGRAMS_MAXIMUM + 1])
 {
     size_t count = 0;
     for (size_t i = 0; render_programs[i] && count < WORKER_PROGRAMS_MAXIMUM; i++) {
-        ret[count] = render_find_program(render_programs[i]);
+        ret[count] = child_find_program(render_programs[i]);
         count += ret[count] != NULL;
     }
 }

@@ -6,6 +6,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/memory.h"
+#include "common/base/text.h"
 #include "common/run/spawn.h"
 
 #include <errno.h>
@@ -17,7 +18,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Of what it says on standard error: how it begins, for Go's programs say why and then print their
+ * stacks; and how it ends. */
+#define ERROR_HEAD_MAXIMUM ((size_t)600)
 #define ERROR_TAIL_MAXIMUM ((size_t)4096)
+#define EXPLANATION_MAXIMUM ((size_t)ERROR_MESSAGE_SIZE - 256)
 #define READ_SIZE ((size_t)65536)
 /* How long child_cancel waits for a killed child to be gone: it is a matter of microseconds, unless
  * the kernel holds it (disk). Then it is reaped from the loop. */
@@ -31,6 +36,8 @@ struct child {
     char *input;
     size_t input_size, input_sent;
     struct buf output;
+    struct buf error_head;
+    size_t error_size;     /* of all of it */
     struct buf error_tail; /* twice the size of the tail; halved when full */
     int64_t timeout_ms;
     int64_t cpu_seconds;
@@ -68,6 +75,7 @@ static void child_free(struct child *child)
     close_fd(&child->spawned.error);
     close_fd(&child->spawned.pidfd);
     buf_release(&child->output);
+    buf_release(&child->error_head);
     buf_release(&child->error_tail);
     free(child->input);
     free(child->name);
@@ -114,6 +122,9 @@ static void keep_output(struct child *child, const char *data, size_t size)
 static void keep_error(struct child *child, const char *data, size_t size)
 {
     struct buf *tail = &child->error_tail;
+    size_t room = ERROR_HEAD_MAXIMUM - child->error_head.size;
+    buf_append(&child->error_head, data, size < room ? size : room);
+    child->error_size += size;
     if (size > ERROR_TAIL_MAXIMUM) {
         data += size - ERROR_TAIL_MAXIMUM;
         size = ERROR_TAIL_MAXIMUM;
@@ -164,31 +175,57 @@ static void on_error_output(evutil_socket_t fd, short what, void *context)
 
 /* ---- The end ---- */
 
-/* The end of standard error as one readable piece: no blanks around it, no control characters,
- * short enough for an error. */
-static const char *explanation(struct child *child)
+/* A cut may have gone through a character of several bytes: without its first part. */
+static const char *skip_broken(const char *text)
 {
-    struct buf *tail = &child->error_tail;
-    while (tail->size > 0 && (unsigned char)tail->data[tail->size - 1] <= ' ') {
-        tail->data[--tail->size] = '\0';
+    while (((unsigned char)*text & 0xC0) == 0x80) {
+        text++;
     }
-    const char *text = tail->data;
-    if (tail->size > ERROR_MESSAGE_SIZE - 256) {
-        text += tail->size - (ERROR_MESSAGE_SIZE - 256);
-        const char *line = strchr(text, '\n');
-        text = line ? line + 1 : text;
+    return text;
+}
+
+/* Without a last one that may lack a part. */
+static size_t length_of_whole(const struct buf *text)
+{
+    size_t length = text->size;
+    while (length > 0 && ((unsigned char)text->data[length - 1] & 0x80)) {
+        length--;
     }
-    for (char *c = tail->data; *c; c++) {
-        if (((unsigned char)*c < ' ' && *c != '\n') || *c == 0x7F) {
-            *c = ' ';
+    return length;
+}
+
+/* Standard error as one readable piece for the caller to free: no blanks around it, no control
+ * characters; of a long one the beginning and the end. */
+static char *explanation(struct child *child)
+{
+    const struct buf *tail = &child->error_tail;
+    char *text;
+    if (child->error_size <= EXPLANATION_MAXIMUM) {
+        text = mem_string(tail->data);
+    } else {
+        const char *end = tail->data + tail->size - (EXPLANATION_MAXIMUM - ERROR_HEAD_MAXIMUM);
+        text = mem_format("%.*s … %s", (int)length_of_whole(&child->error_head),
+                          child->error_head.data, skip_broken(end));
+    }
+    bool utf8 = text_is_utf8(text, strlen(text));
+    for (char *c = text; *c; c++) {
+        unsigned char byte = (unsigned char)*c;
+        if ((byte < ' ' && *c != '\n') || byte == 0x7F || (byte >= 0x80 && !utf8)) {
+            *c = byte < 0x80 ? ' ' : '?';
         }
     }
-    return text + strspn(text, " \n");
+    size_t length = strlen(text), start = strspn(text, " \n");
+    while (length > start && (unsigned char)text[length - 1] <= ' ') {
+        length--;
+    }
+    memmove(text, text + start, length - start);
+    text[length - start] = '\0';
+    return text;
 }
 
 static bool explain(struct child *child, int status, struct error *error)
 {
-    const char *why = explanation(child);
+    AUTO_FREE char *why = explanation(child);
     const char *colon = *why ? ": " : "";
     if (child->too_much_output) {
         return error_set(error, ERROR_LIMIT, "%s wrote more than %zu bytes and was ended",
@@ -283,6 +320,7 @@ struct child *child_start(struct event_base *base, const struct child_options *o
     child->timeout_ms = options->timeout_ms;
     child->cpu_seconds = options->cpu_seconds;
     buf_init(&child->output, options->output_maximum);
+    buf_init(&child->error_head, ERROR_HEAD_MAXIMUM);
     buf_init(&child->error_tail, 2 * ERROR_TAIL_MAXIMUM);
     child->input_size = options->input_size;
     child->input = options->input_size ? mem_new(options->input_size, 1) : NULL;

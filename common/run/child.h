@@ -31,9 +31,9 @@ struct child_options {
 };
 
 /* `output` (size bytes, NUL-terminated) is valid during the callback. `exit_code` is 128 + n for a
- * child that signal n ended. error: NULL if the child exited 0. Else ERROR_INVALID with the end of
- * its standard error as the message if it exited with another code; ERROR_TIMEOUT; ERROR_LIMIT for
- * too much output or CPU time; ERROR_SYSTEM if it died of a signal. */
+ * child that signal n ended. error: NULL if the child exited 0. Else ERROR_INVALID with (the ends
+ * of) its standard error as the message if it exited with another code; ERROR_TIMEOUT; ERROR_LIMIT
+ * for too much output or CPU time; ERROR_SYSTEM if it died of a signal. */
 typedef void (*child_fn)(const char *output, size_t size, int exit_code, const struct error *error,
                          void *context);
 
