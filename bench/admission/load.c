@@ -51,6 +51,9 @@ struct connection {
 };
 
 struct load {
+    const char *host;
+    unsigned short port;
+    SSL_CTX *tls;
     struct request *requests;
     size_t request_count;
     size_t next_request;
@@ -163,15 +166,13 @@ static void read_requests(struct load *load, const char *path, const char *host,
 
 /* ---- Connections ---- */
 
-static void open_connection(struct load *load, struct connection *connection, SSL_CTX *tls,
-                            const char *host, unsigned short port)
+static void open_connection(struct load *load, struct connection *connection)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(load->port)};
     int one = 1;
-    connection->answer = checked(malloc(ANSWER_MAXIMUM + 1));
     connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    connection->tls = SSL_new(tls);
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1 || connection->fd < 0 ||
+    connection->tls = SSL_new(load->tls);
+    if (inet_pton(AF_INET, load->host, &address.sin_addr) != 1 || connection->fd < 0 ||
         !connection->tls ||
         setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) ||
         connect(connection->fd, (struct sockaddr *)&address, sizeof address)) {
@@ -184,19 +185,29 @@ static void open_connection(struct load *load, struct connection *connection, SS
     fcntl(connection->fd, F_SETFL, O_NONBLOCK);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = connection};
     epoll_ctl(load->epoll, EPOLL_CTL_ADD, connection->fd, &event);
-    load->idle[load->idle_count++] = connection;
 }
 
-static void open_connections(struct load *load, const char *host, unsigned short port)
+static void open_connections(struct load *load)
 {
-    SSL_CTX *tls = checked(SSL_CTX_new(TLS_client_method()));
-    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    load->tls = checked(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_mode(load->tls,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     load->epoll = epoll_create1(EPOLL_CLOEXEC);
     load->connections = checked(calloc(load->connection_count, sizeof *load->connections));
     for (size_t i = 0; i < load->connection_count; i++) {
-        open_connection(load, &load->connections[i], tls, host, port);
+        struct connection *connection = &load->connections[i];
+        connection->answer = checked(malloc(ANSWER_MAXIMUM + 1));
+        open_connection(load, connection);
+        load->idle[load->idle_count++] = connection;
     }
-    SSL_CTX_free(tls);
+}
+
+/* A server may end a connection with an answer; whoever asks next pays for another. */
+static void open_again(struct load *load, struct connection *connection)
+{
+    SSL_free(connection->tls);
+    close(connection->fd);
+    open_connection(load, connection);
 }
 
 static void want_writable(const struct load *load, struct connection *connection, bool wanted)
@@ -269,6 +280,9 @@ static void take_answer(struct load *load, struct connection *connection)
     if (!good && load->failed++ == 0) {
         snprintf(load->first_failure, sizeof load->first_failure, "%s", connection->answer);
     }
+    if (strcasestr(connection->answer, "\r\nConnection: close\r\n")) {
+        open_again(load, connection);
+    }
     connection->request = NULL;
     load->idle[load->idle_count++] = connection;
     if (time < load->measured || time > load->end + DRAIN_SECONDS) {
@@ -290,11 +304,11 @@ static void receive(struct load *load, struct connection *connection)
         connection->size += size;
         connection->answer[connection->size] = '\0';
     }
-    if (SSL_get_error(connection->tls, result) != SSL_ERROR_WANT_READ) {
-        die("the server closed a connection");
-    }
+    bool ended = SSL_get_error(connection->tls, result) != SSL_ERROR_WANT_READ;
     if (connection->request && is_whole(connection)) {
-        take_answer(load, connection);
+        take_answer(load, connection); /* which may have been the last one */
+    } else if (ended) {
+        die("the server closed a connection");
     }
 }
 
@@ -394,7 +408,9 @@ int main(int argc, char **argv)
         die("the connections must be between 1 and 1024");
     }
     read_requests(&load, argv[3], argv[1], argc == 9 ? argv[8] : NULL);
-    open_connections(&load, argv[1], (unsigned short)strtoul(argv[2], NULL, 10));
+    load.host = argv[1];
+    load.port = (unsigned short)strtoul(argv[2], NULL, 10);
+    open_connections(&load);
     double cpu = cpu_seconds();
     load.begin = now();
     load.measured = load.begin + strtod(argv[7], NULL);

@@ -393,7 +393,8 @@ def test_5000_connections_at_once_push_out_each_other_and_nobody_else(guarded, r
     port = replica.webhook_port
     first = Reviewer(port)
     first.works()
-    guarded.refusal()
+    guarded.refusal()  # may end an old connection of the API server,
+    guarded.refusal()  # and this one makes another
     hello, crowd = client_hello(), []
     with Good(port) as good:
         for number in range(min(CROWDS[replica.kind], many_files - 500)):

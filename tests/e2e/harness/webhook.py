@@ -71,7 +71,7 @@ def request(body, path="/review", length=None, headers=""):
 
 
 class Reviewer:
-    """A client as API servers are: one connection, kept."""
+    """A client as API servers are: one connection, kept until the server ends it with an answer."""
 
     def __init__(self, port):
         self.connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=tls_context())
@@ -83,6 +83,9 @@ class Reviewer:
         self.connection.request("POST", path, body if isinstance(body, bytes) else body.encode(), {"Content-Type": "application/json"})
         answer = self.connection.getresponse()
         text = answer.read().decode()
+        if answer.will_close:
+            self.connection.close()
+            self.connection.connect()
         return answer.status, json.loads(text)["response"] if answer.status == 200 else text
 
     def works(self):
