@@ -85,6 +85,26 @@ static void status_print_objects(const cJSON *status)
     }
 }
 
+/* What is drifted now, a line each; gitmoor drift tells who did it, and what was lately. */
+static void status_print_drift(const cJSON *status)
+{
+    const char *label = "Drift";
+    for (const cJSON *item = json_first(json_array(status, "drift")); item; item = item->next) {
+        if (!text_equal(json_string(item, "state"), "Drifted")) {
+            continue;
+        }
+        const char *namespace_ = text_or_empty(json_string(item, "namespace"));
+        const char *reason = json_string(item, "reason");
+        AUTO_FREE char *text =
+            mem_format("%s %s%s%s, %s%s%s", text_or_empty(json_string(item, "kind")), namespace_,
+                       *namespace_ ? "/" : "", text_or_empty(json_string(item, "name")),
+                       text_equal(json_string(item, "change"), "Deleted") ? "deleted" : "changed",
+                       reason ? " by break-glass: " : "", text_or_empty(reason));
+        status_line(label, text);
+        label = "";
+    }
+}
+
 /* "deploy/a.yaml:3: ConfigMap shop/a: why", as compilers do, so that editors find the place. */
 static void status_print_errors(const cJSON *status)
 {
@@ -133,6 +153,7 @@ static void status_print(const cJSON *object, const struct cluster_target *targe
     status_print_conditions(status);
     status_print_revisions(status);
     status_print_objects(status);
+    status_print_drift(status);
     status_print_errors(status);
     status_print_history(status);
 }

@@ -37,6 +37,7 @@ static const struct kept {
     {"", "ServiceAccount", {"f:secrets"}},
     {"batch", "Job", {"f:spec", "f:selector"}},
     {"batch", "Job", {"f:spec", "f:template"}},
+    {GITMOOR_GROUP, "Application", {"f:spec", "f:breakGlass"}}, /* of an Application in Git */
 };
 
 /* A walk over one entry's set, which tells what stays from what goes. */

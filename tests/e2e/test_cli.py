@@ -301,6 +301,8 @@ def test_drift_is_listed_with_who_did_it(shop):
         {"group": "", "kind": "ConfigMap", "namespace": "elsewhere", "name": "a", "change": "Deleted", "seenAt": "2026-01-01T00:00:01Z",
          "count": 3, "state": "Repaired", "endedAt": "2026-01-01T00:00:02Z"}])
     first, second = shop.run("drift").stdout.splitlines()[1:]
+    told = shop.run("status", "shop").stdout
+    assert f"Deployment {shop.namespace}/web, changed by break-glass: INC-1" in told and "elsewhere/a" not in told
     for word in ("shop", "Deployment web", "Drifted", "kubectl (scale), break-glass: INC-1", ".spec.replicas and 2 more"):
         assert word in first
     assert "ConfigMap elsewhere/a" in second and "<unknown>" in second and "(deleted)" in second

@@ -20,7 +20,7 @@ static cJSON *parse(const char *text)
 
 static char *write(const cJSON *node)
 {
-    struct buf text;
+    AUTO_BUF struct buf text;
     buf_init(&text, 65536);
     assert_true(json_write(node, &text));
     return buf_detach(&text);

@@ -59,6 +59,12 @@ static const struct row {
          "{\"f:metadata\":{\"f:annotations\":{\".\":{},\"f:gitmoor.io/x\":{}},"
          "\"f:finalizers\":{\".\":{},\"v:\\\"f\\\"\":{}}},\"f:status\":{\"f:x\":{}}}")),
      NULL, NULL, NULL, false},
+    {"break-glass of an Application that is itself in Git, which ends by itself",
+     KIND("gitmoor.io/v1alpha1", "Application",
+          OURS("{\"f:spec\":{\"f:prune\":{}}}") "," BY(
+              "kubectl-edit", "{\"f:spec\":{\"f:breakGlass\":{\"f:until\":{}}}}"),
+          "\"spec\":{\"prune\":true,\"breakGlass\":{\"until\":\"x\"}}"),
+     NULL, "nobody", NULL, false},
     {"what always stays, among what goes",
      MAP(OURS(DATA("\"f:a\":{}")) "," BY("kubectl-edit",
                                          "{\"f:metadata\":{\"f:annotations\":{\".\":{},\"f:"
