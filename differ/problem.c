@@ -11,12 +11,14 @@
 void problems_init(struct problems *problems)
 {
     arena_init(&problems->arena);
+    problems->list = NULL;
     problems->count = problems->total = 0;
 }
 
 void problems_release(struct problems *problems)
 {
     arena_release(&problems->arena);
+    problems->list = NULL;
     problems->count = problems->total = 0;
 }
 
@@ -31,6 +33,9 @@ void problems_add(struct problems *problems, const char *object, const char *fil
     problems->total++;
     if (problems->count == PROBLEMS_MAXIMUM) {
         return;
+    }
+    if (!problems->list) {
+        problems->list = arena_new(&problems->arena, PROBLEMS_MAXIMUM * sizeof *problems->list);
     }
     char message[MESSAGE_MAXIMUM];
     va_list arguments;

@@ -21,9 +21,9 @@ struct problem {
 
 struct problems {
     struct arena arena;
-    struct problem list[PROBLEMS_MAXIMUM];
-    size_t count; /* kept */
-    size_t total; /* seen */
+    struct problem *list; /* of PROBLEMS_MAXIMUM, in the arena; NULL: none, as it mostly is */
+    size_t count;         /* kept */
+    size_t total;         /* seen */
 };
 
 void problems_init(struct problems *problems);
