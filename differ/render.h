@@ -75,7 +75,17 @@ struct render_sink {
     void *context;
 };
 
-/* Reads the files of the scan, or has them built. False as render_scan. */
+/* A build by another program: begins, goes on while `loop` runs, and tells the sink; scan and sink
+ * outlive it. NULL as render_scan is false. Only if the scan is to be built. */
+struct event_base;
+struct render_job;
+struct render_job *render_job_start(struct render_scan *scan, const struct render_builder *builder,
+                                    const struct render_sink *sink, struct event_base *loop,
+                                    struct error *error);
+bool render_job_is_done(const struct render_job *job);
+void render_job_free(struct render_job *job); /* ends what is not done; NULL is fine */
+
+/* Reads the files of the scan, or has them built, and waits for that. False as render_scan. */
 bool render_run(struct source *source, struct render_scan *scan,
                 const struct render_builder *builder, const struct render_sink *sink,
                 struct error *error);

@@ -20,9 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void build_problem(const struct render_build *build, const char *message)
+static void build_problem(const struct render_job *job, const char *message)
 {
-    build->sink->error(build->scan->builder_file, 0, message, build->sink->context);
+    job->sink->error(job->scan->builder_file, 0, message, job->sink->context);
 }
 
 /* ---- Words ---- */
@@ -43,19 +43,19 @@ static bool build_is_out_of_memory(const char *text)
            strstr(text, "failed to create new OS thread");
 }
 
-static void build_tell_failure(const struct render_build *build, const struct error *why)
+static void build_tell_failure(const struct render_job *job, const struct error *why)
 {
-    AUTO_FREE char *inside = mem_format("%s/", build->tree);
+    AUTO_FREE char *inside = mem_format("%s/", job->tree);
     AUTO_FREE char *text = mem_string(why->message);
     char *start = text;
     if (build_is_out_of_memory(text)) {
         free(text);
-        text = start = mem_format("%s needed more than %lld MiB of memory and was ended",
-                                  build->name, (long long)(build->builder->memory_maximum >> 20));
+        text = start = mem_format("%s needed more than %lld MiB of memory and was ended", job->name,
+                                  (long long)(job->memory_maximum >> 20));
     }
     build_remove_all(start, inside);
-    build_remove_all(start, build->tree);
-    build_remove_all(start, build->builder->scratch);
+    build_remove_all(start, job->tree);
+    build_remove_all(start, job->scratch);
     char *advice = strstr(start, "\n\nUse --debug flag");
     if (advice) {
         *advice = '\0'; /* of Helm's, which cannot be taken */
@@ -63,13 +63,13 @@ static void build_tell_failure(const struct render_build *build, const struct er
     while (text_has_prefix(start, "Error: ")) {
         start += strlen("Error: ");
     }
-    AUTO_FREE char *message = text_has_prefix(start, build->name)
+    AUTO_FREE char *message = text_has_prefix(start, job->name)
                                   ? mem_string(start)
-                                  : mem_format("%s: %s", build->name, start);
-    if (build->fail) {
-        build->fail(build, message);
+                                  : mem_format("%s: %s", job->name, start);
+    if (job->fail) {
+        job->fail(job, message);
     } else {
-        build_problem(build, message);
+        build_problem(job, message);
     }
 }
 
@@ -80,31 +80,33 @@ const char *const render_programs[] = {"kustomize", "helm", NULL};
 static void build_end(const char *output, size_t size, int exit_code, const struct error *why,
                       void *context)
 {
-    const struct render_build *build = context;
+    struct render_job *job = context;
     (void)exit_code;
+    job->child = NULL;
+    job->done = true;
     if (why) {
-        build_tell_failure(build, why);
-    } else if (build->take) {
-        build->take(build, output, size);
+        build_tell_failure(job, why);
+    } else if (job->take) {
+        job->take(job, output, size);
     } else {
-        render_text(output, size, build->scan->builder_file, build->sink);
+        render_text(output, size, job->scan->builder_file, job->sink);
     }
 }
 
 /* argv[0] is replaced by the program's path. */
-static void build_execute(struct render_build *build, const char **argv)
+static void build_execute(struct render_job *job, const char **argv, struct event_base *loop)
 {
-    AUTO_FREE char *found = child_find_program(build->name);
+    AUTO_FREE char *found = child_find_program(job->name);
     AUTO_FREE char *program = found ? realpath(found, NULL) : NULL; /* it starts elsewhere */
     if (!program) {
         AUTO_FREE char *message = mem_format("%s builds this directory, and there is no program of "
                                              "that name on the PATH",
-                                             build->name);
-        build_problem(build, message);
+                                             job->name);
+        build_problem(job, message);
         return;
     }
-    const int64_t memory = build->builder->memory_maximum;
-    const int64_t timeout = build->builder->timeout_ms;
+    const int64_t memory = job->memory_maximum;
+    const int64_t timeout = job->timeout_ms;
     AUTO_FREE char *soft = mem_format("GOMEMLIMIT=%lld", (long long)(memory / 4 * 3));
     const char *const environment[] = {"GOTRACEBACK=none",
                                        "GOMAXPROCS=2",
@@ -113,85 +115,76 @@ static void build_execute(struct render_build *build, const char **argv)
                                        "HELM_DATA_HOME=/none",
                                        memory ? soft : NULL,
                                        NULL};
-    const char *const read_only[] = {build->builder->scratch, NULL};
+    const char *const read_only[] = {job->scratch, NULL};
     const char *const execute[] = {program, NULL};
     const struct sandbox_options sandbox = {.read_only = read_only, .execute = execute};
     argv[0] = program;
     const struct child_options options = {
         .argv = argv,
         .environment = environment,
-        .input = build->input.data,
-        .input_size = build->input.size,
+        .input = job->input.data,
+        .input_size = job->input.size,
         .output_maximum = RENDER_TOTAL_MAXIMUM,
         .timeout_ms = timeout,
         .memory_maximum = memory,
         .cpu_seconds = timeout / 1000 * 2 + 1,
-        .directory = build->tree,
+        .directory = job->tree,
         .sandbox = &sandbox,
     };
     struct error error;
-    struct event_base *loop = event_base_new();
-    if (child_start(loop, &options, build_end, build, &error)) {
-        event_base_dispatch(loop); /* until the child's events are gone */
-    } else {
-        build_problem(build, error.message);
+    job->child = child_start(loop, &options, build_end, job, &error);
+    if (!job->child) {
+        build_problem(job, error.message);
     }
-    event_base_free(loop);
 }
 
 /* ---- The copy ---- */
 
-static bool build_open(struct render_build *build, struct error *error)
+static bool build_open(struct render_job *job, struct error *error)
 {
-    build->tree = mem_format("%s/" RENDER_TREE, build->builder->scratch);
-    return directory_remove(build->builder->scratch, error) && directory_make(build->tree, error) &&
-           render_tree_write(build->scan, build->tree, error) &&
-           (!build->prepare || build->prepare(build, error));
+    return directory_remove(job->scratch, error) && directory_make(job->tree, error) &&
+           render_tree_write(job->scan, job->tree, error) &&
+           (!job->prepare || job->prepare(job, error));
 }
 
-bool render_build_run(struct render_build *build, const char **argv, struct error *error)
+bool render_job_begin(struct render_job *job, const char **argv, struct event_base *loop,
+                      struct error *error)
 {
     struct error why = {0};
-    bool ok = build_open(build, &why);
-    if (ok) {
-        build_execute(build, argv);
+    if (build_open(job, &why)) {
+        build_execute(job, argv, loop);
     } else if (render_is_result(&why)) {
-        build_problem(build, why.message);
-        ok = true;
-    }
-    free(build->tree);
-    if (!ok) {
-        directory_remove(build->builder->scratch, NULL);
+        build_problem(job, why.message);
+    } else {
         if (error) {
             *error = why;
         }
         return false;
     }
-    return directory_remove(build->builder->scratch, error);
+    job->done = job->child == NULL;
+    return true;
 }
 
 /* ---- Kustomize ---- */
 
-static bool build_write_overlay(struct render_build *build, struct error *error)
+static bool build_write_overlay(struct render_job *job, struct error *error)
 {
-    AUTO_FREE char *path = mem_format("%s/kustomization.yaml", build->builder->scratch);
+    AUTO_FREE char *path = mem_format("%s/kustomization.yaml", job->scratch);
     AUTO_BUF struct buf text;
     buf_init(&text, RENDER_FILE_MAXIMUM);
-    return render_overlay_write(build->scan, &text)
+    return render_overlay_write(job->scan, &text)
                ? render_tree_write_file(path, &text, error)
                : error_set(error, ERROR_LIMIT, "the application has too many files to build");
 }
 
-static bool build_kustomize(struct render_scan *scan, const struct render_builder *builder,
-                            const struct render_sink *sink, struct error *error)
+static bool build_kustomize(struct render_job *job, struct event_base *loop, struct error *error)
 {
-    struct render_build build = {
-        .scan = scan, .builder = builder, .sink = sink, .name = "kustomize"};
-    bool overlay = render_overlay_is_wanted(scan);
-    build.prepare = overlay ? build_write_overlay : NULL;
-    AUTO_FREE char *path = overlay ? mem_string("..") : mem_format("./%s", scan->path);
+    bool overlay = render_overlay_is_wanted(job->scan);
+    job->name = "kustomize";
+    job->prepare = overlay ? build_write_overlay : NULL;
+    AUTO_FREE char *path = overlay ? mem_string("..") : mem_format("./%s", job->scan->path);
     const char *argv[] = {NULL, "build", path, NULL};
-    return render_build_run(&build, argv, error);
+    return render_job_begin(job, argv, loop, error);
 }
 
 /* ---- All of them ---- */
@@ -208,16 +201,62 @@ static bool build_tell_problems(const struct render_scan *scan, const struct ren
     return scan->problems > 0;
 }
 
+void render_job_free(struct render_job *job)
+{
+    if (!job) {
+        return;
+    }
+    child_cancel(job->child);
+    directory_remove(job->scratch, NULL); /* what may be left goes with the next build */
+    buf_release(&job->input);
+    free(job->scratch);
+    free(job->tree);
+    free(job);
+}
+
+struct render_job *render_job_start(struct render_scan *scan, const struct render_builder *builder,
+                                    const struct render_sink *sink, struct event_base *loop,
+                                    struct error *error)
+{
+    struct render_job *job = NEW(struct render_job);
+    job->scan = scan;
+    job->sink = sink;
+    job->scratch = mem_string(builder->scratch);
+    job->tree = mem_format("%s/" RENDER_TREE, builder->scratch);
+    job->timeout_ms = builder->timeout_ms;
+    job->memory_maximum = builder->memory_maximum;
+    if (build_tell_problems(scan, sink)) {
+        job->done = true;
+        return job;
+    }
+    bool begun = scan->type == RENDER_HELM ? render_helm_begin(job, loop, error)
+                                           : build_kustomize(job, loop, error);
+    if (!begun) {
+        render_job_free(job);
+        return NULL;
+    }
+    return job;
+}
+
+bool render_job_is_done(const struct render_job *job)
+{
+    return job->done;
+}
+
 bool render_run(struct source *source, struct render_scan *scan,
                 const struct render_builder *builder, const struct render_sink *sink,
                 struct error *error)
 {
-    if (scan->type == RENDER_PLAIN && !render_overlay_is_wanted(scan)) {
+    if (!render_scan_is_built(scan)) {
         return render_plain(source, scan, sink, error);
     }
-    if (build_tell_problems(scan, sink)) {
-        return true;
+    struct event_base *loop = event_base_new();
+    struct render_job *job = render_job_start(scan, builder, sink, loop, error);
+    while (job && !job->done) {
+        event_base_loop(loop, EVLOOP_ONCE);
     }
-    return scan->type == RENDER_HELM ? render_helm_build(scan, builder, sink, error)
-                                     : build_kustomize(scan, builder, sink, error);
+    bool ok = job != NULL;
+    render_job_free(job);
+    event_base_free(loop);
+    return ok;
 }

@@ -152,7 +152,7 @@ struct helm_origin {
 };
 
 struct helm_answer {
-    const struct render_build *build;
+    const struct render_job *job;
     struct helm_origin *origins;
     size_t count;
     size_t next; /* the first origin after the line asked for last */
@@ -186,7 +186,7 @@ static void helm_find_origins(struct helm_answer *answer, const char *text, size
             }
             const char *name = text + strlen(mark);
             answer->origins[answer->count++] = (struct helm_origin){
-                line, helm_name_file(answer->build->scan, name, (size_t)(stop - name))};
+                line, helm_name_file(answer->job->scan, name, (size_t)(stop - name))};
         }
         text = stop + 1;
     }
@@ -198,8 +198,7 @@ static const char *helm_origin_of(struct helm_answer *answer, unsigned line)
     while (answer->next < answer->count && answer->origins[answer->next].line <= line) {
         answer->next++;
     }
-    return answer->next ? answer->origins[answer->next - 1].file
-                        : answer->build->scan->builder_file;
+    return answer->next ? answer->origins[answer->next - 1].file : answer->job->scan->builder_file;
 }
 
 enum helm_hook { HOOK_NONE, HOOK_OF_INSTALLATION, HOOK_OF_NO_CONCERN };
@@ -222,7 +221,7 @@ static enum helm_hook helm_hook_of(const char *events)
 static void helm_refuse_hook(const struct helm_answer *answer, const cJSON *object,
                              const char *file, const char *events)
 {
-    const struct render_sink *sink = answer->build->sink;
+    const struct render_sink *sink = answer->job->sink;
     AUTO_FREE char *message =
         mem_format("%s %s is a Helm hook (%s), and hooks are not run; spec.render.helm.hooks: Omit "
                    "leaves them "
@@ -235,11 +234,11 @@ static void helm_refuse_hook(const struct helm_answer *answer, const cJSON *obje
 static void helm_take_object(cJSON *object, const char *file, unsigned line, void *context)
 {
     struct helm_answer *answer = context;
-    const struct render_sink *sink = answer->build->sink;
+    const struct render_sink *sink = answer->job->sink;
     const cJSON *metadata = json_object(object, "metadata");
     const char *events = json_string(json_object(metadata, "annotations"), HOOK_ANNOTATION);
     enum helm_hook hook = helm_hook_of(events);
-    bool omit = text_equal(json_string(helm_spec(answer->build->scan), "hooks"), "Omit");
+    bool omit = text_equal(json_string(helm_spec(answer->job->scan), "hooks"), "Omit");
     file = helm_origin_of(answer, line);
     if (hook == HOOK_NONE) {
         sink->object(object, file, 0, sink->context);
@@ -254,17 +253,17 @@ static void helm_take_object(cJSON *object, const char *file, unsigned line, voi
 static void helm_take_error(const char *file, unsigned line, const char *message, void *context)
 {
     struct helm_answer *answer = context;
-    const struct render_sink *sink = answer->build->sink;
+    const struct render_sink *sink = answer->job->sink;
     (void)file;
     sink->error(helm_origin_of(answer, line), 0, message, sink->context);
 }
 
-static void helm_take(const struct render_build *build, const char *output, size_t size)
+static void helm_take(const struct render_job *job, const char *output, size_t size)
 {
-    struct helm_answer answer = {.build = build};
+    struct helm_answer answer = {.job = job};
     const struct render_sink sink = {helm_take_object, helm_take_error, &answer};
     helm_find_origins(&answer, output, size);
-    render_text(output, size, build->scan->builder_file, &sink);
+    render_text(output, size, job->scan->builder_file, &sink);
     for (size_t i = 0; i < answer.count; i++) {
         free(answer.origins[i].file);
     }
@@ -272,9 +271,9 @@ static void helm_take(const struct render_build *build, const char *output, size
 }
 
 /* "template: shop/templates/web.yaml:3:12: executing …": file and line are the template's. */
-static void helm_fail(const struct render_build *build, const char *message)
+static void helm_fail(const struct render_job *job, const char *message)
 {
-    const struct render_scan *scan = build->scan;
+    const struct render_scan *scan = job->scan;
     AUTO_FREE char *start = mem_format("%s/", text_or_empty(scan->chart));
     const char *found = scan->chart ? strstr(message, start) : NULL;
     size_t length = found ? strcspn(found, ": \n'\"") : 0;
@@ -284,7 +283,7 @@ static void helm_fail(const struct render_build *build, const char *message)
     if (found && sscanf(found + length, ":%u", &line) != 1) {
         line = 0;
     }
-    build->sink->error(file, line, message, build->sink->context);
+    job->sink->error(file, line, message, job->sink->context);
 }
 
 /* ---- The build ---- */
@@ -342,32 +341,29 @@ static void helm_add_values(struct helm_arguments *arguments, const struct rende
 }
 
 /* False: that something is wrong with them is told. */
-static bool helm_give_values(struct render_build *build)
+static bool helm_give_values(struct render_job *job)
 {
     struct error why = {0};
-    AUTO_JSON cJSON *values = render_values_merge(build->scan, &why);
-    buf_init(&build->input, RENDER_FILE_MAXIMUM);
-    if (values && !json_write(values, &build->input)) {
+    AUTO_JSON cJSON *values = render_values_merge(job->scan, &why);
+    buf_init(&job->input, RENDER_FILE_MAXIMUM);
+    if (values && !json_write(values, &job->input)) {
         error_set(&why, ERROR_LIMIT, "the values have more than %zu MiB together",
                   RENDER_FILE_MAXIMUM >> 20);
     }
     if (why.code) {
-        build->sink->error("spec.render.helm", 0, why.message, build->sink->context);
+        job->sink->error("spec.render.helm", 0, why.message, job->sink->context);
     }
     return !why.code;
 }
 
-bool render_helm_build(struct render_scan *scan, const struct render_builder *builder,
-                       const struct render_sink *sink, struct error *error)
+bool render_helm_begin(struct render_job *job, struct event_base *loop, struct error *error)
 {
-    struct render_build build = {.scan = scan,
-                                 .builder = builder,
-                                 .sink = sink,
-                                 .name = "helm",
-                                 .take = helm_take,
-                                 .fail = helm_fail};
+    struct render_scan *scan = job->scan;
     struct helm_arguments arguments = {.count = 1};
     AUTO_FREE char *chart = mem_format("./%s", scan->path);
+    job->name = "helm";
+    job->take = helm_take;
+    job->fail = helm_fail;
     arena_init(&arguments.arena);
     helm_argument(&arguments, "template");
     helm_argument(&arguments, "--include-crds");
@@ -380,8 +376,8 @@ bool render_helm_build(struct render_scan *scan, const struct render_builder *bu
     helm_add_values(&arguments, scan);
     helm_argument(&arguments, "--");
     helm_option(&arguments, helm_release(scan), chart);
-    bool ok = helm_give_values(&build) ? render_build_run(&build, arguments.argv, error) : true;
-    buf_release(&build.input);
+    job->done = !helm_give_values(job);
+    bool ok = job->done || render_job_begin(job, arguments.argv, loop, error);
     arena_release(&arguments.arena);
     return ok;
 }

@@ -80,8 +80,7 @@ bool render_overlay_write(struct render_scan *scan, struct buf *out);
 
 /* Notes the chart's files and the values files. False as render_scan. */
 bool render_helm_scan(struct render_scan *scan, struct error *error);
-bool render_helm_build(struct render_scan *scan, const struct render_builder *builder,
-                       const struct render_sink *sink, struct error *error);
+bool render_helm_begin(struct render_job *job, struct event_base *loop, struct error *error);
 
 /* ---- render_values.c ---- */
 
@@ -90,25 +89,29 @@ cJSON *render_values_merge(const struct render_scan *scan, struct error *error);
 
 /* ---- render_build.c ---- */
 
-/* One build under way. */
-struct render_build {
+struct render_job {
     struct render_scan *scan;
-    const struct render_builder *builder;
     const struct render_sink *sink;
+    char *scratch; /* holds the copy, and what stands beside it */
+    char *tree;    /* the copy of the files */
+    int64_t timeout_ms;
+    int64_t memory_maximum;
+    struct child *child; /* NULL before and after */
+    bool done;
     const char *name; /* of the program */
-    char *tree;       /* the copy of the files */
     struct buf input; /* what it reads from its standard input */
     /* Writes what the program reads beside the copy; NULL: nothing. */
-    bool (*prepare)(struct render_build *build, struct error *error);
+    bool (*prepare)(struct render_job *job, struct error *error);
     /* What it answered; NULL: objects and nothing else. */
-    void (*take)(const struct render_build *build, const char *output, size_t size);
+    void (*take)(const struct render_job *job, const char *output, size_t size);
     /* Why it failed, in its own words; NULL: that is told of the kustomization or chart. */
-    void (*fail)(const struct render_build *build, const char *message);
+    void (*fail)(const struct render_job *job, const char *message);
 };
 
-/* Copies the files, prepares, runs the program with `argv` (whose first is filled in) in the copy,
- * takes what it answers, removes everything. False if the operating system refuses, or as
- * render_scan; a failure of the program is told to the sink. */
-bool render_build_run(struct render_build *build, const char **argv, struct error *error);
+/* Copies the files, prepares, and starts the program in the copy, with `argv`, whose first is
+ * filled in. False if the operating system refuses, or as render_scan; all other failures are told
+ * to the sink, and the job is done. */
+bool render_job_begin(struct render_job *job, const char **argv, struct event_base *loop,
+                      struct error *error);
 
 #endif

@@ -392,6 +392,9 @@ static bool scan_find_type(struct render_scan *scan, const char *file, struct er
             scan->type_is_detected = false;
         }
     }
+    if (scan->type_is_detected && scan->type == RENDER_KUSTOMIZE) {
+        render_key_add(scan, source_join(&scan->arena, scan->path, "Chart.yaml"));
+    }
     scan_check_spec(scan, entries, count);
     return true;
 }

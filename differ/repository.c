@@ -352,6 +352,7 @@ static void add_limits(cJSON *body, const struct differ_settings *settings)
     json_add_int(limits, "timeout", settings->render_timeout);
     json_add_int(limits, "buildTimeout", settings->build_timeout);
     json_add_int(limits, "memory", settings->render_memory);
+    json_add_int(limits, "builds", settings->builds);
 }
 
 static void run_worker(struct repository *repository, const struct request *request,

@@ -19,6 +19,8 @@ const struct setting differ_settings_table[] = {
         "How long rendering the changed applications of one revision may take."),
     ROW(build_timeout, "build-timeout", SETTING_DURATION, "30s", "DURATION",
         "How long Kustomize or Helm may take for one application."),
+    ROW(builds, "builds", SETTING_INT, "2", "NUMBER",
+        "How many applications of one revision Kustomize and Helm may build at once."),
     ROW(render_memory, "render-memory", SETTING_SIZE, "1Gi", "SIZE",
         "How much memory rendering may take, and each build in it; 0 for no limit."),
     ROW(render_output, "render-output", SETTING_SIZE, "256Mi", "SIZE",

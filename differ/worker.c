@@ -6,6 +6,7 @@
 #include "differ/worker.h"
 
 #include "common/base/clock.h"
+#include "common/base/directory.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -15,11 +16,13 @@
 #include "differ/render.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define WORKER_TIMEOUT_MS 120000
+#define WORKER_BUILDS_MAXIMUM 64
 #define WORKER_REQUEST_MAXIMUM ((size_t)64 << 20)
 #define WORKER_SCRATCH "build" /* below the repository; nothing that is Git's */
 /* An application's objects, canonical: not much more than its files. */
@@ -27,6 +30,14 @@
 
 /* A hundred errors, each with a message, a path, and every byte of them escaped. */
 #define WORKER_LINE_MAXIMUM ((size_t)8 << 20)
+
+/* What is rendered of one application. */
+struct worker_output {
+    struct render_sink sink;
+    struct buf lines;
+    cJSON *errors;
+    size_t objects;
+};
 
 struct worker_application {
     const char *key;
@@ -38,7 +49,10 @@ struct worker_application {
     const cJSON *values;           /* texts, or NULL */
     char render_key[DIGEST_HEX_SIZE];
     bool is_chart;
-    struct render_scan *scan; /* NULL: unchanged */
+    struct render_scan *scan;     /* NULL: unchanged */
+    struct worker_output *output; /* NULL: not begun */
+    struct render_job *job;       /* NULL: not, or no longer, being built */
+    struct error failure;         /* which is not the files' doing */
 };
 
 struct worker {
@@ -52,15 +66,36 @@ struct worker {
     int64_t build_until;      /* monotonic ms: no build begins afterwards */
     struct worker_application *applications;
     size_t count;
-    bool built; /* one at least */
+    size_t builds_maximum; /* at once */
+    size_t building;       /* applications that are begun and not printed */
+    size_t next;           /* application to be begun */
+    bool built;            /* one at least has been begun */
+    struct event_base *loop;
     struct odb *odb;
     struct source *source;
 };
 
+static void worker_end_application(struct worker_application *application)
+{
+    render_job_free(application->job);
+    application->job = NULL;
+    if (application->output) {
+        buf_release(&application->output->lines);
+        json_free(application->output->errors);
+        free(application->output);
+        application->output = NULL;
+    }
+    render_scan_free(application->scan);
+    application->scan = NULL;
+}
+
 static void worker_release(struct worker *worker)
 {
     for (size_t i = 0; i < worker->count; i++) {
-        render_scan_free(worker->applications[i].scan);
+        worker_end_application(&worker->applications[i]);
+    }
+    if (worker->loop) {
+        event_base_free(worker->loop);
     }
     free(worker->applications);
     source_free(worker->source);
@@ -90,6 +125,10 @@ static void worker_read_limits(struct worker *worker)
     int64_t total = json_int(limits, "timeout", WORKER_TIMEOUT_MS);
     worker->build_timeout_ms = json_int(limits, "buildTimeout", RENDER_TIMEOUT_MS);
     worker->build_memory = json_int(limits, "memory", RENDER_MEMORY_MAXIMUM);
+    int64_t builds = json_int(limits, "builds", 1);
+    worker->builds_maximum = builds < 1                       ? 1
+                             : builds < WORKER_BUILDS_MAXIMUM ? (size_t)builds
+                                                              : WORKER_BUILDS_MAXIMUM;
     worker->build_until = clock_monotonic_ms() + total - worker->build_timeout_ms;
 }
 
@@ -169,12 +208,6 @@ static const char *worker_judge(struct worker *worker, const struct error *why)
 
 /* ---- One application ---- */
 
-struct worker_output {
-    struct buf lines;
-    cJSON *errors;
-    size_t objects;
-};
-
 static void worker_add_error(const char *file, unsigned line, const char *message, void *context)
 {
     struct worker_output *output = context;
@@ -231,41 +264,76 @@ static bool worker_print_application(FILE *out, const struct worker_application 
     return true;
 }
 
-/* False if it is not the files' doing. */
-static bool worker_build(struct worker *worker, struct render_scan *scan,
-                         const struct render_sink *sink, struct error *error)
+/* Begins a build, in a directory of its own. False: not the files' doing. */
+static bool worker_build(struct worker *worker, struct worker_application *application,
+                         struct error *error)
 {
-    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH, worker->repository);
+    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH "/%zu", worker->repository,
+                                         (size_t)(application - worker->applications));
     const struct render_builder builder = {scratch, worker->build_timeout_ms, worker->build_memory};
-    if (render_scan_is_built(scan) && worker->built && clock_monotonic_ms() > worker->build_until) {
+    if (worker->built && clock_monotonic_ms() > worker->build_until) {
         return error_set(error, ERROR_TIMEOUT,
                          "there was no time left to build it together with the others; it is tried "
                          "again");
     }
-    worker->built |= render_scan_is_built(scan);
-    return render_run(worker->source, scan, &builder, sink, error);
+    worker->built = true;
+    worker->loop = worker->loop ? worker->loop : event_base_new();
+    application->job = render_job_start(application->scan, &builder, &application->output->sink,
+                                        worker->loop, error);
+    return application->job != NULL;
+}
+
+static void worker_begin(struct worker *worker, struct worker_application *application)
+{
+    struct worker_output *output = NEW(struct worker_output);
+    output->sink = (struct render_sink){worker_add_object, worker_add_error, output};
+    output->errors = json_new_array();
+    buf_init(&output->lines, WORKER_OUTPUT_MAXIMUM);
+    application->output = output;
+    bool ok =
+        render_scan_is_built(application->scan)
+            ? worker_build(worker, application, &application->failure)
+            : render_plain(worker->source, application->scan, &output->sink, &application->failure);
+    if (ok) {
+        error_clear(&application->failure);
+    }
+    worker->building++;
+}
+
+/* Plain manifests are rendered when it is their turn; what others build, ahead of it. */
+static void worker_begin_ahead(struct worker *worker)
+{
+    for (; worker->next < worker->count && worker->building < worker->builds_maximum;
+         worker->next++) {
+        struct worker_application *application = &worker->applications[worker->next];
+        if (application->scan && !application->output && render_scan_is_built(application->scan)) {
+            worker_begin(worker, application);
+        }
+    }
 }
 
 static bool worker_render(struct worker *worker, struct worker_application *application, FILE *out,
                           struct error *error)
 {
-    struct error why = {0};
-    struct worker_output output = {.errors = json_new_array()};
-    const struct render_sink sink = {worker_add_object, worker_add_error, &output};
-    buf_init(&output.lines, WORKER_OUTPUT_MAXIMUM);
-    if (!worker_build(worker, application->scan, &sink, &why)) {
+    worker_begin_ahead(worker);
+    if (!application->output) {
+        worker_begin(worker, application);
+    }
+    while (application->job && !render_job_is_done(application->job)) {
+        event_base_loop(worker->loop, EVLOOP_ONCE);
+    }
+    const struct error *why = &application->failure;
+    if (why->code) {
         /* This application is asked for again, the others are answered. */
         application->render_key[0] = '\0';
-        worker_add_error(application->path, 0, why.message, &output);
-        if (why.code == ERROR_UNAVAILABLE || why.code == ERROR_INTERNAL) {
+        worker_add_error(application->path, 0, why->message, application->output);
+        if (why->code == ERROR_UNAVAILABLE || why->code == ERROR_INTERNAL) {
             odb_forget(worker->odb, NULL); /* damage that the existence of the blobs did not show */
         }
     }
-    worker_check_output(application, &output);
-    bool ok = worker_print_application(out, application, &output, error);
-    buf_release(&output.lines);
-    json_free(output.errors);
-    return ok;
+    worker_check_output(application, application->output);
+    worker->building--;
+    return worker_print_application(out, application, application->output, error);
 }
 
 static bool worker_print_unchanged(const struct worker_application *application, FILE *out,
@@ -362,15 +430,22 @@ static bool worker_print_all(struct worker *worker, FILE *out, struct error *err
         if (!ok) {
             return false;
         }
-        render_scan_free(application->scan);
-        application->scan = NULL;
+        worker_end_application(application);
     }
     return true;
+}
+
+/* What builds were made of; a killed worker has left it. */
+static void worker_remove_scratch(const struct worker *worker)
+{
+    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH, worker->repository);
+    directory_remove(scratch, NULL);
 }
 
 static bool worker_answer(struct worker *worker, FILE *out, struct error *error)
 {
     struct error why = {0};
+    worker_remove_scratch(worker);
     if (!odb_open(worker->repository, &worker->odb, &why)) {
         return worker_refuse(out, "system", &why, error);
     }
@@ -387,6 +462,7 @@ static bool worker_answer(struct worker *worker, FILE *out, struct error *error)
     if (!worker_print_all(worker, out, error)) {
         return false;
     }
+    worker_remove_scratch(worker);
     source_free(worker->source);
     worker->source = NULL;
     /* A merge that fails is tried again with the next pack; nothing is lost by it. */

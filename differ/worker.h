@@ -8,7 +8,8 @@
  *    "pack":"<file>",               to be indexed first; absent: everything is there already
  *    "commit":"<hex>","revision":"main@sha1:<hex>",
  *    "limits":{"timeout":ms,        of the whole run: builds begin in time to end within it
- *              "buildTimeout":ms,"memory":bytes},   of each program that builds; all optional
+ *              "buildTimeout":ms,"memory":bytes,    of each program that builds
+ *              "builds":N},                         of them at once; all optional
  *    "kubeVersion":"v1.35.4","apiVersions":"apps/v1,apps/v1/Deployment,…",   for charts; optional
  *    "applications":[{"key":"ns/name","path":"deploy","renderKey":"<hex>"|"",
  *                     "render":{…},"targetNamespace":…,   of the Application's spec; optional

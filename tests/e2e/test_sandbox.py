@@ -147,7 +147,12 @@ def test_a_file_of_ten_gigabytes(tmp_path):
 # ------------------------------------------------------------------------------- limits, as the worker keeps them
 
 def worker(folder, path, program_folder=None, **limits):
-    """One run of the differ's worker on what is in `folder`: the heads of the applications' answers."""
+    """One run of the differ's worker on what is in `folder`: the head of the application's answer, and its objects."""
+    ((head, objects),) = worker_run(folder, [path], program_folder, **limits)
+    return head, objects
+
+
+def worker_run(folder, applications, program_folder=None, **limits):
     git = ["git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run([*git, "add", "-A"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "x"], check=True)
@@ -156,14 +161,45 @@ def worker(folder, path, program_folder=None, **limits):
     with open(pack, "wb") as out:
         subprocess.run([*git, "pack-objects", "-q", "--revs", "--stdout"], input=f"{commit}\n".encode(), stdout=out, check=True)
     request = {"repository": str(folder.parent / "objects.git"), "pack": str(pack), "commit": commit, "revision": f"main@sha1:{commit}",
-               "limits": limits, "applications": [{"key": "ns/app", "path": path, "renderKey": ""}]}
+               "limits": limits, "applications": [{"key": f"ns/{path}", "path": path, "renderKey": ""} for path in applications]}
     done = subprocess.run([DIFFER, "worker"], input=json.dumps(request), capture_output=True, text=True, check=False, timeout=120,
                           env={"PATH": f"{program_folder}:{PATH}" if program_folder else PATH, "SECRET_TOKEN": "hunter2"})
     assert done.returncode == 0, done.stderr
     assert not (folder.parent / "objects.git/build").exists(), "the copy is removed"
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[0]["ok"], lines[0]
-    return lines[1], lines[2:]
+    answers = []
+    for line in lines[1:]:
+        if "application" in line:
+            answers.append((line, []))
+        elif "kind" in line:
+            answers[-1][1].append(line)
+    return answers
+
+
+def test_several_are_built_at_once_and_answered_in_turn(tmp_path):
+    files = {"plain/a.yaml": config_map("plain"), "broken/kustomization.yaml": "resources: [none.yaml]\n",
+             "chart/Chart.yaml": CHART, "chart/templates/a.yaml": MAP.replace("name: a", "name: chart")}
+    for number in range(8):
+        files |= {f"k{number}/kustomization.yaml": f"resources: [a.yaml]\nnameSuffix: '-{number}'\n", f"k{number}/a.yaml": config_map("k")}
+    order = ["k0", "k1", "plain", "broken", "k2", "k3", "chart", *(f"k{number}" for number in range(4, 8))]
+    answers = worker_run(tree(tmp_path / "repository", files), order, builds=3)
+    assert [head["application"] for head, _ in answers] == [f"ns/{path}" for path in order]
+    names = {head["application"]: [item["metadata"]["name"] for item in objects] for head, objects in answers}
+    assert not [head for head, _ in answers if head["errors"] and head["application"] != "ns/broken"]
+    assert names == {f"ns/{path}": [] if path == "broken" else [path.replace("k", "k-") if path.startswith("k") else path] for path in order}
+    assert [head["application"] for head, _ in answers if head["errors"]] == ["ns/broken"]
+
+
+def test_a_worker_that_was_killed_leaves_nothing_behind(tmp_path):
+    folder = tree(tmp_path / "repository", {"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": config_map("a")})
+    left = tmp_path / "objects.git/build/7/tree"
+    worker(folder, "app")
+    left.mkdir(parents=True)
+    (left / "a.yaml").write_text("left")
+    (folder / "more").write_text("x")
+    head, _ = worker(folder, "app")  # which looks that the folder is gone
+    assert head["objects"] == 1
 
 
 def messages(head):
@@ -349,7 +385,7 @@ def test_nor_can_it_in_the_worker(tmp_path, hostile):
     folder = overlay(tmp_path / "repository")
     head, lines = worker(folder, "app", hostile("everything", tmp_path / "objects.git"))
     assert head["errors"] == []
-    assert_nothing_works(lines[1]["data"])
+    assert_nothing_works(lines[0]["data"])
 
 
 def test_nor_as_a_user_without_any_right(tmp_path, hostile):
@@ -370,7 +406,7 @@ def test_nor_as_a_user_without_any_right(tmp_path, hostile):
 
 def test_a_fork_bomb_makes_no_process(tmp_path, hostile):
     head, lines = worker(overlay(tmp_path / "repository"), "app", hostile("bomb"))
-    assert head["errors"] == [] and lines[1]["data"] == {"forked": "0"}
+    assert head["errors"] == [] and lines[0]["data"] == {"forked": "0"}
 
 
 PROGRAMS = {

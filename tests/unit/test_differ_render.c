@@ -54,11 +54,13 @@ static void render(struct source *source, const char *path, struct record *recor
 {
     const struct render_options options = {.path = path, .revision = "main@sha1:abc"};
     const struct render_sink sink = {record_object, record_error, record};
+    /* Nothing of this file is built: what is wrong is told before. */
+    const struct render_builder builder = {.scratch = "/nonexistent/build"};
     AUTO_SCAN struct render_scan *scan = NULL;
     struct error error = {0};
     record_open(record);
     if (!render_scan(source, &options, &scan, &error) ||
-        !render_run(source, scan, NULL, &sink, &error)) {
+        !render_run(source, scan, &builder, &sink, &error)) {
         fail_msg("%s", error.message);
     }
 }
@@ -459,20 +461,20 @@ static const struct key_case key_cases[] = {
     {"a .sourceignore at a link's target does", "base/.sourceignore", "b.yaml\n", false, true},
 };
 
-static void the_key_covers_what_is_read_and_nothing_else(void **state)
+static void keys_change(const struct tree_file *all, size_t all_count, const struct key_case *cases,
+                        size_t case_count)
 {
-    (void)state;
     struct tree before;
     char key[DIGEST_HEX_SIZE];
-    tree_open(&before, key_files, COUNT(key_files));
+    tree_open(&before, all, all_count);
     key_of(before.sources[1], "app", key);
-    for (size_t i = 0; i < COUNT(key_cases); i++) {
-        const struct key_case *it = &key_cases[i];
-        struct tree_file files[COUNT(key_files) + 1];
+    for (size_t i = 0; i < case_count; i++) {
+        const struct key_case *it = &cases[i];
+        AUTO_FREE struct tree_file *files = mem_new(all_count + 1, sizeof(*files));
         size_t count = 0;
-        for (size_t j = 0; j < COUNT(key_files); j++) {
-            if (strcmp(key_files[j].path, it->path) != 0) {
-                files[count++] = key_files[j];
+        for (size_t j = 0; j < all_count; j++) {
+            if (strcmp(all[j].path, it->path) != 0) {
+                files[count++] = all[j];
             }
         }
         files[count++] = (struct tree_file){it->path, it->content, it->is_link};
@@ -486,6 +488,56 @@ static void the_key_covers_what_is_read_and_nothing_else(void **state)
         tree_close(&after);
     }
     tree_close(&before);
+}
+
+static void the_key_covers_what_is_read_and_nothing_else(void **state)
+{
+    (void)state;
+    keys_change(key_files, COUNT(key_files), key_cases, COUNT(key_cases));
+}
+
+static const struct tree_file kustomize_files[] = {
+    {"app/kustomization.yaml",
+     "resources: [../base, linked.yaml]\nconfigMapGenerator: [{name: g, files: [k=data/x]}]\n"
+     "components: [../part]\ngenerators: [g.yaml]\n",
+     false},
+    {"app/linked.yaml", "real.yaml", true},
+    {"app/real.yaml", MAP("r"), false},
+    {"app/g.yaml",
+     "apiVersion: builtin\nkind: ConfigMapGenerator\nmetadata: {name: h}\nfiles: [yy]\n", false},
+    {"app/yy", "1", false},
+    {"app/data/x", "1", false},
+    {"app/notes.yaml", MAP("n"), false},
+    {"base/kustomization.yml", "resources: [a.yaml]\n", false},
+    {"base/a.yaml", MAP("a"), false},
+    {"base/b.yaml", MAP("b"), false},
+    {"part/Kustomization", "kind: Component\npatches: [{path: p.yaml}]\n", false},
+    {"part/p.yaml", MAP("a"), false},
+    {"other/kustomization.yaml", "resources: []\n", false},
+};
+
+static const struct key_case kustomize_cases[] = {
+    {"a file of a base", "base/a.yaml", MAP("z"), false, true},
+    {"the base's kustomization", "base/kustomization.yml", "resources: [b.yaml]\n", false, true},
+    {"a second kustomization of the base", "base/kustomization.yaml", "resources: []\n", false,
+     true},
+    {"a patch of a component", "part/p.yaml", MAP("z"), false, true},
+    {"a file of a generator", "app/data/x", "2", false, true},
+    {"a file of a plugin", "app/yy", "2", false, true},
+    {"where a link leads", "app/real.yaml", MAP("z"), false, true},
+    {"the link", "app/linked.yaml", "notes.yaml", true, true},
+    {"a chart beside the kustomization", "app/Chart.yaml", "name: x\n", false, true},
+    {"a file beside the kustomization that it does not name", "app/notes.yaml", MAP("z"), false,
+     false},
+    {"a file of a base that it does not name", "base/b.yaml", MAP("z"), false, false},
+    {"another kustomization", "other/kustomization.yaml", "resources: [x]\n", false, false},
+    {"a file elsewhere", "README.md", "z", false, false},
+};
+
+static void the_key_of_a_kustomization_covers_what_it_reads(void **state)
+{
+    (void)state;
+    keys_change(kustomize_files, COUNT(kustomize_files), kustomize_cases, COUNT(kustomize_cases));
 }
 
 static void on_disk_there_is_no_key(void **state)
@@ -511,6 +563,7 @@ int main(void)
         cmocka_unit_test(at_most_a_hundred_errors_are_told),
         cmocka_unit_test(links_that_multiply_are_bounded),
         cmocka_unit_test(the_key_covers_what_is_read_and_nothing_else),
+        cmocka_unit_test(the_key_of_a_kustomization_covers_what_it_reads),
         cmocka_unit_test(on_disk_there_is_no_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
