@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "build" / "test-results"
 VENV = Path(sys.prefix)
 FUZZ_SECONDS = int(os.environ.get("GITMOOR_FUZZ_SECONDS", "30"))
+SOAK_SECONDS = int(os.environ.get("GITMOOR_SOAK_SECONDS", "600"))
 SANITIZER = {
     "ASAN_OPTIONS": "detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -148,11 +149,11 @@ def part_format():
 PICKED = []  # -k, and what follows it
 
 
-def pytest(name, folder, *options, timeout=3000):
+def pytest(name, folder, *options, timeout=3000, env=None):
     """Runs the tests of a folder, or those that -k picks, and counts them."""
     junit = RESULTS / f"{name}.xml"
     status = run(name, [VENV / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=5",
-                        f"--junitxml={junit}", *PICKED, *options, folder], timeout, echo=True)
+                        f"--junitxml={junit}", *PICKED, *options, folder], timeout, env, echo=True)
     count = Count()
     if junit.exists():
         for suite in xml.etree.ElementTree.parse(junit).getroot().iter("testsuite"):
@@ -168,6 +169,13 @@ def part_e2e():
     if status:
         return told("build-release", status, Count())
     return pytest("e2e", "tests", "--timeout=300", "--ignore=tests/cluster")
+
+
+def part_soak():
+    status = build("release", "test_programs")
+    if status:
+        return told("build-release", status, Count())
+    return pytest("soak", "tests/e2e/test_drift_soak.py", env={"GITMOOR_SOAK_SECONDS": str(SOAK_SECONDS)})
 
 
 def part_cluster():
@@ -203,7 +211,7 @@ def part_fuzz():
 
 
 PARTS = {"build": part_build, "unit": part_unit, "asan": part_asan, "layers": part_layers, "format": part_format, "e2e": part_e2e,
-         "cluster": part_cluster, "fail": part_fail, "fuzz": part_fuzz}
+         "cluster": part_cluster, "fail": part_fail, "fuzz": part_fuzz, "soak": part_soak}
 
 
 def main(wanted):
@@ -216,7 +224,7 @@ def main(wanted):
     unknown = [word for word in wanted if word not in PARTS]
     if unknown:
         raise SystemExit(f"scripts/test: unknown part {unknown[0]}; there are: {' '.join(PARTS)}")
-    wanted = wanted or [name for name in PARTS if name not in ("cluster", "fail", "fuzz")]
+    wanted = wanted or [name for name in PARTS if name not in ("cluster", "fail", "fuzz", "soak")]
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir(parents=True)
     total = Count()
