@@ -6,7 +6,8 @@ import subprocess
 import pytest
 import yaml
 
-from harness import paths
+from harness import paths, sample
+from harness.api import ApiError
 from harness.waiting import wait_for
 from test_render_kustomize import GITMOOR, Loader, canonical, write
 
@@ -218,6 +219,16 @@ def test_values_files_stay_inside_of_the_repository(tmp_path):
 
 
 # ------------------------------------------------------------------------------- the differ
+
+@pytest.mark.parametrize("render, word", [
+    ({"helm": {}, "kustomize": {}}, "not by both"), ({"type": "Jsonnet"}, "Jsonnet"), ({"helm": {"hooks": "Run"}}, "Run"),
+    ({"helm": {"releaseName": "Not a name"}}, "releaseName"), ({"helm": {"valuesFrom": [{"kind": "Pod", "name": "x"}]}}, "Pod"),
+    ({"kustomize": {"patches": [{"target": {}}]}}, "patch")])
+def test_the_api_refuses_what_makes_no_sense(api, namespace, render, word):
+    with pytest.raises(ApiError) as refusal:
+        api.apply(sample.application(namespace, "x", "x", render=render))
+    assert word in str(refusal.value)
+
 
 def test_a_chart_is_live_with_values_from_the_cluster(moored, api, namespace, repository):
     files = chart(

@@ -60,8 +60,8 @@ struct built {
     struct map unknown_kinds;
 };
 
-static struct built build(void *discovery, const char *target, const struct desired_set *before,
-                          const char *const *texts)
+static struct built build_in(void *discovery, const char *target, const char *otherwise,
+                             const struct desired_set *before, const char *const *texts)
 {
     struct desired_input inputs[8];
     size_t count = 0;
@@ -72,6 +72,7 @@ static struct built build(void *discovery, const char *target, const struct desi
     struct desired_options options = {.namespace_ = "shop",
                                       .application = "web",
                                       .target_namespace = target,
+                                      .default_namespace = otherwise,
                                       .discovery = discovery,
                                       .before = before};
     struct built built;
@@ -79,6 +80,12 @@ static struct built build(void *discovery, const char *target, const struct desi
     map_init(&built.unknown_kinds);
     built.set = desired_build(&options, inputs, count, &built.problems, &built.unknown_kinds);
     return built;
+}
+
+static struct built build(void *discovery, const char *target, const struct desired_set *before,
+                          const char *const *texts)
+{
+    return build_in(discovery, target, NULL, before, texts);
 }
 
 static void release(struct built *built)
@@ -117,6 +124,19 @@ static void a_target_namespace_overrides_what_git_says(void **state)
         build(*state, "prod", NULL,
               (const char *[]){CONFIG_MAP("a", ",\"namespace\":\"elsewhere\""), NULL});
     assert_string_equal(built.set->objects[0].key, "/ConfigMap/prod/a");
+    release(&built);
+}
+
+static void the_namespace_of_a_release_is_for_objects_that_name_none(void **state)
+{
+    const char *const texts[] = {CONFIG_MAP("a", ""), CONFIG_MAP("b", ",\"namespace\":\"own\""),
+                                 NULL};
+    struct built built = build_in(*state, NULL, "release", NULL, texts);
+    assert_string_equal(built.set->objects[0].key, "/ConfigMap/own/b");
+    assert_string_equal(built.set->objects[1].key, "/ConfigMap/release/a");
+    release(&built);
+    built = build_in(*state, "target", "release", NULL, texts);
+    assert_string_equal(built.set->objects[0].key, "/ConfigMap/target/a");
     release(&built);
 }
 
@@ -211,6 +231,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_object_without_namespace_goes_to_the_applications),
         cmocka_unit_test(a_target_namespace_overrides_what_git_says),
+        cmocka_unit_test(the_namespace_of_a_release_is_for_objects_that_name_none),
         cmocka_unit_test(a_cluster_scoped_object_never_gets_a_namespace),
         cmocka_unit_test(a_kind_that_is_not_served_is_a_problem_that_may_pass),
         cmocka_unit_test(a_definition_of_the_same_commit_serves_its_kind),
