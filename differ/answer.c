@@ -80,6 +80,9 @@ static void build_desired(struct application *application, const struct part *pa
     log_debug("application rendered", "application", application->key, "revision", revision,
               "result", set ? "rendered" : "failed");
     application_set_desired(application, set, render_key, revision);
+    if (!set && render_key) {
+        rollback_stand_in(application);
+    }
 }
 
 /* Reads the pairs of lines that follow a head. */
@@ -124,10 +127,24 @@ static void take_rolled_back(struct repository *repository, struct application *
                              const struct part *part)
 {
     struct rollback *rollback = application->rollback;
-    if (rollback && text_equal(rollback->to, repository->worker_revision)) {
-        rollback->needs_render = false;
-        build_desired(application, part, NULL, repository->worker_revision);
+    if (!rollback || !text_equal(rollback->to, repository->worker_revision)) {
+        return;
     }
+    rollback->needs_render = false;
+    if (!rollback->stands_in) {
+        build_desired(application, part, NULL, repository->worker_revision);
+        return;
+    }
+    /* What is wrong with the newest revision stays told. */
+    struct problems problems = application->render_problems;
+    struct map unknown_kinds = application->unknown_kinds;
+    problems_init(&application->render_problems);
+    map_init(&application->unknown_kinds);
+    build_desired(application, part, NULL, repository->worker_revision);
+    problems_release(&application->render_problems);
+    map_release(&application->unknown_kinds, NULL);
+    application->render_problems = problems;
+    application->unknown_kinds = unknown_kinds;
 }
 
 static bool take_rendering(struct repository *repository, struct application *application,
@@ -145,7 +162,8 @@ static bool take_rendering(struct repository *repository, struct application *ap
     const char *render_key = json_string(part->head, "renderKey");
     if (repository->worker_rolls_back) {
         take_rolled_back(repository, application, part);
-    } else if (application->rollback && text_equal(render_key, application->rollback->key)) {
+    } else if (application->rollback && !application->rollback->stands_in &&
+               text_equal(render_key, application->rollback->key)) {
         take_left(application);
     } else if (json_bool(part->head, "unchanged", false)) {
         metric_add(&renders, "unchanged", 1);

@@ -347,8 +347,9 @@ bool application_is_ready(const struct application *application)
 void application_work(struct application *application)
 {
     struct repository *repository = application_repository(application);
-    if (application->needs_render && !application->source_denied &&
-        !repository_is_backing_off(repository)) {
+    bool renders = application->needs_render || !application->rendered ||
+                   (application->rollback && application->rollback->needs_render);
+    if (renders && !application->source_denied && !repository_is_backing_off(repository)) {
         repository_step(repository);
     }
     break_glass_step(application);

@@ -145,6 +145,17 @@ void rollback_take_request(struct application *application, const char *value)
 
 /* ---- The end, and restarts ---- */
 
+void rollback_stand_in(struct application *application)
+{
+    const char *applied = json_string(application->status, "lastAppliedRevision");
+    if (application->rollback || application->desired || text_is_empty(applied)) {
+        return;
+    }
+    struct rollback *rollback = NEW(struct rollback);
+    *rollback = (struct rollback){.to = mem_string(applied), .stands_in = true};
+    put(application, rollback);
+}
+
 void rollback_end(struct application *application)
 {
     rollback_free(application->rollback);
@@ -187,7 +198,7 @@ void rollback_set_status(const struct application *application, cJSON *status, c
     if (application->rollback_requested) {
         json_set(status, "lastHandledRollbackTo", json_new_string(application->rollback_requested));
     }
-    if (!rollback) {
+    if (!rollback || rollback->stands_in) {
         json_remove(status, "rollback");
         status_remove_condition(conditions, "RolledBack");
         return;

@@ -21,6 +21,7 @@ struct rollback {
     char *message;
     char *at;          /* RFC 3339 */
     bool needs_render; /* `to` has not been rendered yet */
+    bool stands_in;    /* no rollback: see rollback_stand_in */
 };
 
 void rollback_free(struct rollback *rollback); /* NULL is fine */
@@ -31,6 +32,10 @@ void rollback_adopt(struct application *application);
 void rollback_take_request(struct application *application, const char *value);
 /* Rolls back if the spec asks for it and the newest revision has failed. */
 void rollback_step(struct application *application);
+/* The newest revision cannot be rendered, and this process has never rendered another: what was
+ * applied last is taken up, so that it is kept as it is. Nobody is told; the status tells what is
+ * wrong with the newest. Ended by the first revision that can be rendered. */
+void rollback_stand_in(struct application *application);
 /* The newest revision is to be in force again; it is rendered by the caller. */
 void rollback_end(struct application *application);
 

@@ -105,6 +105,15 @@ static void select_new(struct application *application, struct selection *select
     }
 }
 
+/* A predecessor had applied all of it, and it only stands in for a revision that is invalid: what
+ * is not known to be in sync may have drifted, and is put back. */
+static bool was_applied_before(const struct application *application)
+{
+    const struct rollback *rollback = application->rollback;
+    return rollback && rollback->stands_in && application->inherited &&
+           text_equal(application->inherited, application->revision);
+}
+
 static void select_one(struct application *application, bool repairs_only,
                        struct selection *selection, struct desired_object *object)
 {
@@ -122,7 +131,9 @@ static void select_one(struct application *application, bool repairs_only,
         application->counts.in_sync++;
         break;
     case DRIFT_NEW:
-        if (!repairs_only && !application->spec.suspend) {
+        if (repairs_only && was_applied_before(application)) {
+            select_drifted(application, selection, object, live);
+        } else if (!repairs_only && !application->spec.suspend) {
             select_new(application, selection, object, live);
         }
         break;

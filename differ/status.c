@@ -84,14 +84,14 @@ static struct verdict applied_verdict(const struct application *application, str
 static struct verdict judge(const struct application *application, struct buf *text)
 {
     const char *message = application->outcome_message;
+    const struct rollback *rollback = application->rollback;
     bool suspended = application->spec.suspend;
     if (application->outcome == OUTCOME_DENIED && !suspended) {
         return (struct verdict){"False", TENANCY_REASON, message};
     }
-    const char *trouble =
-        repository_trouble(application_repository(application),
-                           application->needs_render ||
-                               (application->rollback && application->rollback->needs_render));
+    const char *trouble = repository_trouble(
+        application_repository(application),
+        application->needs_render || (rollback && rollback->needs_render && !rollback->stands_in));
     if (trouble && !suspended) {
         return (struct verdict){"False", "RenderFailed", trouble};
     }

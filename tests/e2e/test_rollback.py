@@ -137,6 +137,22 @@ def test_git_revert_is_simply_a_newer_commit(shop, repository):
     assert image_of(shop) == "v1" and not shop.condition("RolledBack")
 
 
+def test_after_a_restart_with_a_commit_that_is_invalid_drift_is_repaired_all_the_same(repository, moored, gitmoor):
+    repository.commit({"deploy/c.yaml": config_map("c", image="v1"), "deploy/d.yaml": config_map("d")})
+    shop = moored(repository, protection="Off")
+    shop.wait_applied()
+    shop.push({"deploy/c.yaml": "kind: ConfigMap\n"})
+    shop.wait_not_ready("deploy/c.yaml", reason="Invalid")
+    gitmoor.kill("differ")
+    gitmoor.start_one("differ")
+    shop.api.patch("ConfigMap", shop.namespace, "c", {"data": {"image": "edited"}}, manager="someone")
+    wait_for(lambda: shop.config_map("c") == {"image": "v1"}, 60, what="the drift repaired")
+    assert shop.config_map("d") is not None, "nothing is pruned"
+    assert shop.wait_not_ready("deploy/c.yaml", reason="Invalid") and not shop.condition("RolledBack")
+    shop.push({"deploy/c.yaml": config_map("c", image="v2")})
+    shop.wait_applied()
+
+
 # ------------------------------------------------------------------------------- by hand
 
 def test_history_and_rollback_by_hand(shop, repository, run):

@@ -148,7 +148,7 @@ static void at_most_ten_fields_are_named_and_the_rest_counted(void **state)
     AUTO_JSON cJSON *desired = parse("{'apiVersion':'v1','kind':'ConfigMap','data':{}}");
     AUTO_JSON cJSON *live = parse("{'apiVersion':'v1','kind':'ConfigMap','metadata':{}}");
     for (int i = 0; i < 25; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "k%02d", i);
         json_add_string(json_object(desired, "data"), name, "secret");
     }
