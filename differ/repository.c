@@ -351,7 +351,7 @@ static void add_limits(cJSON *body, const struct differ_settings *settings)
     cJSON *limits = json_add_object(body, "limits");
     json_add_int(limits, "timeout", settings->render_timeout);
     json_add_int(limits, "buildTimeout", settings->build_timeout);
-    json_add_int(limits, "memory", settings->render_memory);
+    json_add_int(limits, "memory", settings->build_memory);
     json_add_int(limits, "builds", settings->builds);
 }
 

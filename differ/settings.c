@@ -22,7 +22,10 @@ const struct setting differ_settings_table[] = {
     ROW(builds, "builds", SETTING_INT, "2", "NUMBER",
         "How many applications of one revision Kustomize and Helm may build at once."),
     ROW(render_memory, "render-memory", SETTING_SIZE, "1Gi", "SIZE",
-        "How much memory rendering may take, and each build in it; 0 for no limit."),
+        "How much memory rendering may take, without builds; 0 for no limit."),
+    ROW(build_memory, "build-memory", SETTING_SIZE, "512Mi", "SIZE",
+        "How much memory each build may take; 0 for no limit. With --builds, within the "
+        "container's."),
     ROW(render_output, "render-output", SETTING_SIZE, "256Mi", "SIZE",
         "How large the rendered objects of one revision may be together."),
     ROW(without_secrets, "without-secrets", SETTING_BOOL, NULL, NULL,

@@ -119,6 +119,9 @@ seccompProfile: {type: RuntimeDefault}
 - --data-dir=/var/lib/gitmoor/differ
 - --render-timeout={{ $values.renderTimeout }}
 - --render-memory={{ $values.renderMemory }}
+- --builds={{ $values.builds }}
+- --build-timeout={{ $values.buildTimeout }}
+- --build-memory={{ $values.buildMemory }}
 - --render-output={{ $values.renderOutput }}
 {{- with $values.takeOver }}
 - --take-over={{ join "," . }}
