@@ -318,6 +318,17 @@ static void on_worker(const char *output, size_t size, int exit_code, const stru
     }
 }
 
+#ifndef __SANITIZE_ADDRESS__
+/* What the worker may take is the most that a build, its child, can be given. 0: no limit. */
+static int64_t worker_memory(const struct differ_settings *settings)
+{
+    bool unlimited = settings->render_memory == 0 || settings->build_memory == 0;
+    int64_t larger = settings->render_memory > settings->build_memory ? settings->render_memory
+                                                                      : settings->build_memory;
+    return unlimited ? 0 : larger;
+}
+#endif
+
 static void start_worker(struct repository *repository, const cJSON *request)
 {
     const struct differ_settings *settings = repository->differ->settings;
@@ -332,7 +343,7 @@ static void start_worker(struct repository *repository, const cJSON *request)
         .output_maximum = (size_t)settings->render_output,
         .timeout_ms = settings->render_timeout,
 #ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of address space */
-        .memory_maximum = settings->render_memory,
+        .memory_maximum = worker_memory(settings),
 #endif
         .cpu_seconds = settings->render_timeout / 1000 + 1,
     };
