@@ -157,6 +157,7 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
         object->uid = mem_string(uid);
     }
     object->version = version;
+    object->told = clock_monotonic_us();
     object->deleting = json_string(metadata, "deletionTimestamp") != NULL;
     forget_owners(object);
     object_fingerprint(event->object, &object->fingerprint);
@@ -307,6 +308,13 @@ void live_move(struct live_kind *kind, const struct kube_resource *resource)
     start_watch(kind);
 }
 
+void live_take(struct live_kind *kind, const struct kube_event *event)
+{
+    struct kube_event told = *event;
+    told.epoch = kind->epoch - kind->epoch_before;
+    on_event(&told, kind);
+}
+
 void live_list_again(struct live_kind *kind)
 {
     kube_watch_free(kind->watch);
@@ -395,7 +403,7 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
     if (!object) {
         object = object_new(live, key, ref);
         object->kind = kind;
-        object->epoch = kind->epoch;
+        object->epoch = kind->epoch + 1; /* a list under way may be of before */
     } else if (version <= object->version) {
         return;
     }
@@ -403,6 +411,7 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
     free(object->uid);
     object->uid = mem_string(uid);
     object->version = version;
+    object->told = clock_monotonic_us();
     object->fingerprint = *fingerprint;
     forget_owners(object);
     object->health = HEALTH_IN_PROGRESS;

@@ -9,6 +9,7 @@
 #include "common/data/health.h"
 #include "common/data/object.h"
 #include "common/kube/resource.h"
+#include "common/kube/watch.h"
 
 struct live_group;
 
@@ -20,6 +21,7 @@ struct live_object {
     struct live_kind *kind;    /* the kind it is watched as */
     uint64_t version;          /* resourceVersion; comparable since Kubernetes 1.35 (KEP-5504) */
     uint64_t epoch;            /* of the watch: mark and sweep */
+    int64_t told;              /* monotonic us, when its content was last looked at */
     struct digest fingerprint; /* zero: no managedFields entry of ours */
     enum health_status health;
     char *health_message; /* NULL when Current */
@@ -71,6 +73,8 @@ void live_free(struct live *live);
 struct live_kind *live_need(struct live *live, const struct kube_resource *resource);
 /* Watches it in another version, since the one so far is served no more. */
 void live_move(struct live_kind *kind, const struct kube_resource *resource);
+/* Tells of an object that was listed beside the watch, as if the watch had. */
+void live_take(struct live_kind *kind, const struct kube_event *event);
 /* Lists it again, so that each object is told of once more; until then it is not synced. */
 void live_list_again(struct live_kind *kind);
 /* Watches no more those of which `is_needed` says so; what was known of their objects is told as

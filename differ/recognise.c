@@ -3,11 +3,11 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/application.h"
-#include "differ/drift.h"
 
 /* The list of one kind: a watch that is given up when it has listed. */
 struct kind_list {
     struct recognition *recognition;
+    char *name;               /* of the kind */
     struct kube_watch *watch; /* NULL: done */
 };
 
@@ -17,21 +17,14 @@ struct recognition {
     size_t left;      /* on their way */
 };
 
+/* The differ compares it with the text as it does what the watch tells of. */
 static void on_event(const struct kube_event *event, void *context)
 {
     const struct kind_list *list = context;
-    AUTO_ARENA struct arena arena;
-    arena_init(&arena);
-    struct object_ref ref;
-    if (event->type != KUBE_EVENT_PRESENT ||
-        !object_ref_from_json(event->object, &arena, &ref, NULL)) {
-        return;
-    }
-    struct desired_object *desired =
-        desired_find(list->recognition->application->desired, object_ref_key(&ref, &arena));
-    if (desired && digest_is_zero(&desired->synced) && desired->adopt_version == 0 &&
-        drift_matches_text(desired, event->object)) {
-        object_fingerprint(event->object, &desired->synced);
+    struct live_kind *kind =
+        live_kind_get(list->recognition->application->differ->live, list->name);
+    if (kind && event->type == KUBE_EVENT_PRESENT) {
+        live_take(kind, event);
     }
 }
 
@@ -70,6 +63,7 @@ static void list_kind(struct recognition *recognition, const struct live_kind *k
                                       : mem_string(resource->version);
     AUTO_FREE char *selector = mem_format("%s=%s", GITMOOR_LABEL, recognition->application->label);
     list->recognition = recognition;
+    list->name = mem_string(kind->name);
     map_set(&recognition->lists, kind->name, list);
     recognition->left++;
     struct kube_watch_options options = {
@@ -85,13 +79,13 @@ static void list_kind(struct recognition *recognition, const struct live_kind *k
     list->watch = kube_watch_new(recognition->application->differ->client, &options);
 }
 
-/* Whether we, or another replica, applied the live object for this application; with which text is
- * not known. */
+/* Whether we, or another replica, applied the live object for this application, and it was last
+ * looked at before its text was known. */
 static bool is_unrecognised(const struct application *application,
                             const struct desired_object *desired, const struct live_object *live)
 {
     return digest_is_zero(&desired->synced) && desired->adopt_version == 0 && live &&
-           !digest_is_zero(&live->fingerprint) &&
+           live->told <= application->desired->built && !digest_is_zero(&live->fingerprint) &&
            text_equal(live->group->label, application->label);
 }
 
@@ -115,6 +109,7 @@ static void list_free(void *value)
 {
     struct kind_list *list = value;
     kube_watch_free(list->watch);
+    free(list->name);
     free(list);
 }
 

@@ -157,25 +157,28 @@ static bool may_apply(struct application *application)
 
 /* Who should own which field is judged as a live object is told of. Where the fields that are to be
  * left alone have changed since, the kind is listed again first: nothing of it may be applied
- * before what we own of them is given up. */
-static void look_at_owners_again(const struct application *application)
+ * before what we own of them is given up. False: it is. */
+static bool owners_are_known(const struct application *application)
 {
     const struct desired_set *desired = application->desired;
+    bool known = true;
     for (size_t i = 0; i < desired->count; i++) {
         const struct desired_object *object = &desired->objects[i];
         const struct live_object *live =
             object->left_anew ? live_get(application->differ->live, object->key) : NULL;
-        if (live && live->kind->listed <= desired->built) {
+        if (live && live->told <= desired->built && live->kind->listed <= desired->built) {
             live_list_again(live->kind);
+            known = false;
         }
     }
+    return known;
 }
 
 static bool is_known(struct application *application)
 {
-    look_at_owners_again(application);
     bool declared = declared_kinds_are_known(application);
-    return former_kinds_are_known(application) && declared;
+    return former_kinds_are_known(application) && declared && recognise_step(application) &&
+           owners_are_known(application);
 }
 
 /* A commit that would delete everything, or every Namespace, waits for a word of a person. */
@@ -286,7 +289,7 @@ void reconcile_step(struct application *application)
         if (application->render_problems.total > 0 || application->denied.total > 0) {
             may_apply(application); /* it may not, and says why */
         }
-    } else if (is_known(application) && recognise_step(application)) {
+    } else if (is_known(application)) {
         act(application);
     }
 }
