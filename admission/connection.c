@@ -199,7 +199,9 @@ static enum io handshake(struct connection *connection)
     int result = SSL_accept(connection->tls);
     if (result == 1) {
         connection->phase = CONNECTION_OPEN;
-        set_deadline(connection, connection->server->options.request_timeout_ms);
+        /* Go dials in reserve: to end such a connection while its first request is on the way is
+         * what Go does not forgive, as it does with one that was used before. */
+        set_deadline(connection, connection->server->options.idle_timeout_ms);
         return IO_DONE;
     }
     enum io io = io_after(connection, result);

@@ -26,7 +26,7 @@ struct server_options {
     size_t buffered_maximum; /* of all requests that are not complete */
     int64_t
         request_timeout_ms;  /* for the handshake, for a request to arrive, for an answer to go */
-    int64_t idle_timeout_ms; /* between requests; longer than the 90 s of Go's clients */
+    int64_t idle_timeout_ms; /* before and between requests; longer than the 90 s of Go's clients */
     /* A connection older than that, give or take a quarter, ends with its next answer: an API
      * server keeps its connections, so that a replica that joins would never be asked. 0: never. */
     int64_t age_maximum_ms;

@@ -391,6 +391,24 @@ static void test_a_client_that_stalls_within_a_request_is_cut(void **state)
     assert_int_equal(server_stats(fixture->server)->timeouts, 1);
 }
 
+static void ask_late(struct fixture *fixture)
+{
+    struct client client;
+    fixture->ok = client_open(fixture, 0, &client);
+    usleep(3 * TIMEOUT_MS * 1000);
+    fixture->ok =
+        fixture->ok && client_send(&client, REQUEST) && client_read(&client, fixture->answer, NULL);
+    client_close(&client);
+}
+
+static void test_a_connection_made_in_reserve_is_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    play(fixture, ask_late);
+    assert_true(fixture->ok);
+    assert_int_equal(server_stats(fixture->server)->timeouts, 0);
+}
+
 static void trickle(struct fixture *fixture)
 {
     struct client client;
@@ -718,6 +736,7 @@ int main(void)
         CASE(test_other_methods_and_paths_are_refused_and_the_connection_goes_on),
         CASE(test_a_client_that_waits_for_continue_gets_it),
         CASE(test_a_client_that_stalls_within_a_request_is_cut),
+        CASE(test_a_connection_made_in_reserve_is_kept),
         CASE(test_a_client_that_trickles_is_cut),
         CASE(test_a_client_that_stalls_the_handshake_is_cut),
         CASE(test_a_client_without_tls_is_cut),
