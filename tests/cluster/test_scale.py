@@ -349,7 +349,7 @@ def test_scaling_admission_1_4_1_answers_every_review(scene):
             wait_for(lambda after=after: scene.running("admission") == after, 60, "those that stop to have stopped", every=0.3)
             edits.wait_for(100)
             if after > before:
-                wait_for(lambda: min(reviews(scene).values()) > 0, 90, "each replica to be asked", every=1)
+                wait_for(lambda: min(reviews(scene).values()) > 0, 180, "each replica to be asked", every=1)
                 asked = time.monotonic() - start
         finally:
             edits.stop()
