@@ -54,7 +54,8 @@ static bool on_differ_hint(struct bus_peer *peer, const char *kind, const char *
         keep_result(mem_string(text));
     } else {
         assert_true(digest_from_hex(json_string(hint, "digest"), &digest));
-        bus_blob_fetch(peer, &digest, (size_t)json_int(hint, "size", 0), 5000, on_blob, NULL);
+        bus_blob_fetch(peer, &digest, (size_t)json_int(hint, "size", 0), WORLD_PATIENCE_MS, on_blob,
+                       NULL);
     }
     return true;
 }
@@ -106,7 +107,7 @@ static int set_up(void **state)
                                                 .client = world.client,
                                                 .identities = identities,
                                                 .window_maximum = 64,
-                                                .request_timeout_ms = 5000,
+                                                .request_timeout_ms = 10 * WORLD_PATIENCE_MS,
                                                 .identity_timeout_ms = 300,
                                                 .user_name = &user_name,
                                                 .finished = link_take_result,
@@ -160,6 +161,12 @@ static void send_hint(const char *kind, const char *body)
     if (!bus_send(to_applier, kind, body, strlen(body), &error)) {
         fail_msg("%s", error.message);
     }
+}
+
+/* Runs the loop until the applier has acknowledged all hints, and so has handled them. */
+static void wait_until_taken(void)
+{
+    assert_true(bus_drain(differ_bus, WORLD_PATIENCE_MS));
 }
 
 /* The text of a plan with `count` applies. */
@@ -253,7 +260,7 @@ static void a_plan_under_way_that_comes_again_goes_on(void **state)
     send_plan("p-1", text);
     world_run_until(&world, one_is_held, NULL);
     send_plan("p-1", text);
-    world_settle(&world);
+    wait_until_taken();
     world.hold = false;
     world_release(&world, 1);
     wait_for_results(1);
@@ -368,7 +375,7 @@ static void a_cancelled_plan_is_answered_as_such(void **state)
     send_plan("p-1", text);
     world_run_until(&world, one_is_held, NULL);
     send_hint("cancel", "{\"id\":\"p-1\"}");
-    world_settle(&world);
+    wait_until_taken();
     world.hold = false;
     world_release(&world, 100);
     wait_for_results(1);
