@@ -19,7 +19,8 @@
 #define REQUEST_TIMEOUT_MS 5000 /* an API server waits for 3 s at most */
 #define IDLE_TIMEOUT_MS 120000  /* Go's clients close idle connections after 90 s: let them */
 #define BUFFERED_MAXIMUM ((size_t)32 << 20)
-#define AGE_MAXIMUM_MS 30000 /* a handshake costs as much as two reviews */
+/* An API server has few connections: with 30 s the last of four replicas was asked after 87 s. */
+#define AGE_MAXIMUM_MS 10000
 #define DRAIN_MS 2000
 
 struct admission {
