@@ -191,9 +191,6 @@ struct bus *bus_new(struct event_base *base, const struct bus_options *options, 
     snprintf(bus->instance, sizeof bus->instance, "%s", options->instance);
     snprintf(bus->advertise, sizeof bus->advertise, "%s",
              options->advertise ? options->advertise : address.inbox);
-    do {
-        seal_random(&bus->epoch, sizeof bus->epoch);
-    } while (bus->epoch == 0);
     blob_store_init(&bus->blobs,
                     options->blob_store_maximum ? options->blob_store_maximum : BLOB_STORE_DEFAULT);
     if (!open_keys(bus, options->key_directory, error) || !is_allowed(bus, &address, error) ||
@@ -307,9 +304,6 @@ void bus_peer_remove(struct bus *bus, struct bus_peer *peer)
 {
     bus_enter(bus);
     peer->removed = true;
-    if (peer->outbox.last_id > bus->last_hint_id) {
-        bus->last_hint_id = peer->outbox.last_id;
-    }
     TAILQ_REMOVE(&bus->peers, peer, entry);
     TAILQ_INSERT_TAIL(&bus->removed, peer, entry);
     blob_fetch_abandon(peer);

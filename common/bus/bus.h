@@ -9,7 +9,8 @@
  * Each process binds one PULL inbox and one REP socket for blobs, and connects to its peers'. Both
  * sides of a link add each other. Two processes greet each other before anything else is taken:
  * each proves that it is alive by repeating the other's random challenge (session.c), so that
- * nothing captured from an earlier boot of either is ever accepted.
+ * nothing captured from an earlier life of either is ever accepted, and so that a peer which was
+ * removed and added again is as new to the other side as one that has restarted.
  *
  * Handlers and callbacks may call everything here save bus_free and bus_drain. */
 #ifndef GITMOOR_BUS_BUS_H
@@ -39,8 +40,8 @@ struct bus_handlers {
      * now (the peer will send it again). May call bus_send and friends. */
     bool (*hint)(struct bus_peer *peer, const char *kind, const char *body, size_t size,
                  void *context);
-    /* The peer is reached for the first time, or has restarted (its boot epoch changed): what it
-     * had in memory is gone. May be NULL. */
+    /* The peer is reached for the first time, or has restarted, or had removed us and added us
+     * again: what it had in memory of us is gone. May be NULL. */
     void (*peer_up)(struct bus_peer *peer, void *context);
     /* Something a person should read in the log, such as a key file that is no key. May be NULL. */
     void (*problem)(const struct error *error, void *context);
@@ -121,8 +122,8 @@ enum bus_drop {
     BUS_DROP_TAG,          /* changed on the way, or forged */
     BUS_DROP_REPLAY,       /* seen before, or an answer nobody waits for */
     BUS_DROP_STALE,        /* its time is more than five minutes from ours */
-    BUS_DROP_RECIPIENT,    /* meant for another process, or for an earlier boot of this one */
-    BUS_DROP_SESSION,      /* from a boot of the peer that is over or has not greeted us */
+    BUS_DROP_RECIPIENT,    /* meant for another process, or for an earlier life of this one */
+    BUS_DROP_SESSION,      /* from a life of the peer that is over or has not greeted us */
     BUS_DROP_UNKNOWN_PEER, /* from a process that was not added as a peer */
     BUS_DROPS
 };
@@ -136,7 +137,7 @@ struct bus_link_stats {
 struct bus_stats {
     uint64_t sent, resent, acknowledged;     /* hints: first sendings, further ones, done */
     uint64_t received, declined, duplicates; /* hints: taken, not now, seen again */
-    uint64_t greeted;                        /* boots of peers that peer_up told of */
+    uint64_t greeted;                        /* lives of peers that peer_up told of */
     uint64_t blob_chunks_served, blob_chunks_fetched, blob_bytes_stored;
     uint64_t key_changes;
     uint64_t dropped[BUS_DROPS];

@@ -8,16 +8,16 @@
  *        5    3  zero
  *        8    4  key id: which of the link's keys (current or previous)
  *       12    4  zero
- *       16    8  boot epoch of the sender: random, new in each process start
- *       24    8  boot epoch of the recipient, 0 where the sender does not know it yet (hello only)
- *       32    8  sequence: counts every message of the sender's boot; it is the nonce
+ *       16    8  epoch of the sender: random, new with each peer that it adds (session.c)
+ *       24    8  epoch of the recipient, 0 where the sender does not know it yet (hello only)
+ *       32    8  sequence: counts every message of the sender's; it is the nonce
  *       40    8  time: wall clock of the sender, milliseconds
  *       48   64  instance of the sender, padded with zeros
  *      112    n  sealed body
  *    112+n   16  tag
  *
- * Numbers are big endian. The sealing key is derived from the link's key, the instance, the boot
- * epoch and the link, so that no two boots share a nonce space and sequences can be nonces.
+ * Numbers are big endian. The sealing key is derived from the link's key, the instance, the
+ * epoch and the link, so that no two lives share a nonce space and sequences can be nonces.
  * Everything here is a pure function of its arguments; what a peer sent is never trusted. */
 #ifndef GITMOOR_BUS_FRAME_H
 #define GITMOOR_BUS_FRAME_H
@@ -53,7 +53,7 @@ bool frame_read_header(const uint8_t *message, size_t size, struct frame_header 
 /* 1 to 63 printable characters of ASCII without blanks. */
 bool frame_instance_is_valid(const char *instance);
 
-/* The key that seals what this boot of this instance sends over the link. */
+/* The key that seals what this life of this instance sends over the link. */
 void frame_derive_key(const struct seal_key *link_key, const struct frame_header *header,
                       struct seal_key *ret);
 

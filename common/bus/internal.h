@@ -33,12 +33,13 @@ struct bus_peer {
     struct address address;
     bool removed;
 
-    /* Session. `epoch` 0: not greeted yet. */
+    /* Session. `own_epoch` is ours towards this peer, `epoch` the peer's; 0: not greeted yet. */
+    uint64_t own_epoch;
     char instance[FRAME_INSTANCE_SIZE];
     uint64_t epoch;
     uint64_t challenge; /* ours to it; a hello that repeats it makes the session */
     uint64_t echo;      /* its challenge, to be repeated in the next hello; 0: none */
-    bool wanting;       /* a newer boot of it seems to be there: ask it for a session */
+    bool wanting;       /* a newer life of it seems to be there: ask it for a session */
     uint32_t keys[2];   /* which it can open */
     bool keys_known;
     int64_t heard_ms;   /* monotonic */
@@ -75,8 +76,7 @@ struct bus {
     char instance[FRAME_INSTANCE_SIZE];
     char advertise[FRAME_ADDRESS_SIZE];
     struct address address;
-    uint64_t epoch, sequence;
-    uint64_t last_hint_id; /* of peers that were removed */
+    uint64_t sequence;
     struct keyring *keys;
     int64_t keys_looked_ms;
     struct event *key_timer;
@@ -105,7 +105,7 @@ void session_take_hello(struct bus *bus, const struct frame_header *header, cons
                         size_t size);
 /* The peer whose session the message belongs to; NULL: dropped and counted. */
 struct bus_peer *session_admit(struct bus *bus, const struct frame_header *header);
-void session_challenge(struct bus_peer *peer); /* a new one, never 0 */
+uint64_t session_random(void); /* never 0 */
 bool session_is_up(const struct bus_peer *peer, int64_t now_ms);
 
 /* peer.c */

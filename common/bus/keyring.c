@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #define KEY_FILE_MAXIMUM ((size_t)4096) /* 64 digits and generous white space */
-#define DERIVED_COUNT 32u               /* a power of two; boots of peers, times keys */
+#define DERIVED_COUNT 32u               /* a power of two; lives of peers, times keys */
 
 struct key_file {
     char *path;

@@ -29,7 +29,7 @@ const struct seal_key *keyring_find(const struct keyring *ring, enum bus_link li
  * any key changed. */
 bool keyring_reload(struct keyring *ring, struct error *error);
 
-/* frame_derive_key with a small memory, since most messages come from the same few boots. */
+/* frame_derive_key with a small memory, since most messages come from the same few lives. */
 void keyring_derive(struct keyring *ring, const struct seal_key *link_key,
                     const struct frame_header *header, struct seal_key *ret);
 

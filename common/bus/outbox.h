@@ -25,7 +25,7 @@ struct outbox_hint {
     struct outbox_hint *next_in_bucket;
     uint64_t id;
     int64_t due_ms;    /* monotonic; while it waits */
-    unsigned attempts; /* to this boot of the peer, up to OUTBOX_ATTEMPTS */
+    unsigned attempts; /* to this life of the peer, up to OUTBOX_ATTEMPTS */
     unsigned tries;    /* sendings in all, for statistics: the sender's to count */
     bool waiting;
     size_t size;

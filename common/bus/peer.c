@@ -180,10 +180,8 @@ struct bus_peer *bus_peer_new(struct bus *bus, enum bus_link link, const struct 
     peer->push = peer->request = -1;
     peer->timer_ms = INT64_MAX;
     outbox_init(&peer->outbox);
-    /* The process there may be one that was removed and added again. It knows our boot, and what it
-     * has taken of it: a hint with an id of before would be acknowledged and forgotten. */
-    peer->outbox.last_id = bus->last_hint_id;
-    session_challenge(peer);
+    peer->own_epoch = session_random();
+    peer->challenge = session_random();
     peer->timer = event_new(bus->base, -1, 0, on_timer, peer);
     if (!connect_push(peer, error)) {
         bus_peer_free(peer);

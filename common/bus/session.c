@@ -1,9 +1,11 @@
-/* Sessions: one boot of us, one boot of the peer.
+/* Sessions: one life of us as a peer, one life of the peer. A life begins when a process adds the
+ * other as a peer, so it is over when the process ends and when it removes the other: both forget
+ * what was under way, and the other side must learn of both. Each has an epoch, a random number.
  *
  * Each hello carries a random challenge, and an answer repeats it. A peer whose hello repeats our
  * challenge is alive now, is reached at the address it was added with, and holds the link's key:
- * its boot epoch is taken over. Everything else must name both epochs; so what was captured during
- * an earlier boot of either side is worthless, whatever its time says. Within a session the window
+ * its epoch is taken over. Everything else must name both epochs; so what was captured during an
+ * earlier life of either side is worthless, whatever its time says. Within a session the window
  * of sequences refuses replays.
  * The exchange takes three messages, and no more than one answer goes out per hello. */
 #include "common/bus/internal.h"
@@ -42,7 +44,7 @@ uint64_t session_seal(struct bus_peer *peer, enum frame_type type, uint8_t *mess
         .type = type,
         .link = peer->link,
         .key_id = key->id,
-        .sender_epoch = bus->epoch,
+        .sender_epoch = peer->own_epoch,
         .recipient_epoch = type == FRAME_HELLO ? 0 : peer->epoch,
         .sequence = ++bus->sequence,
         .time_ms = clock_wall_ms(),
@@ -146,11 +148,13 @@ static struct bus_peer *find_greeted(struct bus *bus, const struct frame_header 
 
 /* ---- session ---- */
 
-void session_challenge(struct bus_peer *peer)
+uint64_t session_random(void)
 {
+    uint64_t random;
     do {
-        seal_random(&peer->challenge, sizeof peer->challenge);
-    } while (peer->challenge == 0);
+        seal_random(&random, sizeof random);
+    } while (random == 0);
+    return random;
 }
 
 /* An instance that moved to another address leaves its old peer without a session. */
@@ -195,7 +199,7 @@ static void begin(struct bus_peer *peer, const struct frame_header *header, int6
     bus_window_clear(&peer->sequences);
     bus_window_clear(&peer->hints);
     bus_window_mark(&peer->sequences, header->sequence);
-    session_challenge(peer);
+    peer->challenge = session_random();
     outbox_restart(&peer->outbox);
     blob_fetch_reconnect(peer);
     bus->stats.greeted++;
@@ -232,12 +236,24 @@ static void answer(struct bus_peer *peer, const struct frame_header *header,
     }
 }
 
+static bool is_own_epoch(const struct bus *bus, uint64_t epoch)
+{
+    const struct bus_peer *peer;
+    TAILQ_FOREACH(peer, &bus->peers, entry)
+    {
+        if (peer->own_epoch == epoch) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void session_take_hello(struct bus *bus, const struct frame_header *header, const uint8_t *body,
                         size_t size)
 {
     struct frame_hello hello;
     struct bus_peer *known = find_session(bus, header);
-    if (header->sender_epoch == bus->epoch || header->recipient_epoch != 0) {
+    if (is_own_epoch(bus, header->sender_epoch) || header->recipient_epoch != 0) {
         bus_drop(bus, header->link, BUS_DROP_RECIPIENT); /* our own, thrown back at us */
         return;
     }
@@ -280,13 +296,13 @@ static void want_session(struct bus_peer *peer)
     }
 }
 
-/* A peer of the link that has not greeted yet: it may be the sender, whose hello was lost. */
-static struct bus_peer *find_ungreeted(struct bus *bus, enum bus_link link)
+/* The peer towards which we have the epoch that the message is for. */
+static struct bus_peer *find_addressed(struct bus *bus, const struct frame_header *header)
 {
     struct bus_peer *peer;
     TAILQ_FOREACH(peer, &bus->peers, entry)
     {
-        if (peer->link == link && peer->epoch == 0) {
+        if (peer->link == header->link && peer->own_epoch == header->recipient_epoch) {
             return peer;
         }
     }
@@ -295,18 +311,18 @@ static struct bus_peer *find_ungreeted(struct bus *bus, enum bus_link link)
 
 struct bus_peer *session_admit(struct bus *bus, const struct frame_header *header)
 {
-    if (header->recipient_epoch != bus->epoch) {
+    struct bus_peer *peer = find_session(bus, header);
+    struct bus_peer *addressed = find_addressed(bus, header);
+    if (!bus_peer_of_link(bus, header->link) || (!peer && addressed && addressed->epoch != 0)) {
+        bus_drop(bus, header->link, BUS_DROP_UNKNOWN_PEER);
+        return NULL;
+    }
+    if (!addressed || (peer && peer != addressed)) {
         bus_drop(bus, header->link, BUS_DROP_RECIPIENT);
         return NULL;
     }
-    struct bus_peer *peer = find_session(bus, header);
     if (!peer || peer->epoch != header->sender_epoch) {
-        peer = peer ? peer : find_ungreeted(bus, header->link);
-        if (peer) {
-            want_session(peer);
-        } else {
-            bus_drop(bus, header->link, BUS_DROP_UNKNOWN_PEER);
-        }
+        want_session(addressed); /* its hello was lost */
         return NULL;
     }
     /* nanomsg itself repeats requests when a connection breaks; answering twice is harmless, since

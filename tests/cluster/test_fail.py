@@ -1,7 +1,7 @@
 """What must go on goes on while something has failed, and all converges within 30 s of the end of the cause: docs/failure-modes.md.
 
 Each round: the cause, what is had while it lasts, its end, and the time until everything works again. GITMOOR_FAIL_ROUNDS=20 makes
-a measurement of it: scripts/test fail. Of five rounds one lasts longer than a Lease and than any patience of the bus.
+a measurement of it: scripts/test fail. Of ten rounds one lasts longer than a Lease and than any patience of the bus.
 """
 import contextlib
 import os
@@ -52,7 +52,7 @@ def fail(drill, measured):
             began = time.monotonic()
             with cause(number) as end:
                 drill.check(name)
-                if long and number % 5 == 1:
+                if long and number % 10 == 1:
                     time.sleep(max(0.0, began + LONG - time.monotonic()))  # so long the cause lasts
                 ended = end() if end else None
             total, columns = drill.converge(ended or time.monotonic(), told)
