@@ -100,10 +100,10 @@ static inline void server_start(struct server *server, const struct step *steps)
     assert_non_null(server->client);
 }
 
-/* Runs the loop until `done` is true; fails after ten seconds. */
+/* Runs the loop until `done` is true; fails after a minute: a machine may have much else to do. */
 static inline void server_run(struct server *server, const bool *done)
 {
-    int64_t end = clock_monotonic_ms() + 10000;
+    int64_t end = clock_monotonic_ms() + 60000;
     struct timeval tick = {0, 10000};
     while (!*done) {
         assert_true(clock_monotonic_ms() < end);

@@ -27,7 +27,9 @@
 #include <cmocka.h>
 
 #define BODY_MAXIMUM 100000
-#define TIMEOUT_MS 300
+/* Where that a client is cut is what is tested; longer than a handshake on a loaded machine. */
+#define TIMEOUT_MS 1500
+#define PATIENCE_MS 60000 /* for what must come, on a machine with much else to do */
 
 struct client {
     int fd;
@@ -82,7 +84,7 @@ static void set_certificate(struct fixture *fixture, const char *name)
     certificate_pair_release(&serving);
 }
 
-static int set_up(void **state)
+static int set_up_server(void **state, int64_t request_timeout_ms)
 {
     struct fixture *fixture = NEW(struct fixture);
     struct error error = {0};
@@ -92,7 +94,7 @@ static int set_up(void **state)
                                      .connections = 4,
                                      .body_maximum = BODY_MAXIMUM,
                                      .buffered_maximum = 150000,
-                                     .request_timeout_ms = TIMEOUT_MS,
+                                     .request_timeout_ms = request_timeout_ms,
                                      .idle_timeout_ms = 20000,
                                      .handle = echo,
                                      .handle_too_large = measure};
@@ -104,6 +106,16 @@ static int set_up(void **state)
     set_certificate(fixture, "one.example");
     *state = fixture;
     return pipe(fixture->done);
+}
+
+static int set_up(void **state)
+{
+    return set_up_server(state, PATIENCE_MS);
+}
+
+static int set_up_impatient(void **state)
+{
+    return set_up_server(state, TIMEOUT_MS);
 }
 
 static int tear_down(void **state)
@@ -124,7 +136,7 @@ static int dial(const struct fixture *fixture)
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)server_port(fixture->server)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval patience = {.tv_sec = 10};
+    struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     return connect(fd, (struct sockaddr *)&address, sizeof address) == 0 ? fd : -1;
@@ -238,11 +250,13 @@ static void test_a_request_is_answered_in_one_record(void **state)
     assert_int_equal(fixture->first_read, strlen(fixture->answer));
 }
 
+#define TRIES 20
+
 static void ask_often(struct fixture *fixture)
 {
     struct client client;
     fixture->ok = client_open(fixture, 0, &client);
-    for (unsigned i = 0; fixture->ok && i < 200; i++) {
+    for (unsigned i = 0; fixture->ok && i < 50; i++) {
         fixture->ok = client_send(&client, REQUEST) && client_read(&client, fixture->answer, NULL);
     }
     client_close(&client);
@@ -251,11 +265,16 @@ static void ask_often(struct fixture *fixture)
 static void test_no_answer_waits_for_a_delayed_acknowledgement(void **state)
 {
     struct fixture *fixture = *state;
-    play(fixture, ask_often);
-    assert_true(fixture->ok);
-    assert_int_equal(server_stats(fixture->server)->requests, 200);
-    assert_int_equal(server_stats(fixture->server)->accepted, 1); /* kept alive */
-    assert_in_range(fixture->elapsed_ms, 0, 4000); /* 200 x 40 ms without TCP_NODELAY */
+    int64_t least = INT64_MAX;
+    /* A loaded machine may slow a try down; without TCP_NODELAY, each takes 50 x 40 ms. */
+    for (unsigned i = 1; i <= TRIES && least >= 1000; i++) {
+        play(fixture, ask_often);
+        assert_true(fixture->ok);
+        assert_int_equal(server_stats(fixture->server)->requests, i * 50);
+        assert_int_equal(server_stats(fixture->server)->accepted, i); /* kept alive */
+        least = fixture->elapsed_ms < least ? fixture->elapsed_ms : least;
+    }
+    assert_in_range(least, 0, 999);
 }
 
 static void ask_pipelined(struct fixture *fixture)
@@ -387,7 +406,7 @@ static void test_a_client_that_stalls_within_a_request_is_cut(void **state)
     struct fixture *fixture = *state;
     play(fixture, ask_half);
     assert_true(fixture->ok);
-    assert_in_range(fixture->elapsed_ms, TIMEOUT_MS, 5000);
+    assert_in_range(fixture->elapsed_ms, TIMEOUT_MS, PATIENCE_MS - 1);
     assert_int_equal(server_stats(fixture->server)->timeouts, 1);
 }
 
@@ -395,7 +414,7 @@ static void ask_late(struct fixture *fixture)
 {
     struct client client;
     fixture->ok = client_open(fixture, 0, &client);
-    usleep(3 * TIMEOUT_MS * 1000);
+    usleep((TIMEOUT_MS + 500) * 1000);
     fixture->ok =
         fixture->ok && client_send(&client, REQUEST) && client_read(&client, fixture->answer, NULL);
     client_close(&client);
@@ -425,7 +444,7 @@ static void test_a_client_that_trickles_is_cut(void **state)
     struct fixture *fixture = *state;
     play(fixture, trickle);
     assert_true(fixture->ok);
-    assert_in_range(fixture->elapsed_ms, TIMEOUT_MS, 5000);
+    assert_in_range(fixture->elapsed_ms, TIMEOUT_MS, PATIENCE_MS - 1);
     assert_int_equal(server_stats(fixture->server)->timeouts, 1);
 }
 
@@ -442,7 +461,7 @@ static void test_a_client_that_stalls_the_handshake_is_cut(void **state)
     struct fixture *fixture = *state;
     play(fixture, say_nothing);
     assert_true(fixture->ok);
-    assert_in_range(fixture->elapsed_ms, TIMEOUT_MS, 5000);
+    assert_in_range(fixture->elapsed_ms, TIMEOUT_MS, PATIENCE_MS - 1);
 }
 
 static void speak_no_tls(struct fixture *fixture)
@@ -716,13 +735,14 @@ static void ask_until_told_to_go(struct fixture *fixture)
 static void test_an_old_connection_ends_with_an_answer(void **state)
 {
     struct fixture *fixture = *state;
-    fixture->server->options.age_maximum_ms = 300;
+    fixture->server->options.age_maximum_ms = TIMEOUT_MS;
     play(fixture, ask_until_told_to_go);
     assert_true(fixture->ok);
     assert_true(server_stats(fixture->server)->requests > 1);
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define IMPATIENT(test) cmocka_unit_test_setup_teardown(test, set_up_impatient, tear_down)
 
 int main(void)
 {
@@ -735,10 +755,10 @@ int main(void)
         CASE(test_a_head_over_the_limit_gets_431_and_the_end),
         CASE(test_other_methods_and_paths_are_refused_and_the_connection_goes_on),
         CASE(test_a_client_that_waits_for_continue_gets_it),
-        CASE(test_a_client_that_stalls_within_a_request_is_cut),
-        CASE(test_a_connection_made_in_reserve_is_kept),
-        CASE(test_a_client_that_trickles_is_cut),
-        CASE(test_a_client_that_stalls_the_handshake_is_cut),
+        IMPATIENT(test_a_client_that_stalls_within_a_request_is_cut),
+        IMPATIENT(test_a_connection_made_in_reserve_is_kept),
+        IMPATIENT(test_a_client_that_trickles_is_cut),
+        IMPATIENT(test_a_client_that_stalls_the_handshake_is_cut),
         CASE(test_a_client_without_tls_is_cut),
         CASE(test_tls_below_1_2_is_refused),
         CASE(test_the_longest_idle_connections_make_room_for_new_ones),

@@ -23,6 +23,8 @@ struct done {
     struct error error;
 };
 
+#define PATIENCE_MS 60000 /* for what must come, on a machine with much else to do */
+
 static unsigned finished, most_running;
 static struct pool *pool;
 static struct event_base *base;
@@ -80,7 +82,7 @@ static void run_until(unsigned count)
     struct event *tick = event_new(base, -1, EV_PERSIST, on_tick, NULL);
     const struct timeval period = {.tv_usec = 1000};
     event_add(tick, &period);
-    int64_t end = clock_monotonic_ms() + 10000;
+    int64_t end = clock_monotonic_ms() + PATIENCE_MS;
     while (finished < count && clock_monotonic_ms() < end) {
         event_base_loop(base, EVLOOP_ONCE);
     }
@@ -114,7 +116,7 @@ static void what_a_worker_says(void **state)
     for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
         struct done done;
         open_pool(outputs[i].script, 1);
-        add(&done, false, 10000);
+        add(&done, false, PATIENCE_MS);
         run_until(1);
         close_pool();
         const char *words = outputs[i].words;
@@ -133,7 +135,7 @@ static void no_more_run_at_once_than_may(void **state)
     struct done done[8];
     open_pool("sleep 0.05; echo '{}'", 3);
     for (int i = 0; i < 8; i++) {
-        add(&done[i], false, 10000);
+        add(&done[i], false, PATIENCE_MS);
     }
     assert_int_equal(pool_waiting(pool), 8);
     run_until(8);
@@ -147,11 +149,11 @@ static void packs_go_before_fetches(void **state)
     (void)state;
     struct done fetch[3], pack[2];
     open_pool("echo '{}'", 1);
-    add(&fetch[0], false, 10000);
-    add(&fetch[1], false, 10000);
-    add(&pack[0], true, 10000);
-    add(&fetch[2], false, 10000);
-    add(&pack[1], true, 10000);
+    add(&fetch[0], false, PATIENCE_MS);
+    add(&fetch[1], false, PATIENCE_MS);
+    add(&pack[0], true, PATIENCE_MS);
+    add(&fetch[2], false, PATIENCE_MS);
+    add(&pack[1], true, PATIENCE_MS);
     run_until(5);
     assert_int_equal(pack[0].order, 1);
     assert_int_equal(pack[1].order, 2);
@@ -178,9 +180,9 @@ static void a_cancelled_job_is_never_heard_of_again(void **state)
     (void)state;
     struct done waiting, running, other;
     open_pool("sleep 0.05; echo '{}'", 1);
-    struct job *first = add(&running, false, 10000);
-    struct job *second = add(&waiting, false, 10000);
-    add(&other, false, 10000);
+    struct job *first = add(&running, false, PATIENCE_MS);
+    struct job *second = add(&waiting, false, PATIENCE_MS);
+    add(&other, false, PATIENCE_MS);
     while (pool_running(pool) == 0) {
         event_base_loop(base, EVLOOP_ONCE);
     }
@@ -198,14 +200,14 @@ static void closing_kills_what_runs(void **state)
     struct done done[3];
     open_pool("sleep 60", 2);
     for (int i = 0; i < 3; i++) {
-        add(&done[i], false, 60000);
+        add(&done[i], false, PATIENCE_MS);
     }
     while (pool_running(pool) < 2) {
         event_base_loop(base, EVLOOP_ONCE);
     }
     int64_t began = clock_monotonic_ms();
     close_pool();
-    assert_true(clock_monotonic_ms() - began < 5000);
+    assert_true(clock_monotonic_ms() - began < 30000); /* not the minute that they sleep */
     assert_int_equal(finished, 0);
 }
 
