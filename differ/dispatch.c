@@ -89,6 +89,7 @@ static void add_owners(const struct application *application, const struct selec
                         object->ref.name, live->version, live->owners);
             struct plan_item *item = add_item(way, &object->ref);
             item->owners = true;
+            item->version = live->version;
             item->file = arena_string(&way->arena, object->file);
             item->line = object->line;
         }

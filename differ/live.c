@@ -420,10 +420,10 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
     group_join(live, object, label);
 }
 
-void live_forget_owners(struct live *live, const char *key)
+void live_forget_owners(struct live *live, const char *key, uint64_t before)
 {
     struct live_object *object = map_get(&live->objects, key);
-    if (object) {
+    if (object && object->version < before) {
         free(object->owners);
         object->owners = NULL; /* what is to be given up still is */
     }

@@ -96,8 +96,9 @@ const struct live_group *live_group_get(const struct live *live, const char *lab
 void live_record(struct live *live, struct live_kind *kind, const struct object_ref *ref,
                  const char *label, const char *uid, const char *resource_version,
                  const struct digest *fingerprint);
-/* Learns that its owners could not be written, since it is of a newer version: the watch tells. */
-void live_forget_owners(struct live *live, const char *key);
+/* Learns that the owners are others by now: what is known of a version before this one is
+ * forgotten, and the watch tells. What it has told already stays. */
+void live_forget_owners(struct live *live, const char *key, uint64_t before);
 /* Learns that its deletion was accepted; the watch tells when it is gone. */
 void live_record_deletion(struct live *live, const char *key, const char *uid);
 

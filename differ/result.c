@@ -79,7 +79,7 @@ static void note_success(struct reading *reading, const struct plan_item *item,
     struct live_kind *kind = live_kind_get(differ->live, name);
     bool comparable = !kind || text_equal(kind->resource.version, item->ref.version);
     if (item->owners) {
-        live_forget_owners(differ->live, item->key);
+        live_forget_owners(differ->live, item->key, (uint64_t)version);
         if (kind && comparable) {
             live_record(differ->live, kind, &item->ref, application->label, outcome->uid,
                         outcome->resource_version, &outcome->fingerprint);
@@ -107,7 +107,7 @@ static void note_race(struct reading *reading, const struct plan_item *item)
 {
     struct desired_object *object = desired_find(reading->application->desired, item->key);
     reading->raced++;
-    live_forget_owners(reading->application->differ->live, item->key);
+    live_forget_owners(reading->application->differ->live, item->key, item->version + 1);
     if (object) {
         drift_note_race(object);
     }
