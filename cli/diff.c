@@ -118,9 +118,15 @@ static bool diff_build(struct diff_application *application, struct source *sour
                                            .revision = application->revision,
                                            .spec = spec->render,
                                            .target_namespace = spec->target_namespace,
+                                           .variables = spec->substitute,
                                            .name = application->name,
                                            .namespace_ = application->namespace_};
     const struct render_sink sink = {diff_take_object, diff_take_error, rendering};
+    if (json_size(spec->substitute_from)) {
+        return error_set(error, ERROR_INVALID,
+                         "the Application has spec.substituteFrom, which diff does not read; "
+                         "gitmoor render --substitute-from renders it");
+    }
     if (!manifests_render(source, &options, &sink, error)) {
         return false;
     }

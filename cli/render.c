@@ -28,6 +28,7 @@ struct render_chart {
     const char *kube_version;
     struct option_list values;
     struct option_list api_versions;
+    struct option_list substitute_from;
 };
 
 struct render_line {
@@ -41,6 +42,7 @@ struct render_verb {
     cJSON *application; /* of --application, or NULL */
     const struct render_chart *chart;
     cJSON *values;         /* contents of --values, or NULL */
+    cJSON *variables;      /* to substitute, or NULL */
     char *api_versions;    /* joined, or NULL */
     const char *directory; /* as typed, without a slash at its end */
     const char *path;      /* the same, below the root */
@@ -195,6 +197,49 @@ static bool render_read_values(struct render_verb *verb, struct error *error)
     return true;
 }
 
+/* Takes the tree: a mapping of names to strings. */
+static bool render_take_variables(cJSON *tree, unsigned line, void *context, struct error *error)
+{
+    cJSON *variables = context;
+    AUTO_JSON cJSON *owned = tree;
+    if (!cJSON_IsObject(tree)) {
+        return error_set(error, ERROR_INVALID, "line %u: not a mapping of names to strings", line);
+    }
+    for (const cJSON *it = json_first(tree); it; it = it->next) {
+        if (!cJSON_IsString(it)) {
+            return error_set(error, ERROR_INVALID, "%s is not a string; put it in quotes",
+                             it->string);
+        }
+        json_set(variables, it->string, json_new_string(it->valuestring));
+    }
+    return true;
+}
+
+/* The files of the command line, and above them spec.substitute. */
+static bool render_read_variables(struct render_verb *verb, const cJSON *spec, struct error *error)
+{
+    const struct option_list *files = &verb->chart->substitute_from;
+    const cJSON *own = json_object(spec, "substitute");
+    const cJSON *from = json_array(spec, "substituteFrom");
+    if (json_size(from) && !files->count) {
+        return error_set(error, ERROR_INVALID,
+                         "the Application has spec.substituteFrom, which takes a cluster; give "
+                         "the variables with --substitute-from FILE");
+    }
+    verb->variables = own || from || files->count ? json_new_object() : NULL;
+    for (size_t i = 0; i < files->count; i++) {
+        AUTO_BUF struct buf text;
+        buf_init(&text, RENDER_FILE_MAXIMUM);
+        if (!buf_read_file(&text, files->items[i], error) ||
+            !yaml_parse(text.data, text.size, files->items[i], NULL, render_take_variables,
+                        verb->variables, error)) {
+            return error_prefix(error, "--substitute-from %s", files->items[i]);
+        }
+    }
+    return !own || render_take_variables(json_copy(own), 0, verb->variables, error) ||
+           error_prefix(error, "spec.substitute");
+}
+
 static void render_join_versions(struct render_verb *verb)
 {
     const struct option_list *list = &verb->chart->api_versions;
@@ -229,10 +274,11 @@ static int render_directory(struct render_verb *verb, const char *asked_root, bo
     };
     render_name_release(verb, &options);
     render_join_versions(verb);
-    if (!render_read_values(verb, &error)) {
+    if (!render_read_values(verb, &error) || !render_read_variables(verb, spec, &error)) {
         return cli_fail("render", CLI_USAGE, &error);
     }
     options.values = verb->values;
+    options.variables = verb->variables;
     options.api_versions = verb->api_versions;
     const struct render_sink sink = {render_take_object, render_take_error, verb};
     if (!manifests_render(source, &options, &sink, &error)) {
@@ -267,6 +313,7 @@ static int render_typed(const char *typed, const struct render_line *line, bool 
     }
     free(verb.objects);
     json_free(verb.values);
+    json_free(verb.variables);
     free(verb.api_versions);
     arena_release(&verb.arena);
     return status;
@@ -296,7 +343,11 @@ int cli_render(int argc, char **argv)
     struct render_chart *chart = &line.chart;
     const struct option table[] = {
         {"application", 0, OPTION_TEXT, &line.application, "FILE",
-         "An Application (YAML or JSON): its spec.render and spec.targetNamespace are heeded."},
+         "An Application (YAML or JSON): its spec.render, spec.targetNamespace and spec.substitute "
+         "are heeded."},
+        {"substitute-from", 0, OPTION_LIST, &chart->substitute_from, "FILE",
+         "Variables to substitute, names and strings in YAML, in the place of spec.substituteFrom; "
+         "may be repeated."},
         {"release-name", 0, OPTION_TEXT, &chart->release, "NAME",
          "Of a chart's release. Default: the Application's name, or DIR's."},
         {"namespace", 'n', OPTION_TEXT, &chart->namespace_, "NAME",
@@ -326,5 +377,6 @@ int cli_render(int argc, char **argv)
     int status = render_start(&set, argc, argv, &line);
     free(chart->values.items);
     free(chart->api_versions.items);
+    free(chart->substitute_from.items);
     return status;
 }

@@ -100,8 +100,9 @@ static bool same_rendering(const struct application_spec *left,
     return same_source(left, right) &&
            text_equal(left->target_namespace, right->target_namespace) &&
            text_equal(left->ignore.text, right->ignore.text) &&
-           (left->render && right->render ? json_equal(left->render, right->render)
-                                          : left->render == right->render);
+           json_equal(left->render, right->render) &&
+           json_equal(left->substitute, right->substitute) &&
+           json_equal(left->substitute_from, right->substitute_from);
 }
 
 /* ---- Life ---- */

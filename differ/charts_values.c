@@ -1,5 +1,5 @@
-/* valuesFrom: a watch for each ConfigMap and Secret that an Application names, in its own namespace
- * and nowhere else, so that a change of one renders the application again.
+/* valuesFrom and substituteFrom: a watch for each ConfigMap and Secret that an Application names,
+ * in its own namespace and nowhere else, so that a change of one renders the application again.
  *
  * The differ reads these with its own rights, as it reads everything that is managed: so whoever
  * may write Applications in a namespace can learn, through a chart, what its Secrets hold. That is
@@ -11,24 +11,27 @@
 #include "differ/charts.h"
 #include "differ/repository.h"
 
+#include <string.h>
+
 #define DEFAULT_KEY "values.yaml"
+#define DATA_MAXIMUM ((size_t)16 << 20) /* an object of 1.5 MiB, escaped */
 
 struct chart_source {
     struct application *application;
     char *name;
-    char *key;
+    char *key; /* NULL: all of them, for substituteFrom */
     bool secret;
     bool optional;
     bool synced;
     bool found;     /* the object is there */
     uint64_t epoch; /* of its last event */
-    char *text;     /* of the key; NULL if it is not there */
+    char *text;     /* of the key, or a JSON object of all; NULL if it is not there */
     char *refused;  /* why it cannot be read, or NULL */
     struct kube_watch *watch;
 };
 
 struct chart_values {
-    cJSON *spec; /* spec.render.helm.valuesFrom that this is of */
+    cJSON *spec; /* valuesFrom and substituteFrom that this is of */
     struct chart_source *sources;
     size_t count;
     char *told; /* the last problem, with the revision that it was told of; or NULL */
@@ -68,13 +71,30 @@ static void render_again(struct application *application)
     }
 }
 
+/* Of the object; for the caller to free. Of all keys those that hold text. */
+static char *read_text(const struct chart_source *source, const cJSON *object)
+{
+    const cJSON *data = json_object(object, "data");
+    if (source->key) {
+        const char *value = json_string(data, source->key);
+        return source->secret ? base64_decode_text(value) : mem_string(value);
+    }
+    AUTO_JSON cJSON *all = json_new_object();
+    for (const cJSON *it = json_first(data); it; it = it->next) {
+        const char *value = cJSON_IsString(it) ? it->valuestring : NULL;
+        AUTO_FREE char *text = source->secret ? base64_decode_text(value) : mem_string(value);
+        json_add_string(all, it->string, text);
+    }
+    AUTO_BUF struct buf text;
+    buf_init(&text, DATA_MAXIMUM);
+    return json_write(all, &text) ? mem_string(text.data) : NULL;
+}
+
 static void on_event(const struct kube_event *event, void *context)
 {
     struct chart_source *source = context;
-    const cJSON *data = json_object(event->object, "data");
-    const char *value = json_string(data, source->key);
     bool here = event->type == KUBE_EVENT_PRESENT;
-    char *text = !here ? NULL : source->secret ? base64_decode_text(value) : mem_string(value);
+    char *text = here ? read_text(source, event->object) : NULL;
     bool same = source->found == here && text_equal(text, source->text);
     free(source->text);
     source->text = text;
@@ -113,7 +133,7 @@ static void on_trouble(const struct error *error, void *context)
 
 /* ---- What is watched ---- */
 
-static void open_source(struct application *application, const cJSON *item,
+static void open_source(struct application *application, const cJSON *item, bool all_keys,
                         struct chart_source *source)
 {
     struct differ *differ = application->differ;
@@ -121,7 +141,7 @@ static void open_source(struct application *application, const cJSON *item,
     *source = (struct chart_source){
         .application = application,
         .name = mem_string(text_or_empty(json_string(item, "name"))),
-        .key = mem_string(text_is_empty(key) ? DEFAULT_KEY : key),
+        .key = all_keys ? NULL : mem_string(text_is_empty(key) ? DEFAULT_KEY : key),
         .secret = text_equal(json_string(item, "kind"), "Secret"),
         .optional = json_bool(item, "optional", false),
     };
@@ -147,21 +167,30 @@ static void open_source(struct application *application, const cJSON *item,
 
 void charts_watch_values(struct application *application)
 {
-    const cJSON *spec = json_array(json_object(application->spec.render, "helm"), "valuesFrom");
+    const cJSON *helm = json_array(json_object(application->spec.render, "helm"), "valuesFrom");
+    const cJSON *variables = application->spec.substitute_from;
     struct chart_values *values = application->values;
-    if (values ? spec && json_equal(spec, values->spec) : json_size(spec) == 0) {
+    AUTO_JSON cJSON *spec = json_new_array();
+    json_append(spec, helm ? json_copy(helm) : json_new_array());
+    json_append(spec, variables ? json_copy(variables) : json_new_array());
+    size_t count = json_size(helm) + json_size(variables);
+    if (values ? json_equal(spec, values->spec) : count == 0) {
         return;
     }
     charts_values_free(values);
     application->values = NULL;
-    if (json_size(spec) == 0) {
+    if (count == 0) {
         return;
     }
     values = NEW(struct chart_values);
-    values->spec = json_copy(spec);
-    values->sources = mem_new(json_size(spec), sizeof *values->sources);
-    for (const cJSON *item = json_first(spec); item; item = item->next) {
-        open_source(application, item, &values->sources[values->count++]);
+    values->spec = spec;
+    spec = NULL;
+    values->sources = mem_new(count, sizeof *values->sources);
+    for (const cJSON *item = json_first(helm); item; item = item->next) {
+        open_source(application, item, false, &values->sources[values->count++]);
+    }
+    for (const cJSON *item = json_first(variables); item; item = item->next) {
+        open_source(application, item, true, &values->sources[values->count++]);
     }
     application->values = values;
 }
@@ -184,20 +213,21 @@ enum charts_values_state charts_values_state(const struct application *applicati
     return state;
 }
 
-/* For the caller to free. */
-static char *values_problem(const struct application *application)
+/* For the caller to free; with the field of the spec that it is of. */
+static char *values_problem(const struct application *application, const char **ret_field)
 {
     const struct chart_values *values = application->values;
     for (size_t i = 0; values && i < values->count; i++) {
         const struct chart_source *source = &values->sources[i];
         const char *kind = source->secret ? "Secret" : "ConfigMap";
+        *ret_field = source->key ? "spec.render.helm.valuesFrom" : "spec.substituteFrom";
         if (!source->synced) {
             return mem_format("the %s %s cannot be read: %s", kind, source->name,
                               text_or_empty(source->refused));
         }
         if (!source->text && !source->optional) {
             return source->found ? mem_format("the %s %s has no usable key %s", kind, source->name,
-                                              source->key)
+                                              text_or_empty(source->key))
                                  : mem_format("the %s %s does not exist in the namespace %s", kind,
                                               source->name, application->namespace_);
         }
@@ -207,30 +237,48 @@ static char *values_problem(const struct application *application)
 
 void charts_tell_problem(struct application *application, const char *revision)
 {
-    AUTO_FREE char *problem = values_problem(application);
+    const char *field = "";
+    AUTO_FREE char *problem = values_problem(application, &field);
     AUTO_FREE char *told = mem_format("%s %s", revision, text_or_empty(problem));
     if (problem && !text_equal(told, application->values->told)) {
         free(application->values->told);
         application->values->told = mem_string(told);
         problems_clear(&application->render_problems);
-        problems_add(&application->render_problems, "", "spec.render.helm.valuesFrom", 0, "%s",
-                     problem);
+        problems_add(&application->render_problems, "", field, 0, "%s", problem);
         application->rendered = true;
         application_set_desired(application, NULL, "", revision);
+    }
+}
+
+static void add_variables(cJSON *variables, const cJSON *from)
+{
+    for (const cJSON *it = json_first(from); it; it = it->next) {
+        if (cJSON_IsString(it)) {
+            json_set(variables, it->string, json_new_string(it->valuestring));
+        }
     }
 }
 
 void charts_add_values(const struct application *application, cJSON *item)
 {
     const struct chart_values *values = application->values;
+    const struct application_spec *spec = &application->spec;
     cJSON *texts = values ? json_add_array(item, "values") : NULL;
+    cJSON *variables =
+        spec->substitute || spec->substitute_from ? json_add_object(item, "variables") : NULL;
     if (values) {
         free(application->values->told);
         application->values->told = NULL;
     }
     for (size_t i = 0; values && i < values->count; i++) {
-        if (values->sources[i].text) {
-            json_append(texts, json_new_string(values->sources[i].text));
+        const struct chart_source *source = &values->sources[i];
+        if (source->text && source->key) {
+            json_append(texts, json_new_string(source->text));
+        } else if (source->text) {
+            AUTO_JSON cJSON *read = NULL; /* what read_text wrote */
+            json_parse(source->text, strlen(source->text), NULL, &read, NULL);
+            add_variables(variables, read);
         }
     }
+    add_variables(variables, spec->substitute);
 }

@@ -38,6 +38,8 @@ struct render_options {
     const char *kube_version;      /* "v1.35.4"; NULL: Helm's own default */
     const char *api_versions; /* "apps/v1,apps/v1/Deployment,…"; NULL: Helm's defaults alone */
     const cJSON *values;      /* array of texts, YAML: the sources of valuesFrom, in order */
+    /* For ${…}: an object of strings; NULL: nothing is substituted. */
+    const cJSON *variables;
 };
 
 /* Where and within which limits another program may build. */
@@ -95,8 +97,12 @@ extern const char *const render_programs[];
 bool render_plain(struct source *source, const struct render_scan *scan,
                   const struct render_sink *sink, struct error *error);
 
-/* The same for a text that is already there: all of an application. */
-bool render_text(const char *text, size_t size, const char *file, const struct render_sink *sink);
+/* The same for a text that is already there: all of an application. `variables`: as in
+ * render_options. */
+bool render_text(const char *text, size_t size, const char *file, const cJSON *variables,
+                 const struct render_sink *sink);
+/* The options' variables; NULL: nothing is substituted. */
+const cJSON *render_scan_variables(const struct render_scan *scan);
 
 /* The file that makes a directory something else than plain manifests (kustomization.yaml,
  * Chart.yaml, …), among its entries; NULL if none does. */

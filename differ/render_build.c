@@ -89,7 +89,7 @@ static void build_end(const char *output, size_t size, int exit_code, const stru
     } else if (job->take) {
         job->take(job, output, size);
     } else {
-        render_text(output, size, job->scan->builder_file, job->sink);
+        render_text(output, size, job->scan->builder_file, job->scan->options.variables, job->sink);
     }
 }
 

@@ -263,7 +263,7 @@ static void helm_take(const struct render_job *job, const char *output, size_t s
     struct helm_answer answer = {.job = job};
     const struct render_sink sink = {helm_take_object, helm_take_error, &answer};
     helm_find_origins(&answer, output, size);
-    render_text(output, size, job->scan->builder_file, &sink);
+    render_text(output, size, job->scan->builder_file, job->scan->options.variables, &sink);
     for (size_t i = 0; i < answer.count; i++) {
         free(answer.origins[i].file);
     }

@@ -8,6 +8,7 @@
 #include "common/data/yaml.h"
 #include "differ/json_stream.h"
 #include "differ/render.h"
+#include "differ/substitute.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,8 @@ struct render_run {
     size_t objects;
     size_t errors;
     size_t bytes;
+    const cJSON *variables; /* NULL: nothing is substituted */
+    size_t budget;          /* bytes that substitution may still make */
 };
 
 static bool render_is_full(const struct render_run *run)
@@ -35,6 +38,37 @@ static void render_error(struct render_run *run, unsigned line, const char *mess
 }
 
 /* ---- Documents ---- */
+
+struct render_substitution {
+    struct render_run *run;
+    const cJSON *object;
+    unsigned line; /* of the document */
+};
+
+/* The object is named as it stands in the file. */
+static void render_substitution_problem(unsigned line, const char *message, void *context)
+{
+    struct render_substitution *it = context;
+    AUTO_FREE char *text =
+        mem_format("%s %s: %s", text_or_empty(json_string(it->object, "kind")),
+                   text_or_empty(json_string_path(it->object, "metadata.name")), message);
+    render_error(it->run, line ? line : it->line, text);
+}
+
+static bool render_substitute(struct render_run *run, cJSON *object, unsigned line)
+{
+    if (!run->variables) {
+        return true;
+    }
+    AUTO_JSON cJSON *before = json_new_object(); /* with the name, which is substituted too */
+    json_add(before, "metadata", json_new_object());
+    json_add_string(before, "kind", json_string(object, "kind"));
+    json_add_string(json_object(before, "metadata"), "name",
+                    json_string_path(object, "metadata.name"));
+    struct render_substitution context = {run, before, line};
+    return substitute_object(object, run->variables, &run->budget, render_substitution_problem,
+                             &context);
+}
 
 /* `where` is "" or "items[3]: ". */
 static void render_object(struct render_run *run, cJSON *object, unsigned line, const char *where)
@@ -53,6 +87,9 @@ static void render_object(struct render_run *run, cJSON *object, unsigned line, 
                      arena_format(&arena,
                                   "%sthe document has no %s; a manifest needs apiVersion and kind",
                                   where, missing));
+        return;
+    }
+    if (!render_substitute(run, object, line)) {
         return;
     }
     if (!object_ref_from_json(object, &arena, &ref, &error)) {
@@ -187,10 +224,15 @@ static void render_content(struct render_run *run, const char *text, size_t size
     }
 }
 
-bool render_text(const char *text, size_t size, const char *file, const struct render_sink *sink)
+bool render_text(const char *text, size_t size, const char *file, const cJSON *variables,
+                 const struct render_sink *sink)
 {
     const struct yaml_limits all = {RENDER_TOTAL_MAXIMUM, 100, 5000000};
-    struct render_run run = {.sink = sink, .file = file, .limits = &all};
+    struct render_run run = {.sink = sink,
+                             .file = file,
+                             .limits = &all,
+                             .variables = variables,
+                             .budget = RENDER_TOTAL_MAXIMUM};
     render_content(&run, text, size);
     return run.errors == 0;
 }
@@ -221,7 +263,8 @@ static bool render_file(struct render_run *run, struct source *source, const cha
 bool render_plain(struct source *source, const struct render_scan *scan,
                   const struct render_sink *sink, struct error *error)
 {
-    struct render_run run = {.sink = sink};
+    struct render_run run = {
+        .sink = sink, .variables = render_scan_variables(scan), .budget = RENDER_TOTAL_MAXIMUM};
     struct error reason = {0};
     size_t count;
     const struct render_item *items = render_scan_items(scan, &count);

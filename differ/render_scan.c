@@ -12,6 +12,7 @@
 /* Changed whenever the same files would render differently than they did before. */
 #define RENDER_KEY_VERSION "plain/1" /* of the others: their programs' versions are in it too */
 
+#define SUBSTITUTE_KEY_VERSION "substitute 1"
 #define SPEC_MAXIMUM ((size_t)4 << 20) /* what etcd stores is less */
 
 /* A directory being visited, and those that led there. */
@@ -411,6 +412,13 @@ static void scan_key_add_spec(struct render_scan *scan)
     if (scan->type != RENDER_PLAIN) {
         render_key_add_text(scan, text_or_empty(scan->options.target_namespace));
     }
+    if (scan->options.variables) {
+        render_key_add_text(scan, SUBSTITUTE_KEY_VERSION);
+        for (const cJSON *it = json_first(scan->options.variables); it; it = it->next) {
+            render_key_add_text(scan, it->string);
+            render_key_add_text(scan, text_or_empty(it->valuestring));
+        }
+    }
 }
 
 static bool scan_by_type(struct render_scan *scan, const char *file, struct error *error)
@@ -504,6 +512,11 @@ void render_scan_free(struct render_scan *scan)
 bool render_scan_is_built(const struct render_scan *scan)
 {
     return scan->type != RENDER_PLAIN || render_overlay_is_wanted(scan);
+}
+
+const cJSON *render_scan_variables(const struct render_scan *scan)
+{
+    return scan->options.variables;
 }
 
 bool render_scan_is_chart(const struct render_scan *scan)

@@ -14,6 +14,8 @@ void application_spec_release(struct application_spec *spec)
     free(spec->target_namespace);
     free(spec->service_account);
     json_free(spec->render);
+    json_free(spec->substitute);
+    json_free(spec->substitute_from);
     json_free(spec->depends_on);
     free(spec->break_glass.reason);
     free(spec->break_glass.by);
@@ -124,6 +126,8 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .target_namespace = mem_string(target),
         .service_account = mem_string(json_string(spec, "serviceAccountName")),
         .render = json_copy(json_object(spec, "render")),
+        .substitute = json_copy(json_object(spec, "substitute")),
+        .substitute_from = json_copy(json_array(spec, "substituteFrom")),
         .depends_on = application_spec_depends_on(object),
         .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
         .prune = json_bool(spec, "prune", true),

@@ -20,6 +20,8 @@ struct application_spec {
     char *target_namespace; /* or NULL */
     char *service_account;  /* or NULL */
     cJSON *render;          /* spec.render, or NULL */
+    cJSON *substitute;      /* spec.substitute, or NULL */
+    cJSON *substitute_from; /* spec.substituteFrom, or NULL */
     cJSON *depends_on;      /* keys of Applications, strings in an array */
     bool preflight, prune, self_heal, suspend, health_wait, rollback_on_failure;
     struct break_glass break_glass;

@@ -47,6 +47,7 @@ struct worker_application {
     const char *target_namespace;
     const char *name, *namespace_; /* NULL: unknown */
     const cJSON *values;           /* texts, or NULL */
+    const cJSON *variables;        /* strings, or NULL */
     char render_key[DIGEST_HEX_SIZE];
     bool is_chart;
     struct render_scan *scan;     /* NULL: unchanged */
@@ -116,6 +117,7 @@ static bool worker_read_application(const cJSON *item, struct worker_application
     application->name = json_string(item, "name");
     application->namespace_ = json_string(item, "namespace");
     application->values = json_array(item, "values");
+    application->variables = json_object(item, "variables");
     return application->key && application->path;
 }
 
@@ -381,6 +383,7 @@ static bool worker_scan(struct worker *worker, struct worker_application *applic
         .kube_version = json_string(worker->request, "kubeVersion"),
         .api_versions = json_string(worker->request, "apiVersions"),
         .values = application->values,
+        .variables = application->variables,
     };
     AUTO_SCAN struct render_scan *scan = NULL;
     if (!render_scan(worker->source, &options, &scan, error)) {

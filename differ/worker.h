@@ -14,7 +14,8 @@
  *    "applications":[{"key":"ns/name","path":"deploy","renderKey":"<hex>"|"",
  *                     "render":{…},"targetNamespace":…,   of the Application's spec; optional
  *                     "name":…,"namespace":…,             of the Application, for charts; optional
- *                     "values":["<YAML>"]}]}              of valuesFrom, in order; optional
+ *                     "values":["<YAML>"],                of valuesFrom, in order; optional
+ *                     "variables":{"<name>":"<value>"}}]} to substitute; absent: nothing is
  *
  * Answer: JSON lines on standard output. The first:
  *   {"commit":…,"ok":true}, or {"ok":false,"reason":…,"message":…} and nothing more. Reasons:

@@ -184,3 +184,8 @@ unsigned yaml_line(const cJSON *node)
 {
     return node && node->valueint > 0 ? (unsigned)node->valueint : 0;
 }
+
+bool yaml_is_plain(const cJSON *node)
+{
+    return cJSON_IsString(node) && node->valuedouble > 0;
+}

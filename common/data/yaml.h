@@ -31,6 +31,12 @@ bool yaml_parse(const char *text, size_t size, const char *name, const struct ya
  * known, as in a document that is JSON. */
 unsigned yaml_line(const cJSON *node);
 
+/* Whether a string of such a tree stood without quotes, and would be something else if its text
+ * were another. */
+bool yaml_is_plain(const cJSON *node);
+/* What a text is as a scalar without quotes; NULL for a number that JSON cannot hold. */
+cJSON *yaml_plain_node(const char *text);
+
 /* Appends one node as a YAML document that kubectl reads back as the same JSON: keys in their own
  * order, strings quoted where they would otherwise be read as something else. */
 bool yaml_write(const cJSON *node, struct buf *out);

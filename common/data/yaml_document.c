@@ -253,9 +253,8 @@ static cJSON *unsigned_node(uint64_t value)
     return yaml_number_node(text);
 }
 
-/* NULL with the error filled for what JSON cannot say. */
-static cJSON *scalar_node(struct builder *builder, const struct yaml_scalar *scalar,
-                          const char *text)
+/* NULL for what JSON cannot say. */
+static cJSON *make_node(const struct yaml_scalar *scalar, const char *text)
 {
     char number[YAML_FLOAT_SIZE];
     switch (scalar->kind) {
@@ -269,7 +268,6 @@ static cJSON *scalar_node(struct builder *builder, const struct yaml_scalar *sca
         return unsigned_node(scalar->unsigned_);
     case YAML_KIND_FLOAT:
         if (!isfinite(scalar->number)) {
-            refuse(builder, ERROR_INVALID, text, " cannot be written in JSON; put it in quotes");
             return NULL;
         }
         yaml_float_format(scalar->number, number);
@@ -277,6 +275,13 @@ static cJSON *scalar_node(struct builder *builder, const struct yaml_scalar *sca
     default:
         return json_new_string(text);
     }
+}
+
+cJSON *yaml_plain_node(const char *text)
+{
+    struct yaml_scalar scalar;
+    yaml_scalar_resolve(text, &scalar);
+    return make_node(&scalar, text);
 }
 
 static bool scalar_key(struct builder *builder, const struct yaml_scalar *scalar, const char *text)
@@ -324,11 +329,13 @@ static bool on_scalar(struct builder *builder, const yaml_event_t *event)
     if (at_key(frame) && !anchor) {
         return scalar_key(builder, &scalar, text);
     }
-    cJSON *node = scalar_node(builder, &scalar, text);
+    cJSON *node = make_node(&scalar, text);
     if (!node) {
-        return false;
+        return refuse(builder, ERROR_INVALID, text, " cannot be written in JSON; put it in quotes");
     }
-    node->valueint = (int)builder->line; /* yaml_line: cJSON uses it for numbers only */
+    /* yaml_line and yaml_is_plain: cJSON uses these for numbers only. */
+    node->valueint = (int)builder->line;
+    node->valuedouble = event->data.scalar.plain_implicit && !event->data.scalar.tag ? 1 : 0;
     if (!fill_anchor(builder, anchor, node)) {
         json_free(node);
         return false;

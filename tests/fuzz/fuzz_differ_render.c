@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         AUTO_BUF struct buf text; /* terminated, as the worker's is */
         buf_init(&text, size);
         buf_append(&text, data + 1, size - 1);
-        render_text(text.data, text.size, data[0] & 1 ? "a.json" : "a.yaml", &sink);
+        render_text(text.data, text.size, data[0] & 1 ? "a.json" : "a.yaml", NULL, &sink);
     }
     return 0;
 }

@@ -360,7 +360,7 @@ static void a_text_becomes_objects_and_errors(void **state)
         struct record record;
         const struct render_sink sink = {record_object, record_error, &record};
         record_open(&record);
-        bool ok = render_text(it->text, strlen(it->text), it->file, &sink);
+        bool ok = render_text(it->text, strlen(it->text), it->file, NULL, &sink);
         if (!lines_match(it->expected, record.lines.data) || ok != (record.errors == 0)) {
             fail_msg("not so: %s:\n%s", it->sentence, record.lines.data);
         }
@@ -376,7 +376,7 @@ static void nulls_are_kept_and_nothing_is_injected(void **state)
     struct record record;
     const struct render_sink sink = {record_object, record_error, &record};
     record_open(&record);
-    assert_true(render_text(text, sizeof(text) - 1, "a.yaml", &sink));
+    assert_true(render_text(text, sizeof(text) - 1, "a.yaml", NULL, &sink));
     assert_string_equal(
         record.json.data,
         "{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"labels\":null,"
@@ -395,7 +395,7 @@ static void at_most_a_hundred_errors_are_told(void **state)
     for (int i = 0; i < 300; i++) {
         buf_append_string(&text, "---\na: 1\n");
     }
-    assert_false(render_text(text.data, text.size, "a.yaml", &sink));
+    assert_false(render_text(text.data, text.size, "a.yaml", NULL, &sink));
     assert_int_equal(record.errors, RENDER_ERRORS_MAXIMUM);
     record_close(&record);
 }
