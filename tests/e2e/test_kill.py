@@ -67,12 +67,13 @@ class Content:
         self.dice, self.state, self.count = dice, {}, 0
 
     def change(self):
-        """Files of the next commit: some ConfigMaps added, changed, removed; one always stays."""
+        """Files of the next commit: some ConfigMaps added, changed, removed; one always stays. The last is never a removal: what is
+        added and removed at once would leave a commit that changes nothing, and such a revision is none of the application's."""
         files = {}
-        for _ in range(self.dice.randint(1, 4)):
+        for left in reversed(range(self.dice.randint(1, 4))):
             self.count += 1
             name = f"c{self.dice.randint(0, 11)}"
-            if name in self.state and self.dice.random() < 0.4:
+            if left and name in self.state and self.dice.random() < 0.4:
                 del self.state[name]
                 files[f"deploy/{name}.yaml"] = None
             else:
