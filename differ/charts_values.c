@@ -5,6 +5,7 @@
  * may write Applications in a namespace can learn, through a chart, what its Secrets hold. That is
  * told in docs/applications.md; --without-secrets closes it. */
 #include "common/base/base64.h"
+#include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/application.h"
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #define DEFAULT_KEY "values.yaml"
+#define VARIABLES_MAXIMUM 5000          /* of one object; each use looks through them */
 #define DATA_MAXIMUM ((size_t)16 << 20) /* an object of 1.5 MiB, escaped */
 
 struct chart_source {
@@ -71,13 +73,17 @@ static void render_again(struct application *application)
     }
 }
 
-/* Of the object; for the caller to free. Of all keys those that hold text. */
+/* Of the object; for the caller to free. Of all keys those that hold text; NULL if these are too
+ * many. */
 static char *read_text(const struct chart_source *source, const cJSON *object)
 {
     const cJSON *data = json_object(object, "data");
     if (source->key) {
         const char *value = json_string(data, source->key);
         return source->secret ? base64_decode_text(value) : mem_string(value);
+    }
+    if (json_size(data) > VARIABLES_MAXIMUM) {
+        return NULL;
     }
     AUTO_JSON cJSON *all = json_new_object();
     for (const cJSON *it = json_first(data); it; it = it->next) {
@@ -197,6 +203,12 @@ void charts_watch_values(struct application *application)
 
 /* ---- What has come of it ---- */
 
+/* What is optional may be absent, but not be too large. */
+static bool lacks_text(const struct chart_source *source)
+{
+    return !source->text && (!source->optional || (source->found && !source->key));
+}
+
 enum charts_values_state charts_values_state(const struct application *application)
 {
     const struct chart_values *values = application->values;
@@ -206,7 +218,7 @@ enum charts_values_state charts_values_state(const struct application *applicati
         if (!source->synced && !source->refused) {
             return CHARTS_VALUES_AWAITED;
         }
-        if (!source->synced || (!source->text && !source->optional)) {
+        if (!source->synced || lacks_text(source)) {
             state = CHARTS_VALUES_WRONG;
         }
     }
@@ -225,9 +237,13 @@ static char *values_problem(const struct application *application, const char **
             return mem_format("the %s %s cannot be read: %s", kind, source->name,
                               text_or_empty(source->refused));
         }
-        if (!source->text && !source->optional) {
+        if (lacks_text(source) && source->found && !source->key) {
+            return mem_format("the %s %s has more than %d keys", kind, source->name,
+                              VARIABLES_MAXIMUM);
+        }
+        if (lacks_text(source)) {
             return source->found ? mem_format("the %s %s has no usable key %s", kind, source->name,
-                                              text_or_empty(source->key))
+                                              source->key)
                                  : mem_format("the %s %s does not exist in the namespace %s", kind,
                                               source->name, application->namespace_);
         }
@@ -250,13 +266,34 @@ void charts_tell_problem(struct application *application, const char *revision)
     }
 }
 
-static void add_variables(cJSON *variables, const cJSON *from)
+/* Those that are not there yet. */
+static void add_variables(cJSON *variables, const cJSON *from, struct map *names)
 {
     for (const cJSON *it = json_first(from); it; it = it->next) {
-        if (cJSON_IsString(it)) {
-            json_set(variables, it->string, json_new_string(it->valuestring));
+        if (cJSON_IsString(it) && !map_has(names, it->string)) {
+            json_add_string(variables, it->string, it->valuestring);
+            map_set(names, it->string, variables);
         }
     }
+}
+
+/* From the strongest to the weakest. A map tells what is there, since a tenant's ConfigMaps may
+ * hold many thousand names. */
+static void add_all_variables(const struct application *application, cJSON *variables)
+{
+    const struct chart_values *values = application->values;
+    struct map names;
+    map_init(&names);
+    add_variables(variables, application->spec.substitute, &names);
+    for (size_t i = values ? values->count : 0; i > 0; i--) {
+        const struct chart_source *source = &values->sources[i - 1];
+        AUTO_JSON cJSON *read = NULL; /* what read_text wrote */
+        if (source->text && !source->key &&
+            json_parse(source->text, strlen(source->text), NULL, &read, NULL)) {
+            add_variables(variables, read, &names);
+        }
+    }
+    map_release(&names, NULL);
 }
 
 void charts_add_values(const struct application *application, cJSON *item)
@@ -264,8 +301,6 @@ void charts_add_values(const struct application *application, cJSON *item)
     const struct chart_values *values = application->values;
     const struct application_spec *spec = &application->spec;
     cJSON *texts = values ? json_add_array(item, "values") : NULL;
-    cJSON *variables =
-        spec->substitute || spec->substitute_from ? json_add_object(item, "variables") : NULL;
     if (values) {
         free(application->values->told);
         application->values->told = NULL;
@@ -274,11 +309,9 @@ void charts_add_values(const struct application *application, cJSON *item)
         const struct chart_source *source = &values->sources[i];
         if (source->text && source->key) {
             json_append(texts, json_new_string(source->text));
-        } else if (source->text) {
-            AUTO_JSON cJSON *read = NULL; /* what read_text wrote */
-            json_parse(source->text, strlen(source->text), NULL, &read, NULL);
-            add_variables(variables, read);
         }
     }
-    add_variables(variables, spec->substitute);
+    if (spec->substitute || spec->substitute_from) {
+        add_all_variables(application, json_add_object(item, "variables"));
+    }
 }

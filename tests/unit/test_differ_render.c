@@ -540,6 +540,37 @@ static void the_key_of_a_kustomization_covers_what_it_reads(void **state)
     keys_change(kustomize_files, COUNT(kustomize_files), kustomize_cases, COUNT(kustomize_cases));
 }
 
+static void key_with(struct source *source, const char *variables, char ret_hex[DIGEST_HEX_SIZE])
+{
+    AUTO_JSON cJSON *known = NULL;
+    assert_true(!variables || json_parse(variables, strlen(variables), NULL, &known, NULL));
+    const struct render_options options = {.path = "app", .variables = known};
+    AUTO_SCAN struct render_scan *scan = NULL;
+    struct digest key;
+    assert_true(render_scan(source, &options, &scan, NULL));
+    assert_true(render_scan_key(scan, &key));
+    digest_to_hex(&key, ret_hex);
+}
+
+static void the_key_covers_the_variables(void **state)
+{
+    static const char *const variables[] = {NULL, "{}", "{\"a\":\"1\"}", "{\"a\":\"2\"}",
+                                            "{\"b\":\"1\"}"};
+    char keys[COUNT(variables)][DIGEST_HEX_SIZE], again[DIGEST_HEX_SIZE];
+    struct tree tree;
+    (void)state;
+    tree_open(&tree, key_files, COUNT(key_files));
+    for (size_t i = 0; i < COUNT(variables); i++) {
+        key_with(tree.sources[1], variables[i], keys[i]);
+        key_with(tree.sources[1], variables[i], again);
+        assert_string_equal(keys[i], again);
+        for (size_t j = 0; j < i; j++) {
+            assert_string_not_equal(keys[i], keys[j]);
+        }
+    }
+    tree_close(&tree);
+}
+
 static void on_disk_there_is_no_key(void **state)
 {
     (void)state;
@@ -564,6 +595,7 @@ int main(void)
         cmocka_unit_test(links_that_multiply_are_bounded),
         cmocka_unit_test(the_key_covers_what_is_read_and_nothing_else),
         cmocka_unit_test(the_key_of_a_kustomization_covers_what_it_reads),
+        cmocka_unit_test(the_key_covers_the_variables),
         cmocka_unit_test(on_disk_there_is_no_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
