@@ -109,6 +109,23 @@ static bool diff_open_revision(struct diff_application *application, struct aren
     return true;
 }
 
+/* What the differ reads of the cluster for rendering, people mostly may not. Without it the diff
+ * would be wrong, and look right. */
+static bool diff_check_sources(const struct application_spec *spec, struct error *error)
+{
+    if (json_size(spec->substitute_from)) {
+        return error_set(error, ERROR_INVALID,
+                         "the Application has spec.substituteFrom, which diff does not read; "
+                         "gitmoor render --substitute-from renders it");
+    }
+    if (json_size(json_array(json_object(spec->render, "helm"), "valuesFrom"))) {
+        return error_set(error, ERROR_INVALID,
+                         "the Application has spec.render.helm.valuesFrom, which diff does not "
+                         "read; gitmoor render --values renders it");
+    }
+    return true;
+}
+
 /* Renders as the differ does, and makes of it what would be applied. */
 static bool diff_build(struct diff_application *application, struct source *source,
                        const char *path, struct diff_rendering *rendering, struct error *error)
@@ -122,10 +139,8 @@ static bool diff_build(struct diff_application *application, struct source *sour
                                            .name = application->name,
                                            .namespace_ = application->namespace_};
     const struct render_sink sink = {diff_take_object, diff_take_error, rendering};
-    if (json_size(spec->substitute_from)) {
-        return error_set(error, ERROR_INVALID,
-                         "the Application has spec.substituteFrom, which diff does not read; "
-                         "gitmoor render --substitute-from renders it");
+    if (!diff_check_sources(spec, error)) {
+        return false;
     }
     if (!manifests_render(source, &options, &sink, error)) {
         return false;

@@ -115,3 +115,12 @@ def test_who_may_not_act_in_the_name_of_the_applier_is_foretold(shop, repository
                                        ["shop", "--color", "pink"], ["none"], ["shop", "--path", "/nowhere"]])
 def test_what_cannot_be_told_is_neither_yes_nor_no(shop, arguments):
     assert shop.gitmoor("diff", *arguments).returncode == 2
+
+
+@pytest.mark.parametrize("spec, field", [
+    ({"substituteFrom": [{"kind": "ConfigMap", "name": "x"}]}, "spec.substituteFrom"),
+    ({"render": {"type": "Helm", "helm": {"valuesFrom": [{"kind": "ConfigMap", "name": "x"}]}}}, "spec.render.helm.valuesFrom")])
+def test_what_only_the_differ_reads_is_not_left_out_silently(shop, spec, field):
+    shop.set(**spec)
+    done = shop.gitmoor("diff", "shop")
+    assert done.returncode == 2 and field in done.stderr, done.stderr
