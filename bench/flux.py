@@ -11,8 +11,8 @@ CONTROLLERS = ("source-controller", "kustomize-controller")
 
 
 class Flux:
-    def __init__(self, cluster, folder: Path):
-        self.cluster, self.folder, self.processes = cluster, Path(folder), []
+    def __init__(self, cluster, folder: Path, user="admin"):
+        self.cluster, self.folder, self.user, self.processes = cluster, Path(folder), user, []
 
     def start(self):
         crds = sorted((paths.cache() / "flux" / "crds").glob("*.yaml"))
@@ -21,7 +21,7 @@ class Flux:
         self.cluster.kubectl("apply", "--server-side", *(word for crd in crds for word in ("-f", crd)))
         self.cluster.kubectl("create", "namespace", "flux-system")
         storage, *health = ports.free(3)
-        env = {"KUBECONFIG": str(self.cluster.kubeconfig()), "RUNTIME_NAMESPACE": "flux-system", "TMPDIR": str(self.folder)}
+        env = {"KUBECONFIG": str(self.cluster.kubeconfig(self.user)), "RUNTIME_NAMESPACE": "flux-system", "TMPDIR": str(self.folder)}
         for name, port in zip(CONTROLLERS, health):
             flags = ["--watch-all-namespaces", "--enable-leader-election=false", "--log-level=error", "--metrics-addr=0",
                      f"--health-addr=127.0.0.1:{port}", "--events-addr="]
@@ -57,10 +57,10 @@ def git_repository(namespace, name, url):
             "spec": {"url": url, "interval": "1h", "ref": {"branch": "main"}, "secretRef": {"name": "git"}}}
 
 
-def kustomization(namespace, name, path):
+def kustomization(namespace, name, path, interval="1h"):
     return {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": {"interval": "1h", "path": path, "prune": True, "wait": False, "targetNamespace": namespace,
+            "spec": {"interval": interval, "path": path, "prune": True, "wait": False, "targetNamespace": namespace,
                      "sourceRef": {"kind": "GitRepository", "name": name}}}
 
 

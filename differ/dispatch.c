@@ -106,17 +106,29 @@ static struct plan_item *add_apply_item(struct plan_under_way *way,
     return item;
 }
 
-static void add_applies(struct application *application, const struct selection *selection,
-                        struct plan *plan, struct plan_under_way *way)
+static void add_applies_of_stage(struct application *application, const struct selection *selection,
+                                 unsigned stage, struct plan *plan, struct plan_under_way *way)
 {
     for (size_t i = 0; i < selection->count; i++) {
         const struct desired_object *object = selection->applies[i];
-        plan_apply(plan, plan_stage(&object->ref), depends_on(application, selection, object),
-                   object);
+        if (plan_stage(&object->ref) != stage) {
+            continue;
+        }
+        plan_apply(plan, stage, depends_on(application, selection, object), object);
         struct plan_item *item = add_apply_item(way, object);
         item->heals = selection->heals[i];
         const struct live_object *live = live_get(application->differ->live, object->key);
         item->version = live ? live->version : 0;
+    }
+}
+
+/* By stages, as a plan must be: in order_compare's order, which the selection has, a RoleBinding
+ * stands before a Service, whose stage is the one before. */
+static void add_applies(struct application *application, const struct selection *selection,
+                        struct plan *plan, struct plan_under_way *way)
+{
+    for (unsigned stage = FIRST_STAGE; stage < FIRST_STAGE + ORDER_STAGES * 2; stage++) {
+        add_applies_of_stage(application, selection, stage, plan, way);
     }
 }
 
