@@ -101,6 +101,30 @@ def test_what_waits_for_ever_holds_nobody_else_up(repository, moored):
 
 # ------------------------------------------------------------------------------- waves
 
+ROLE_AND_SERVICE = """apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader}
+rules: [{apiGroups: [""], resources: [configmaps], verbs: [get]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: readers}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: User, name: jane}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+"""
+
+
+def test_a_role_binding_and_a_service_are_applied_together(repository, moored, api, namespace):
+    repository.commit({"deploy/all.yaml": ROLE_AND_SERVICE})
+    moored(repository).wait_applied()
+    assert api.get("RoleBinding", namespace, "readers") and api.get("Service", namespace, "web")
+
+
 def in_wave(wave, manifest):
     return manifest.replace("metadata:", "metadata:\n  annotations: {gitmoor.io/wave: \"%s\"}" % wave, 1)
 
