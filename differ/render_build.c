@@ -100,7 +100,7 @@ static void build_execute(struct render_job *job, const char **argv, struct even
     AUTO_FREE char *program = found ? realpath(found, NULL) : NULL; /* it starts elsewhere */
     if (!program) {
         AUTO_FREE char *message = mem_format("%s builds this directory, and there is no program of "
-                                             "that name on the PATH",
+                                             "that name on the PATH, nor beside this one",
                                              job->name);
         build_problem(job, message);
         return;

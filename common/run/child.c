@@ -367,6 +367,20 @@ const char *child_self_path(void)
     return "/proc/self/exe";
 }
 
+/* In the directory of the running program, where an image or a build has what belongs together. */
+static char *find_beside(const char *name)
+{
+    char self[PATH_MAX];
+    ssize_t size = readlink("/proc/self/exe", self, sizeof self);
+    const char *slash = size > 0 ? memrchr(self, '/', (size_t)size) : NULL;
+    char *candidate = slash ? mem_format("%.*s/%s", (int)(slash - self), self, name) : NULL;
+    if (candidate && access(candidate, X_OK) == 0) {
+        return candidate;
+    }
+    free(candidate);
+    return NULL;
+}
+
 char *child_find_program(const char *name)
 {
     const char *path = getenv("PATH");
@@ -381,5 +395,5 @@ char *child_find_program(const char *name)
         path += size;
         path += *path == ':';
     }
-    return NULL;
+    return find_beside(name);
 }

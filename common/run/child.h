@@ -48,7 +48,8 @@ void child_cancel(struct child *child);
  * sandbox must leave the program, its libraries and their loader executable. */
 const char *child_self_path(void);
 
-/* The path of a program that PATH names, to be freed; NULL if there is none that can be run. */
+/* The path of a program on the PATH, or else beside the running one, to be freed; NULL if there is
+ * none that can be run. */
 char *child_find_program(const char *name);
 
 #endif

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 
@@ -429,6 +430,16 @@ def test_a_program_that_does_not_end_is_ended(tmp_path, hostile, mode):
     assert len(messages(head)) < 2500 and not re.search(r"[\x00-\x09\x0b-\x1f]", messages(head))
 
 
-def test_without_the_program_the_error_says_so(tmp_path):
-    done = render(overlay(tmp_path), environment={"PATH": "/nonexistent"})
-    refused(done, "kustomize", "no program of that name on the PATH")
+def test_without_the_program_the_error_says_so_and_one_beside_is_found(tmp_path):
+    alone = tmp_path / "bin" / "gitmoor"
+    alone.parent.mkdir()
+    shutil.copy(GITMOOR, alone)
+    overlay(tmp_path / "repository")
+
+    def render_alone():
+        return subprocess.run([alone, "render", "-o", "json", "app"], capture_output=True, text=True, cwd=tmp_path / "repository",
+                              check=False, timeout=120, env={"PATH": "/nonexistent"})
+    refused(render_alone(), "kustomize", "no program of that name on the PATH, nor beside")
+    (alone.parent / "kustomize").symlink_to(shutil.which("kustomize", path=PATH))
+    done = render_alone()
+    assert done.returncode == 0 and done.stdout, done.stderr
