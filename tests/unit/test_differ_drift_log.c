@@ -97,7 +97,7 @@ static void the_list_is_bounded_and_loses_first_what_is_over(void **state)
     AUTO_JSON cJSON *log = json_new_array();
     struct object_ref over = ref("n15");
     for (int i = 0; i < DRIFT_LOG_MAXIMUM; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "n%02d", i);
         note_at(log, name, "x", NULL, NULL, 1000);
     }
