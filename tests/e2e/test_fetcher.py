@@ -144,7 +144,8 @@ def test_another_url_is_no_forced_push(repo, repository, make_repository):
     other.commit({"b": "1"})
     repo.apply(spec(other))
     repo.wait_revision(other.revision())
-    wait_for(lambda: len(repo.events("NewRevision")) == 2, what="two Events")
+    # The fetcher that the other tests share may be quick enough to tell of one of them too.
+    wait_for(lambda: len(repo.events("NewRevision")) >= 2, what="an Event for each")
     assert not repo.events("ForcedPush")
 
 
