@@ -5,9 +5,8 @@
 #include "cli/table.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/object.h"
 #include "common/kube/status.h"
-
-#define APPROVED_REVISION_ANNOTATION "gitmoor.io/approved-revision"
 
 struct approve_verb {
     struct cluster cluster;
@@ -30,10 +29,8 @@ static int approve(struct approve_verb *verb, const char *held)
 {
     struct error error = {0};
     const struct cluster_target target = {&cluster_applications, verb->name};
-    cJSON *patch = json_new_object();
-    cJSON *metadata = json_add_object(patch, "metadata");
-    json_add_string(json_add_object(metadata, "annotations"), APPROVED_REVISION_ANNOTATION, held);
-    if (!cluster_patch(&verb->cluster, &target, patch, NULL, &error)) {
+    if (!cluster_annotate(&verb->cluster, &target, GITMOOR_APPROVED_ANNOTATION, held, NULL,
+                          &error)) {
         return cluster_fail("approve", &error);
     }
     fprintf(stderr, "%s: %s is approved\n", verb->name, held);
@@ -44,12 +41,9 @@ static int approve_run(struct approve_verb *verb)
 {
     struct error error = {0};
     AUTO_JSON cJSON *application = NULL;
-    if (!cluster_open(&verb->cluster, &error)) {
-        return cli_fail("approve", CLI_USAGE, &error);
-    }
-    if (!cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, verb->name,
-                     &application, &error)) {
-        return cluster_fail("approve", &error);
+    int opened = cluster_open_application("approve", &verb->cluster, verb->name, &application);
+    if (opened != CLI_OK) {
+        return opened;
     }
     const cJSON *status = json_object(application, "status");
     const cJSON *ready = status_condition(json_array(status, "conditions"), "Ready");

@@ -212,3 +212,24 @@ char *cluster_describe(const struct cluster *cluster, const struct cluster_targe
                       target->kind == &cluster_applications ? "application" : "repository",
                       target->name, cluster->namespace_);
 }
+
+bool cluster_annotate(struct cluster *cluster, const struct cluster_target *target,
+                      const char *annotation, const char *value, cJSON **ret, struct error *error)
+{
+    cJSON *patch = json_new_object();
+    cJSON *annotations = json_add_object(json_add_object(patch, "metadata"), "annotations");
+    json_add_string(annotations, annotation, value);
+    return cluster_patch(cluster, target, patch, ret, error);
+}
+
+int cluster_open_application(const char *verb, struct cluster *cluster, const char *name,
+                             cJSON **ret)
+{
+    struct error error = {0};
+    if (!cluster_open(cluster, &error)) {
+        return cli_fail(verb, CLI_USAGE, &error);
+    }
+    return cluster_get(cluster, &cluster_applications, cluster->namespace_, name, ret, &error)
+               ? CLI_OK
+               : cluster_fail(verb, &error);
+}

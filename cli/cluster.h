@@ -63,6 +63,15 @@ bool cluster_ask(struct cluster *cluster, const char *path, const cJSON *body, c
 /* The user as the API server sees them: {username, groups}; NULL if it does not tell. */
 cJSON *cluster_who(struct cluster *cluster);
 
+/* Sets one annotation of the object and hands out what it became (ret may be NULL). */
+bool cluster_annotate(struct cluster *cluster, const struct cluster_target *target,
+                      const char *annotation, const char *value, cJSON **ret, struct error *error);
+
+/* Connects and reads one Application of the namespace. Returns the verb's exit status, having told
+ * what is wrong unless it is CLI_OK. */
+int cluster_open_application(const char *verb, struct cluster *cluster, const char *name,
+                             cJSON **ret);
+
 /* The exit status of a verb that the cluster failed: CLI_NO if it refused or has no such object,
  * CLI_USAGE if it could not be asked. */
 int cluster_fail(const char *verb, const struct error *error);

@@ -82,16 +82,6 @@ static int reconcile_wait_for(struct cluster *cluster, const struct cluster_targ
     return wait.progress == PROGRESS_READY ? CLI_OK : CLI_NO;
 }
 
-/* Asks for a reconcile; what it hands out is the object with the annotation. */
-static bool reconcile_ask(struct cluster *cluster, const struct cluster_target *target,
-                          const char *token, cJSON **ret, struct error *error)
-{
-    cJSON *patch = json_new_object();
-    cJSON *annotations = json_add_object(json_add_object(patch, "metadata"), "annotations");
-    json_add_string(annotations, GITMOOR_RECONCILE_ANNOTATION, token);
-    return cluster_patch(cluster, target, patch, ret, error);
-}
-
 static int reconcile_run(struct cluster *cluster, const struct cluster_target *target, bool wait,
                          int64_t timeout_ms)
 {
@@ -102,7 +92,7 @@ static int reconcile_run(struct cluster *cluster, const struct cluster_target *t
         return cli_fail("reconcile", CLI_USAGE, &error);
     }
     clock_format_micro(clock_wall_ms(), token);
-    if (!reconcile_ask(cluster, target, token, &object, &error)) {
+    if (!cluster_annotate(cluster, target, GITMOOR_RECONCILE_ANNOTATION, token, &object, &error)) {
         return cluster_fail("reconcile", &error);
     }
     AUTO_FREE char *what = cluster_describe(cluster, target);

@@ -51,17 +51,12 @@ static void print_history(const cJSON *application)
 
 static int history_run(struct cluster *cluster, const char *name)
 {
-    struct error error = {0};
     AUTO_JSON cJSON *application = NULL;
-    if (!cluster_open(cluster, &error)) {
-        return cli_fail("history", CLI_USAGE, &error);
+    int opened = cluster_open_application("history", cluster, name, &application);
+    if (opened == CLI_OK) {
+        print_history(application);
     }
-    if (!cluster_get(cluster, &cluster_applications, cluster->namespace_, name, &application,
-                     &error)) {
-        return cluster_fail("history", &error);
-    }
-    print_history(application);
-    return CLI_OK;
+    return opened;
 }
 
 int cli_history(int argc, char **argv)
@@ -136,10 +131,7 @@ static int annotate(struct rollback_verb *verb, const char *to)
     const struct cluster_target target = {&cluster_applications, verb->name};
     clock_format_rfc3339(clock_wall_ms(), now);
     AUTO_FREE char *value = mem_format("%s %s", to, now);
-    cJSON *patch = json_new_object();
-    cJSON *metadata = json_add_object(patch, "metadata");
-    json_add_string(json_add_object(metadata, "annotations"), ROLLBACK_ANNOTATION, value);
-    return cluster_patch(&verb->cluster, &target, patch, NULL, &error)
+    return cluster_annotate(&verb->cluster, &target, ROLLBACK_ANNOTATION, value, NULL, &error)
                ? CLI_OK
                : cluster_fail("rollback", &error);
 }
@@ -148,12 +140,9 @@ static int rollback_run(struct rollback_verb *verb)
 {
     struct error error = {0};
     AUTO_JSON cJSON *application = NULL;
-    if (!cluster_open(&verb->cluster, &error)) {
-        return cli_fail("rollback", CLI_USAGE, &error);
-    }
-    if (!cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, verb->name,
-                     &application, &error)) {
-        return cluster_fail("rollback", &error);
+    int opened = cluster_open_application("rollback", &verb->cluster, verb->name, &application);
+    if (opened != CLI_OK) {
+        return opened;
     }
     const cJSON *status = json_object(application, "status");
     if (verb->cancel) {

@@ -122,7 +122,7 @@ static void take_left(struct application *application)
     application_wake(application);
 }
 
-/* The earlier revision; NULL-safe against one that is not wanted any more. */
+/* The earlier revision, unless it is not wanted any more. */
 static void take_rolled_back(struct repository *repository, struct application *application,
                              const struct part *part)
 {

@@ -15,8 +15,6 @@
 #include <event2/event.h>
 #include <string.h>
 
-#define APPROVED_REVISION_ANNOTATION "gitmoor.io/approved-revision"
-
 /* ---- The queue ---- */
 
 void application_wake(struct application *application)
@@ -195,7 +193,7 @@ static void take_annotations(struct application *application, const cJSON *objec
 {
     const cJSON *annotations = json_get_path(object, "metadata.annotations");
     const char *requested = json_string(annotations, GITMOOR_RECONCILE_ANNOTATION);
-    const char *approved = json_string(annotations, APPROVED_REVISION_ANNOTATION);
+    const char *approved = json_string(annotations, GITMOOR_APPROVED_ANNOTATION);
     if (!text_equal(application->reconcile_requested, requested)) {
         replace_string(&application->reconcile_requested, requested);
         application_try_at_once(application);

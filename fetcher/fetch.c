@@ -461,13 +461,13 @@ static bool verify_one(struct fetch *fetch, const char *what, const git_oid *id,
 static bool verify(struct fetch *fetch, char signer[VERIFY_SIGNER_SIZE])
 {
     const struct fetch_request *request = fetch->request;
+    if (!request->keys) {
+        return true;
+    }
     char hex[FETCH_COMMIT_SIZE];
     git_oid_tostr(hex, sizeof hex, &fetch->commit);
     AUTO_FREE char *tag = mem_format("tag %s", text_or_empty(request->tag));
     AUTO_FREE char *commit = mem_format("commit %s", hex);
-    if (!request->keys) {
-        return true;
-    }
     return (!request->verify_tag || verify_one(fetch, tag, &fetch->tag, signer)) &&
            (!request->verify_head || verify_one(fetch, commit, &fetch->commit, signer));
 }

@@ -11,6 +11,7 @@
 #define GITMOOR_FIELD_MANAGER "gitmoor"
 #define GITMOOR_LABEL "gitmoor.io/managed-by"
 #define GITMOOR_RECONCILE_ANNOTATION "gitmoor.io/reconcile-requested-at"
+#define GITMOOR_APPROVED_ANNOTATION "gitmoor.io/approved-revision"
 #define GITMOOR_BREAK_GLASS_ANNOTATION "gitmoor.io/break-glass-reason"
 #define GITMOOR_BREAK_GLASS_GROUP "gitmoor:break-glass"
 /* The applier impersonates service accounts; this key of userInfo.extra, set to the applier's user
