@@ -11,11 +11,12 @@
 
 #include <string.h>
 
+enum get_output { GET_TABLE, GET_WIDE, GET_JSON };
+
 struct get_verb {
     struct cluster cluster;
     bool all_namespaces;
-    bool wide;
-    bool as_json;
+    unsigned output;  /* enum get_output */
     const char *name; /* NULL: all */
     cJSON *items;     /* all that was found, for JSON */
 };
@@ -81,7 +82,8 @@ static void get_print_table(const struct get_verb *verb, const struct kube_resou
                                                    "OBJECTS", "REPAIRS", "AGE",     NULL};
     bool repositories = kind == &cluster_repositories;
     bool named = verb->all_namespaces;
-    size_t columns = 1 + (size_t)named + (repositories ? 4 : 7) + (size_t)verb->wide;
+    size_t columns =
+        1 + (size_t)named + (repositories ? 4 : 7) + (size_t)(verb->output == GET_WIDE);
     AUTO_TABLE struct table table;
     table_init(&table, columns);
     if (named) {
@@ -89,7 +91,7 @@ static void get_print_table(const struct get_verb *verb, const struct kube_resou
     }
     table_add(&table, repositories ? "REPOSITORY" : "APPLICATION");
     get_add_head(&table, repositories ? repository_head : application_head);
-    if (verb->wide) {
+    if (verb->output == GET_WIDE) {
         table_add(&table, "MESSAGE");
     }
     for (const cJSON *item = json_first(items); item; item = item->next) {
@@ -98,7 +100,7 @@ static void get_print_table(const struct get_verb *verb, const struct kube_resou
         }
         table_add(&table, json_string_path(item, "metadata.name"));
         (repositories ? get_add_repository : get_add_application)(&table, item);
-        if (verb->wide) {
+        if (verb->output == GET_WIDE) {
             table_add(&table, get_condition(item, "Ready", "message"));
         }
     }
@@ -159,7 +161,7 @@ static bool get_kind(struct get_verb *verb, const struct kube_resource *kind, si
         return false;
     }
     size_t count = json_size(items);
-    if (verb->as_json) {
+    if (verb->output == GET_JSON) {
         for (cJSON *item = json_first(items), *next; item; item = next) {
             next = item->next;
             json_append(verb->items, cJSON_DetachItemViaPointer(items, item));
@@ -184,7 +186,7 @@ static int get_run(struct get_verb *verb, const struct kube_resource *kind)
             return cluster_fail("get", &error);
         }
     }
-    if (verb->as_json) {
+    if (verb->output == GET_JSON) {
         get_print_json(verb);
     } else if (!printed) {
         fprintf(stderr, "Nothing found in %s%s.\n",
@@ -227,11 +229,10 @@ static bool get_read_operands(struct get_verb *verb, const char **operands,
 int cli_get(int argc, char **argv)
 {
     struct get_verb verb = {0};
-    const char *output = "";
     const struct option table[] = {
         {"all-namespaces", 'A', OPTION_FLAG, &verb.all_namespaces, NULL, "List every namespace."},
-        {"output", 'o', OPTION_TEXT, &output, "FORMAT",
-         "json, or wide: with the message of the Ready condition."},
+        {"output", 'o', OPTION_CHOICE, &verb.output, "table|wide|json",
+         "wide: with the message of the Ready condition."},
         CLUSTER_OPTIONS(verb.cluster),
         {0},
     };
@@ -249,12 +250,6 @@ int cli_get(int argc, char **argv)
     if (!options_start(&set, argc, argv, 0, 2, &operands, &status)) {
         operands = NULL;
         return status;
-    }
-    verb.as_json = strcmp(output, "json") == 0;
-    verb.wide = strcmp(output, "wide") == 0;
-    if (!verb.as_json && !verb.wide && *output) {
-        error_set(&error, ERROR_INVALID, "--output is json or wide, not %s", output);
-        return cli_fail("get", CLI_USAGE, &error);
     }
     if (!get_read_operands(&verb, operands, &kind, &error)) {
         return cli_fail("get", CLI_USAGE, &error);

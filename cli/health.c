@@ -111,12 +111,12 @@ static int health_run(const char *file, bool as_json)
 int cli_health(int argc, char **argv)
 {
     const char *file = NULL;
-    const char *output = "text";
+    unsigned as_json = 0;
     const struct option table[] = {
         {"filename", 'f', OPTION_TEXT, &file, "FILE",
          "YAML or JSON to judge; - is standard input."},
-        {"output", 'o', OPTION_TEXT, &output, "FORMAT",
-         "text or json (one line an object: kind, namespace, name, status, message)."},
+        {"output", 'o', OPTION_CHOICE, &as_json, "text|json",
+         "json: one line an object, with kind, namespace, name, status, message."},
         {0},
     };
     const struct option_set set = {
@@ -133,11 +133,6 @@ int cli_health(int argc, char **argv)
     if (!options_start(&set, argc, argv, 0, 1, &operands, &status)) {
         operands = NULL;
         return status;
-    }
-    bool as_json = strcmp(output, "json") == 0;
-    if (!as_json && strcmp(output, "text") != 0) {
-        error_set(&error, ERROR_INVALID, "--output is text or json, not %s", output);
-        return cli_fail("health", CLI_USAGE, &error);
     }
     file = file ? file : operands[0];
     if (!file) {

@@ -45,6 +45,21 @@ static bool options_set_flag(const struct option *option, const char *value, str
     return true;
 }
 
+static bool options_set_choice(const struct option *option, const char *value, struct error *error)
+{
+    unsigned at = 0;
+    for (const char *word = option->argument; word; at++) {
+        size_t length = strcspn(word, "|");
+        if (strlen(value) == length && memcmp(value, word, length) == 0) {
+            *(unsigned *)option->target = at;
+            return true;
+        }
+        word = word[length] ? word + length + 1 : NULL;
+    }
+    return error_set(error, ERROR_INVALID, "--%s is %s, not %s", option->name, option->argument,
+                     value);
+}
+
 /* `value` is what stood after "=" or directly after a letter, or NULL. */
 static bool options_set(struct options_walk *walk, const struct option *option, const char *value,
                         struct error *error)
@@ -60,6 +75,9 @@ static bool options_set(struct options_walk *walk, const struct option *option, 
     if (option->type == OPTION_TEXT) {
         *(const char **)option->target = value;
         return true;
+    }
+    if (option->type == OPTION_CHOICE) {
+        return options_set_choice(option, value, error);
     }
     options_add(option->target, value);
     while (option->type == OPTION_LIST_ALL && walk->at < walk->argc &&

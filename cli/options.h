@@ -14,6 +14,7 @@
 enum option_type {
     OPTION_TEXT,    /* const char ** */
     OPTION_FLAG,    /* bool *; also --name=true, --name=false */
+    OPTION_CHOICE,  /* unsigned *: which of the words of `argument`, divided by "|", from 0 */
     OPTION_LIST,    /* struct option_list *: each use adds one */
     OPTION_LIST_ALL /* as OPTION_LIST, and takes every argument up to the next option */
 };

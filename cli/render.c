@@ -32,7 +32,7 @@ struct render_chart {
 };
 
 struct render_line {
-    const char *output;
+    unsigned as_json;
     const char *root;        /* or NULL */
     const char *application; /* file, or NULL */
     struct render_chart chart;
@@ -323,23 +323,17 @@ static int render_start(const struct option_set *set, int argc, char **argv,
                         const struct render_line *line)
 {
     AUTO_FREE const char **operands = NULL;
-    struct error error = {0};
     int status;
     if (!options_start(set, argc, argv, 1, 1, &operands, &status)) {
         operands = NULL;
         return status;
     }
-    bool as_yaml = strcmp(line->output, "yaml") == 0;
-    if (!as_yaml && strcmp(line->output, "json") != 0) {
-        error_set(&error, ERROR_INVALID, "--output is yaml or json, not %s", line->output);
-        return cli_fail("render", CLI_USAGE, &error);
-    }
-    return render_typed(operands[0], line, as_yaml);
+    return render_typed(operands[0], line, !line->as_json);
 }
 
 int cli_render(int argc, char **argv)
 {
-    struct render_line line = {.output = "yaml"};
+    struct render_line line = {0};
     struct render_chart *chart = &line.chart;
     const struct option table[] = {
         {"application", 0, OPTION_TEXT, &line.application, "FILE",
@@ -358,8 +352,8 @@ int cli_render(int argc, char **argv)
          "That a chart is to believe in. Default: that of the helm program."},
         {"api-versions", 0, OPTION_LIST, &chart->api_versions, "VERSIONS",
          "Further ones for a chart, group/version or group/version/Kind; may be repeated."},
-        {"output", 'o', OPTION_TEXT, &line.output, "FORMAT",
-         "yaml (documents divided by ---) or json (one object a line). Default: yaml."},
+        {"output", 'o', OPTION_CHOICE, &line.as_json, "yaml|json",
+         "yaml: documents divided by ---; json: one object a line. Default: yaml."},
         {"root", 0, OPTION_TEXT, &line.root, "DIR",
          "Files outside of it are never read. Default: the Git work tree around DIR, or the "
          "current directory."},

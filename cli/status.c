@@ -184,9 +184,9 @@ static int status_run(struct cluster *cluster, const char *operand, bool as_json
 int cli_status(int argc, char **argv)
 {
     struct cluster cluster = {0};
-    const char *output = "text";
+    unsigned as_json = 0;
     const struct option table[] = {
-        {"output", 'o', OPTION_TEXT, &output, "FORMAT", "text or json (the object as it is)."},
+        {"output", 'o', OPTION_CHOICE, &as_json, "text|json", "json: the object as it is."},
         CLUSTER_OPTIONS(cluster),
         {0},
     };
@@ -198,16 +198,10 @@ int cli_status(int argc, char **argv)
         table,
     };
     AUTO_FREE const char **operands = NULL;
-    struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
         operands = NULL;
         return status;
-    }
-    bool as_json = strcmp(output, "json") == 0;
-    if (!as_json && strcmp(output, "text") != 0) {
-        error_set(&error, ERROR_INVALID, "--output is text or json, not %s", output);
-        return cli_fail("status", CLI_USAGE, &error);
     }
     status = status_run(&cluster, operands[0], as_json);
     cluster_close(&cluster);

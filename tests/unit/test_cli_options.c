@@ -16,7 +16,7 @@ struct options_case {
     const char *sentence;
     const char *line; /* arguments after the verb, divided by blanks */
     bool fails;
-    /* "text|flag|list|keys|operands", lists joined by commas */
+    /* "text|flag|list|keys|operands", lists joined by commas; "#N " in front: the choice */
     const char *expected;
 };
 
@@ -39,6 +39,12 @@ static const struct options_case cases[] = {
     {"a greedy list takes all up to the next option", "--keys a b --text c d", false, "c|0||a,b|d"},
     {"a greedy list can be used again", "--keys a --keys b c", false, "|0||a,b,c|"},
     {"the last value counts", "--text a --text b", false, "b|0|||"},
+    {"a choice is one of its words", "--choice three", false, "#2 |0|||"},
+    {"a choice can be put back to the first", "-c two -c=one", false, "|0|||"},
+    {"another word than the choices is refused, and they are told", "-c four", true,
+     "one|two|three"},
+    {"a choice cannot be shortened", "-c thr", true, "not thr"},
+    {"two choices at once are refused", "-c one|two", true, "not one|two"},
     {"an unknown option is refused", "--none", true, "--none"},
     {"an unknown letter is refused", "-x", true, "-x"},
     {"an abbreviated option is unknown", "--tex a", true, "--tex"},
@@ -57,11 +63,13 @@ static bool parse(const char *line, struct buf *out, struct error *error)
 {
     const char *text = NULL;
     bool flag = false;
+    unsigned choice = 0;
     struct option_list list = {0};
     struct option_list keys = {0};
     const struct option table[] = {
         {"text", 't', OPTION_TEXT, &text, "FILE", "A text."},
         {"flag", 'f', OPTION_FLAG, &flag, NULL, "A flag."},
+        {"choice", 'c', OPTION_CHOICE, &choice, "one|two|three", "A choice."},
         {"list", 0, OPTION_LIST, &list, "ITEM", "A list."},
         {"keys", 0, OPTION_LIST_ALL, &keys, "KEY", "A greedy list."},
         {0},
@@ -77,6 +85,9 @@ static bool parse(const char *line, struct buf *out, struct error *error)
     size_t count = 0;
     bool help = false;
     bool ok = options_parse(&set, argc, argv, &operands, &count, &help, error);
+    if (ok && choice) {
+        buf_append_format(out, "#%u ", choice);
+    }
     if (ok) {
         buf_append_format(out, "%s|%d|", text_or_empty(text), flag);
         join(out, list.items, list.count);
