@@ -179,7 +179,7 @@ def part_soak():
 
 
 def part_cluster():
-    return pytest("cluster", "tests/cluster", "--timeout=900")
+    return pytest("cluster", "tests/cluster", "--timeout=900", timeout=3 * 3600)
 
 
 def part_fail():

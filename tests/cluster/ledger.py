@@ -24,8 +24,13 @@ class Growing:
         self.file.close()
 
 
+RENDERED, TAKEN = "application rendered", "plan taken"  # of a differ and of an applier
+
+
 class PodLogs(threading.Thread):
-    """The lines that Gitmoor's Pods log, from the node's disk: (Pod, fields). kubelet deletes a file with its Pod, so it is quick."""
+    """What Gitmoor's Pods log of that, from the node's disk: (Pod, fields). kubelet deletes a file with its Pod, so it is quick."""
+
+    TOLD = tuple(f'"{message}"'.encode() for message in (RENDERED, TAKEN))
 
     def __init__(self, folder):
         super().__init__(daemon=True)
@@ -56,7 +61,7 @@ class PodLogs(threading.Thread):
                 pod = path.split("/")[-3].split("_")[1]
                 for line in file.lines():
                     text = line.split(b" ", 3)[-1]  # time, stream and tag are containerd's
-                    if text.startswith(b"{"):
+                    if text.startswith(b"{") and any(told in text for told in self.TOLD):
                         self.found.append((pod, json.loads(text)))
 
 
@@ -138,10 +143,10 @@ class Ledger:
 
     def _read_line(self, pod, line):
         message = line.get("message")
-        if message == "application rendered":
+        if message == RENDERED:
             self.work.renders[line["application"], line["revision"]] += 1
             _note(self.work.differs, line["application"], pod)
-        elif message == "plan taken":
+        elif message == TAKEN:
             application = f"{line['namespace']}/{line['application']}"
             self.work.plans[application, line["revision"]] += 1
             _note(self.work.appliers, application, pod)

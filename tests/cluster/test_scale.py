@@ -16,7 +16,7 @@ import pytest
 from harness.api import ApiError
 from harness.fleet import owner
 from harness.shops import Shops
-from harness.waiting import wait_for
+from harness.waiting import TimedOut, wait_for
 from installation import NAMESPACE
 from ledger import Ledger
 from test_replicas import leases
@@ -24,8 +24,10 @@ from test_replicas import leases
 REPOSITORIES, APPLICATIONS, OBJECTS = map(int, os.environ.get("GITMOOR_SCALE", "24,96,960").split(","))
 PATIENCE = 60 + APPLICATIONS  # seconds for what must come
 LEASE_SECONDS = 15
+FROZEN_SECONDS = 30  # less than a node that says nothing is thought to be well (50 s)
 QUARTERS = 4
 PROTECTED = 4  # applications whose objects are edited
+pytestmark = pytest.mark.timeout(900 + OBJECTS // 4)  # each object is written seven times and more
 
 
 class Waves(threading.Thread):
@@ -103,7 +105,7 @@ class Scale:
 
     @contextlib.contextmanager
     def frozen_kubelet(self):
-        """Nobody restarts containers or removes Pods meanwhile, as when the node is gone; for less than the node is missed (40 s)."""
+        """Nobody restarts containers or removes Pods meanwhile, as when the node is gone; for FROZEN_SECONDS at most."""
         os.kill(self.cluster.kubelet.program, signal.SIGSTOP)
         try:
             yield
@@ -145,7 +147,7 @@ class Scale:
                              if found.get(key, 0) != counts.get(key, 0)}
                 assert not differing, f"{kind} (counted, to be): {len(differing)} {list(differing.items())[:5]}"
             return True
-        wait_for(once, 20, "everything has been done once")
+        wait_for(once, 20 + OBJECTS // 200, "everything has been done once")
         self.check_owners(self.ledger.turn())
         return took
 
@@ -241,8 +243,10 @@ def lose_one(scene, role, touch):
         shops.nudge()
         scene.wait_shares(role, pods[1:])
         moved = time.monotonic() - start
-        shops.wait_landed(PATIENCE)
-        landed = time.monotonic() - start
+        with contextlib.suppress(TimedOut):
+            shops.wait_landed(FROZEN_SECONDS - moved)
+    shops.wait_landed(PATIENCE)
+    landed = time.monotonic() - start
     work = scene.ledger.turn()
     scene.tell(f"{role} killed, 1 of 4: " + (f"its share moved after {moved:.1f} s; " if role != "applier" else "")
                + f"the commit of that moment had landed after {landed:.1f} s; done again: {work.again()}")
