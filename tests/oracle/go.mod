@@ -3,6 +3,7 @@ module gitmoor.io/oracle
 go 1.25.0
 
 require (
+	github.com/Masterminds/semver/v3 v3.5.0
 	k8s.io/apimachinery v0.35.4
 	sigs.k8s.io/cli-utils v0.37.2
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.0
