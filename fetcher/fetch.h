@@ -20,9 +20,12 @@
 struct fetch_request {
     const char *directory; /* of the mirror; exists */
     const char *url;
-    const char *branch; /* at most one of branch and tag; neither: the server's default branch */
+    const char *branch; /* at most one of the four; none: the server's default branch */
     const char *tag;
-    const char *commit;   /* stay there; must be on the branch, or what the tag names, if given */
+    const char *semver; /* the highest tag in the range */
+    const char *name;   /* a reference by its full name */
+    const char
+        *commit; /* stay there; must be on the branch or name, or what the tag names, if given */
     const char *previous; /* revision text of the last fetch, or NULL: tells a forced push */
     const char *username; /* credentials: NULL where not given */
     const char *password;

@@ -19,6 +19,7 @@ static const char *const names[FETCH_REASONS] = {
     [FETCH_REPOSITORY_NOT_FOUND] = "RepositoryNotFound",
     [FETCH_BRANCH_NOT_FOUND] = "BranchNotFound",
     [FETCH_TAG_NOT_FOUND] = "TagNotFound",
+    [FETCH_REFERENCE_NOT_FOUND] = "ReferenceNotFound",
     [FETCH_COMMIT_NOT_FOUND] = "CommitNotFound",
     [FETCH_EMPTY_REPOSITORY] = "EmptyRepository",
     [FETCH_TOO_LARGE] = "TooLarge",

@@ -24,6 +24,8 @@ static cJSON *new_request(const struct repository *repository)
     json_add_string(request, "url", spec->url);
     json_add_string(request, "branch", spec->branch);
     json_add_string(request, "tag", spec->tag);
+    json_add_string(request, "semver", spec->semver);
+    json_add_string(request, "name", spec->name);
     json_add_string(request, "commit", spec->commit);
     /* Another URL means another repository, whose history says nothing of a forced push. After a
      * restart it is not known where the revision in the status came from, only of which spec. */

@@ -40,6 +40,8 @@ bool repository_spec_read(const cJSON *object, struct repository_spec *ret, stru
         .url = mem_string(text_or_empty(json_string(spec, "url"))),
         .branch = mem_string(json_string(ref, "branch")),
         .tag = mem_string(json_string(ref, "tag")),
+        .semver = mem_string(json_string(ref, "semver")),
+        .name = mem_string(json_string(ref, "name")),
         .commit = mem_string(json_string(ref, "commit")),
         .secret = mem_string(json_string_path(spec, "secretRef.name")),
         .verify_secret = mem_string(json_string_path(spec, "verify.secretRef.name")),
@@ -67,6 +69,8 @@ void repository_spec_release(struct repository_spec *spec)
     free(spec->url);
     free(spec->branch);
     free(spec->tag);
+    free(spec->semver);
+    free(spec->name);
     free(spec->commit);
     free(spec->secret);
     free(spec->verify_secret);

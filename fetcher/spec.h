@@ -7,8 +7,10 @@
 
 struct repository_spec {
     char *url;
-    char *branch; /* NULL where not given, as the next four */
+    char *branch; /* NULL where not given, as the next six */
     char *tag;
+    char *semver; /* a range of tags */
+    char *name;   /* "refs/pull/1/head" */
     char *commit;
     char *secret;
     char *verify_secret; /* whose keys must have signed; NULL: signatures are not looked at */

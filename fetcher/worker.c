@@ -145,6 +145,8 @@ static bool do_fetch(const cJSON *request, struct error *error)
         .url = json_string(request, "url"),
         .branch = json_string(request, "branch"),
         .tag = json_string(request, "tag"),
+        .semver = json_string(request, "semver"),
+        .name = json_string(request, "name"),
         .commit = json_string(request, "commit"),
         .previous = json_string(request, "previous"),
         .username = json_string(request, "username"),

@@ -3,7 +3,8 @@
  * answers on standard output with one line of JSON. That is the last line: what stands before it is
  * the pack, followed by a newline, since whether a pack is whole is known only at its end.
  *
- * Request: {"operation": "fetch", "directory", "url", "branch", "tag", "commit", "previous",
+ * Request: {"operation": "fetch", "directory", "url", "branch", "tag", "semver", "name",
+ *   "commit", "previous",
  *   "username", "password", "bearerToken", "authorities", "identity", "knownHosts", "verifyHead",
  *   "verifyTag", "keys" (file name to base64), "sizeMaximum", "timeoutMs", "allowFileUrls",
  * "fresh"} or {"operation": "pack", "directory", "want", "have", "sizeMaximum"}. Answer: {"ok":

@@ -138,3 +138,11 @@ def test_a_secret_of_signers_that_is_not_there(api, namespace, repository, moor,
     repo.apply({"url": repository.url, "verify": {"secretRef": {"name": "nobody"}}})
     assert "spec.verify.secretRef" in repo.wait_failed("SecretInvalid")["message"]
     assert "revision" not in repo.get()["status"]
+
+
+def test_the_tag_that_a_range_chose_must_be_signed(worker, repository, keys):  # noqa: F811
+    signed = commit(repository, keys, None, "v1.2.0", "mine")
+    wanted = demand(keys, "mine", head=False, tag=True)
+    assert worker.fetch(repository.url, semver="1.x", **wanted)["commit"] == signed
+    commit(repository, keys, None, "v1.3.0", "other")
+    refused(worker.fetch(repository.url, semver="1.x", **wanted), "VerificationFailed", "tag v1.3.0")

@@ -93,6 +93,44 @@ def test_a_branch_a_tag_an_annotated_tag_and_a_commit(worker, repository):
     assert worker.fetch(repository.url, tag="heavy", commit=first)["revision"] == f"heavy@sha1:{first}"
 
 
+def test_the_highest_tag_in_a_range(worker, repository):
+    commits = {}
+    for version in ("v1.2.0", "v1.10.0", "1.9.9", "v2.0.0-rc.1", "20260101", "nightly"):
+        commits[version] = repository.commit({"a": version}, push=False)
+        repository.git("tag", *(["-a", "-m", version] if version == "v1.10.0" else []), version)
+    repository.git("push", "-q", "origin", "--tags", "HEAD:refs/heads/main")
+
+    def at(version):
+        return f"{version}@sha1:{commits[version]}"
+
+    assert worker.fetch(repository.url, semver="^1.2")["revision"] == at("v1.10.0"), "numbers, not text; an annotated tag"
+    assert worker.fetch(repository.url, semver=">=1.3 <1.10 || ~4.0")["revision"] == at("1.9.9")
+    assert worker.fetch(repository.url, semver="*")["revision"] == at("v1.10.0"), "neither pre-releases nor what is no version"
+    assert worker.fetch(repository.url, semver=">=2.0.0-0")["revision"] == at("v2.0.0-rc.1")
+    previous = at("v2.0.0-rc.1")
+    assert not worker.fetch(repository.url, semver="1.x", previous=previous)["forced"], "a lower tag is no rewritten branch"
+    refused(worker.fetch(repository.url, semver="1.2.1"), "TagNotFound", '"1.2.1"', "It has v2.0.0-rc.1, v1.10.0, 1.9.9, v1.2.0")
+    refused(worker.fetch(repository.url, semver="latest"), "InvalidSpec", "spec.ref.semver", '"latest"')
+
+
+def test_a_reference_by_its_full_name(worker, repository):
+    first = repository.commit({"a": "1"})
+    second = repository.commit({"a": "2"}, push=False)
+    repository.git("tag", "-a", "heavy", "-m", "heavy")
+    repository.git("push", "-q", "origin", "--tags", "HEAD:refs/pull/1/head")
+    assert worker.fetch(repository.url, name="refs/pull/1/head")["revision"] == f"refs/pull/1/head@sha1:{second}"
+    assert worker.fetch(repository.url, name="refs/heads/main")["revision"] == f"refs/heads/main@sha1:{first}"
+    assert worker.fetch(repository.url, name="refs/tags/heavy")["revision"] == f"refs/tags/heavy@sha1:{second}"
+    assert worker.fetch(repository.url, name="refs/pull/1/head", commit=first)["commit"] == first
+    rewritten = repository.rewrite({"a": "3"})
+    repository.git("push", "-q", "--force", "origin", "HEAD:refs/pull/1/head")
+    answer = worker.fetch(repository.url, name="refs/pull/1/head", previous=f"refs/pull/1/head@sha1:{second}")
+    assert answer["commit"] == rewritten and answer["forced"], answer
+    refused(worker.fetch(repository.url, name="refs/pull/2/head"), "ReferenceNotFound", "refs/pull/2/head", repository.url)
+    for name in ("main", "refs/heads/*", "refs/heads/a:refs/heads/b", "HEAD", "refs/../x"):
+        refused(worker.fetch(repository.url, name=name), "InvalidSpec", "spec.ref.name")
+
+
 @pytest.mark.parametrize("allowed", [False, True])
 def test_a_commit_alone_is_found_whether_or_not_the_server_hands_commits_out_by_name(worker, repository, git_server,
                                                                                   allowed):

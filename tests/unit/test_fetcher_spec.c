@@ -57,7 +57,8 @@ static void every_field_of_the_crd_is_read(void **state)
 {
     (void)state;
     static const char text[] = "{\"spec\":{\"url\":\"https://h/"
-                               "r\",\"ref\":{\"branch\":\"b\",\"tag\":\"t\",\"commit\":\"c\"},"
+                               "r\",\"ref\":{\"branch\":\"b\",\"tag\":\"t\",\"commit\":\"c\","
+                               "\"semver\":\"1.x\",\"name\":\"refs/n\"},"
                                "\"secretRef\":{\"name\":\"s\"},\"suspend\":true}}";
     struct error error;
     cJSON *object AUTO_JSON = NULL;
@@ -67,6 +68,8 @@ static void every_field_of_the_crd_is_read(void **state)
     assert_string_equal(spec.url, "https://h/r");
     assert_string_equal(spec.branch, "b");
     assert_string_equal(spec.tag, "t");
+    assert_string_equal(spec.semver, "1.x");
+    assert_string_equal(spec.name, "refs/n");
     assert_string_equal(spec.commit, "c");
     assert_string_equal(spec.secret, "s");
     assert_true(spec.suspend);
