@@ -16,6 +16,7 @@ from harness import paths, previous  # noqa: E402
 from harness.mooring import Mooring  # noqa: E402
 from harness.realnode import NodeCluster  # noqa: E402
 from harness.repository import Repository  # noqa: E402
+from harness.waiting import TimedOut, wait_for  # noqa: E402
 from installation import CHART, NAMESPACE, REGISTRY, WEBHOOKS, Installation  # noqa: E402
 
 
@@ -49,10 +50,12 @@ def kubectl(node_cluster):
 
 @pytest.fixture
 def namespace(node_cluster):
-    """A fresh namespace, deleted after the test, unless Gitmoor refuses that."""
+    """A fresh namespace, deleted after the test, unless Gitmoor refuses that for longer than it takes to know that an Application is gone."""
     name = node_cluster.new_namespace()
     yield name
-    node_cluster.kubectl.run("delete", "namespace", name, "--wait=false")
+    with contextlib.suppress(TimedOut):
+        wait_for(lambda: node_cluster.kubectl.run("delete", "namespace", name, "--ignore-not-found", "--wait=false").returncode == 0,
+                 10, every=0.5)
 
 
 # ------------------------------------------------------------------------------- Gitmoor

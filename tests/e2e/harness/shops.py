@@ -25,6 +25,7 @@ class Shops:
     def __init__(self, cluster, git_server, folder, repositories=REPOSITORIES, applications=APPLICATIONS, objects=1):
         self.cluster, self.api = cluster, cluster.api()
         self.count, self.applications, self.objects = repositories, applications, objects
+        self.namespaces = {f"m{number}" for number in range(repositories)}
         self.step, self.steps = 0, [0] * objects
         self.seen, self.deleted, self.versions, self.applied, self.follows = {}, [], {}, {}, []
         self.repository = Repository.create(git_server, folder, "shops-0")
@@ -54,6 +55,10 @@ class Shops:
                                                     for number, step in enumerate(self.steps))
                 for app in self.apps_of(0)}
 
+    def owns(self, found):
+        """Not what another test has left in its namespace."""
+        return found["metadata"]["namespace"] in self.namespaces
+
     def expected(self):
         """(namespace, name) -> the step that Git declares."""
         return {(f"m{number}", self.object_name(app, at)): str(step) for number in range(self.count)
@@ -62,7 +67,7 @@ class Shops:
     def live(self):
         """The same of what is there."""
         return {(item["metadata"]["namespace"], item["metadata"]["name"]): item["data"]["step"]
-                for item in self.api.list("ConfigMap", query=f"?labelSelector={LABEL.replace('/', '%2F')}")}
+                for item in self.api.list("ConfigMap", query=f"?labelSelector={LABEL.replace('/', '%2F')}") if self.owns(item)}
 
     # ------------------------------------------------------------------------------- doing
 
@@ -133,6 +138,8 @@ class Shops:
 
     def _take_object(self, what, found):
         """Each step that each ConfigMap was given, in order. A list that follows a watch tells again what was told."""
+        if not self.owns(found):
+            return
         key, version = f"{found['metadata']['namespace']}/{found['metadata']['name']}", found["metadata"]["resourceVersion"]
         if what == "DELETED":
             self.deleted.append(key)
