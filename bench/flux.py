@@ -57,11 +57,11 @@ def git_repository(namespace, name, url):
             "spec": {"url": url, "interval": "1h", "ref": {"branch": "main"}, "secretRef": {"name": "git"}}}
 
 
-def kustomization(namespace, name, path, interval="1h"):
+def kustomization(namespace, name, path, interval="1h", source=None):
     return {"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
             "metadata": {"name": name, "namespace": namespace},
             "spec": {"interval": interval, "path": path, "prune": True, "wait": False, "targetNamespace": namespace,
-                     "sourceRef": {"kind": "GitRepository", "name": name}}}
+                     "sourceRef": {"kind": "GitRepository", "name": source or name}}}
 
 
 PATHS = {"GitRepository": "/apis/source.toolkit.fluxcd.io/v1/namespaces/{}/gitrepositories",

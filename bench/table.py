@@ -24,8 +24,8 @@ def shown(value):
     return "–" if value is None else f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
-def tell(name, rows, notes=()):
-    """Prints the table and writes the file; returns whether every target was met."""
+def tell(name, rows, notes=(), keep=True):
+    """Prints the table and (keep) writes the file; returns whether every target was met."""
     heads = ("what", "unit", "ours", "ceiling", "Flux", "target", "met")
     lines = [[item["what"], item["unit"], shown(item["ours"]), shown(item["ceiling"]), shown(item["flux"]), item["target"],
               {None: "", True: "yes", False: "NO"}[item["met"]]] for item in rows]
@@ -34,8 +34,13 @@ def tell(name, rows, notes=()):
         print("  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip())
     for note in notes:
         print(note)
+    if keep:
+        write(name, rows, notes)
+    return all(item["met"] is not False for item in rows)
+
+
+def write(name, rows, notes):
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({
         "name": name, "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": platform.machine(),
         "kernel": platform.release(), "notes": list(notes), "rows": rows}, indent=2) + "\n")
-    return all(item["met"] is not False for item in rows)
