@@ -200,7 +200,7 @@ class GitServer:
         self.certificates = {"good": self.authority.issue("git", ("127.0.0.1", "localhost", address))}
         self.faults = Faults()
         self.credentials = Credentials()
-        self.requests = []
+        self.requests = []  # of all clients, the fetcher that all tests share included: see asked()
         self.wants = []  # each commit that was fetched: (address of the client, repository, commit)
         self.stopping = threading.Event()
         self._port = port
@@ -237,6 +237,10 @@ class GitServer:
 
     def url(self, name):
         return f"https://{self.address}:{self._port}/{name}.git"
+
+    def asked(self, name):
+        """The requests so far for the repository, oldest first: "METHOD PATH STATUS"."""
+        return [request for request in self.requests if f"/{name}.git/" in request]
 
     def _context(self, which):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

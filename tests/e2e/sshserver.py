@@ -73,16 +73,21 @@ class SshServer:
 
     async def _serve(self, process):
         self.commands.append(process.command)
+        process.exit(await self._answer(process))
+        await process.wait_closed()  # or what closes its pipes is never awaited
+
+    async def _answer(self, process):
+        """Serves the command; returns its exit status."""
         match = re.fullmatch(r"git-upload-pack '/([\w.-]+)\.git'", process.command or "")
         bare = self.root / f"{match.group(1)}.git" if match else None
         if self.hang:
-            await process.stdin.read()
+            await process.stdin.read()  # until the client goes
+            return 1
         if not bare or not bare.is_dir():
             process.stderr.write(b"ERROR: Repository not found.\n")
-            process.exit(1)
-            return
+            return 1
         child = await asyncio.create_subprocess_exec("git", "upload-pack", str(bare), stdin=asyncio.subprocess.PIPE,
                                                      stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
         await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
         await process.stdout.drain()
-        process.exit(await child.wait())
+        return await child.wait()

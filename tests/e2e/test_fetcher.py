@@ -16,12 +16,15 @@ REQUESTED = "gitmoor.io/reconcile-requested-at"
 
 
 @pytest.fixture(scope="module")
-def moor(cluster, scratch):
-    """The fetcher alone; nobody answers at the differ's address."""
+def moor(cluster, gitmoor, scratch):
+    """The fetcher alone; nobody answers at the differ's address. It takes the place of the one that all tests share, which would
+    fetch the same repositories and write the same statuses."""
+    gitmoor.processes["fetcher"].stop()
     running = Moor(cluster, scratch / "fetcher", extra={"fetcher": ["--max-repository-size", "64Mi"]})
     running.start(only=("fetcher",))
     yield running
     assert running.stop() == {"fetcher": 0}
+    gitmoor.start_one("fetcher")
 
 
 class Repo:
@@ -71,10 +74,18 @@ def secret(api, namespace):
 
 
 @pytest.fixture
-def repo(api, namespace, repository, secret, moor):  # noqa: ARG001
+def fetched(api, namespace, moor):  # noqa: ARG001
+    """A GitRepository without a Secret. After the test the namespace's are removed, or each fetcher would go on asking for them."""
+    yield Repo(api, namespace)
+    for left in api.list("GitRepository", namespace):
+        api.delete("GitRepository", namespace, left["metadata"]["name"])
+
+
+@pytest.fixture
+def repo(fetched, repository, secret):
     """A GitRepository whose Secret trusts the Git server."""
     secret(ca_crt=repository.ca_file.read_text())
-    return Repo(api, namespace)
+    return fetched
 
 
 def spec(repository, **more):
@@ -121,8 +132,8 @@ def test_a_steady_state_writes_nothing(repo, repository, git_server):
     repository.commit({"a": "1"})
     repo.apply(spec(repository, interval="1s"))
     before = repo.wait_revision(repository.revision())["metadata"]["resourceVersion"]
-    git_server.requests.clear()
-    wait_for(lambda: sum(repository.folder.name in line for line in git_server.requests) >= 3, what="three fetches")
+    asked = len(git_server.asked(repository.folder.name))
+    wait_for(lambda: len(git_server.asked(repository.folder.name)) >= asked + 3, what="three fetches")
     assert repo.get()["metadata"]["resourceVersion"] == before
 
 
@@ -144,8 +155,7 @@ def test_another_url_is_no_forced_push(repo, repository, make_repository):
     other.commit({"b": "1"})
     repo.apply(spec(other))
     repo.wait_revision(other.revision())
-    # The fetcher that the other tests share may be quick enough to tell of one of them too.
-    wait_for(lambda: len(repo.events("NewRevision")) >= 2, what="an Event for each")
+    wait_for(lambda: len(repo.events("NewRevision")) == 2, what="an Event for each")
     assert not repo.events("ForcedPush")
 
 
@@ -238,7 +248,7 @@ def test_suspend_and_resume(repo, repository, git_server):
     repo.apply(spec(repository, interval="1s", suspend=True))
     wait_for(lambda: repo.get().get("status", {}).get("observedGeneration") == 1, what="seen")
     assert repo.condition("Ready")["reason"] == "Suspended"
-    assert not any(repository.folder.name in line for line in git_server.requests)
+    assert not git_server.asked(repository.folder.name)
     repo.apply(spec(repository, interval="1s"))
     repo.wait_revision(repository.revision(), timeout=10)
     repo.apply(spec(repository, interval="1s", suspend=True))

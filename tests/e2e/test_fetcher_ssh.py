@@ -8,11 +8,8 @@ import pytest
 
 from harness.waiting import wait_for
 from sshserver import SshServer
-from test_fetcher import Repo, moor  # noqa: F401
+from test_fetcher import fetched, moor  # noqa: F401
 from test_fetcher_worker import MIB, Worker, refused, worker  # noqa: F401
-
-
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine .Queue.join. was never awaited")  # asyncssh, when a client goes
 
 
 def new_key(folder, name, kind="ed25519", passphrase=""):
@@ -132,11 +129,11 @@ def test_no_key_is_left_on_the_disk(fetch, repository, keys, worker):  # noqa: F
     assert not [file for file in worker.mirror.rglob("*") if file.is_file() and secret in file.read_bytes()]
 
 
-def test_a_repository_over_ssh_becomes_ready(api, namespace, moor, repository, ssh, keys):  # noqa: F811
+def test_a_repository_over_ssh_becomes_ready(api, namespace, fetched, repository, ssh, keys):  # noqa: F811
     commit = repository.commit({"a": "1"})
     api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy", "namespace": namespace},
                "stringData": {"identity": keys["deploy"].read_text(), "known_hosts": ssh.known_hosts()}})
-    repo = Repo(api, namespace)
+    repo = fetched
     repo.apply({"url": ssh.url(repository.folder.name), "secretRef": {"name": "deploy"}, "interval": "1h"})
     repo.wait_revision(f"main@sha1:{commit}")
     api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "deploy", "namespace": namespace},

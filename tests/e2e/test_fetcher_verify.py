@@ -9,7 +9,7 @@ import pytest
 
 from harness.api import condition
 from harness.waiting import wait_for
-from test_fetcher import Repo, moor, spec  # noqa: F401
+from test_fetcher import fetched, moor, spec  # noqa: F401
 from test_fetcher_worker import refused, worker  # noqa: F401
 
 PGP = "ops@example.org"
@@ -108,12 +108,12 @@ def test_keys_that_cannot_be_read_are_told_by_name(worker, repository, keys):  #
     refused(worker.fetch(repository.url, verifyHead=True, keys={}), "VerificationFailed")
 
 
-def test_the_status_tells_who_signed_and_keeps_the_last_good_revision(api, namespace, repository, moor, keys):  # noqa: F811
+def test_the_status_tells_who_signed_and_keeps_the_last_good_revision(api, namespace, repository, fetched, keys):  # noqa: F811
     for name, data in (("git", {"ca.crt": repository.ca_file.read_bytes()}), ("signers", {"mine.pub": keys["mine"][1]})):
         api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
                    "data": {key: base64.b64encode(value).decode() for key, value in data.items()}})
     good = commit(repository, keys, "mine")
-    repo = Repo(api, namespace)
+    repo = fetched
     repo.apply(spec(repository, interval="1s", verify={"secretRef": {"name": "signers"}}))
     found = repo.wait_revision(f"main@sha1:{good}")
     verified = condition(found, "SourceVerified")
@@ -132,9 +132,9 @@ def test_the_status_tells_who_signed_and_keeps_the_last_good_revision(api, names
     wait_for(lambda: not repo.condition("SourceVerified"), what="no SourceVerified without spec.verify")
 
 
-def test_a_secret_of_signers_that_is_not_there(api, namespace, repository, moor, keys):  # noqa: F811
+def test_a_secret_of_signers_that_is_not_there(api, namespace, repository, fetched, keys):  # noqa: F811
     commit(repository, keys, "mine")
-    repo = Repo(api, namespace)
+    repo = fetched
     repo.apply({"url": repository.url, "verify": {"secretRef": {"name": "nobody"}}})
     assert "spec.verify.secretRef" in repo.wait_failed("SecretInvalid")["message"]
     assert "revision" not in repo.get()["status"]
