@@ -118,6 +118,7 @@ static void take_left(struct application *application)
     application->render_key = mem_string(application->rollback->key);
     problems_clear(&application->render_problems);
     map_release(&application->unknown_kinds, NULL);
+    waiting_drop(application);
     metric_add(&renders, "unchanged", 1);
     application_wake(application);
 }

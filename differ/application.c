@@ -146,6 +146,7 @@ void application_free(struct application *application)
     differ->kinds_unused = true;
     event_free(application->timer);
     charts_values_free(application->values);
+    waiting_drop(application);
     desired_free(application->desired);
     problems_release(&application->problems);
     problems_release(&application->render_problems);
@@ -161,6 +162,7 @@ void application_free(struct application *application)
     free(application->uid);
     free(application->reconcile_requested);
     free(application->approved_revision);
+    free(application->sync_revision);
     free(application->render_key);
     free(application->attempted);
     free(application->inherited);
@@ -205,6 +207,7 @@ static void take_annotations(struct application *application, const cJSON *objec
         replace_string(&application->approved_revision, approved);
         application_try_at_once(application);
     }
+    replace_string(&application->sync_revision, json_string(annotations, GITMOOR_SYNC_ANNOTATION));
 }
 
 static void take_spec(struct application *application, const cJSON *object)
@@ -217,6 +220,7 @@ static void take_spec(struct application *application, const cJSON *object)
         application->needs_render = true;
         application->rendered = false;
         application->rendering = false; /* what that run answers is of the spec before */
+        application->spec_changed |= application->desired || application->waiting;
         replace_string(&application->inherited, NULL);
     }
     if (!text_equal(application->spec.drift_text, spec.drift_text)) {
@@ -228,6 +232,10 @@ static void take_spec(struct application *application, const cJSON *object)
     application->spec = spec;
     charts_watch_values(application);
     if (changed) {
+        application->repairs_open_at = 0;
+        if (application->waiting) {
+            application->waiting->opens_at = 0;
+        }
         application_try_at_once(application);
         application->failures = 0;
         permit_judge(application);
@@ -258,7 +266,11 @@ static void inherit(struct application *application)
     if (same || break_glass_holds(application)) {
         application->inherited =
             mem_string(json_string(application->status, "lastAppliedRevision"));
+    } else {
+        application->spec_changed = json_string(application->status, "lastAppliedRevision");
     }
+    application->spec_changed |=
+        json_bool(json_object(application->status, "syncWindow"), "specChanged", false);
 }
 
 void application_changed(struct differ *differ, const char *namespace_, const char *name,
@@ -291,23 +303,43 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
     application_wake(application);
 }
 
+/* What is in force from now on. */
+static void install(struct application *application, struct desired_set *desired,
+                    const char *revision)
+{
+    claims_release(application, desired);
+    desired_free(application->desired);
+    application->desired = desired;
+    application->differ->kinds_unused = true;
+    replace_string(&application->revision, revision);
+    replace_string(&application->checked, NULL);
+    application->fresh = true;
+    application->changed = application->pruned = 0;
+    problems_clear(&application->problems);
+    outcome_set(application, OUTCOME_NONE, NULL);
+    permit_judge(application);
+}
+
 void application_set_desired(struct application *application, struct desired_set *desired,
                              const char *render_key, const char *revision)
 {
-    if (desired) {
-        claims_release(application, desired);
-        desired_free(application->desired);
-        application->desired = desired;
-        application->differ->kinds_unused = true;
-        replace_string(&application->revision, revision);
-        application->fresh = true;
-        application->changed = application->pruned = 0;
-        problems_clear(&application->problems);
-        outcome_set(application, OUTCOME_NONE, NULL);
-        permit_judge(application);
+    enum waiting_verdict verdict = WAITING_INSTALL_BEGUN; /* nothing holds a rollback up */
+    if (render_key && desired) {
+        verdict = waiting_take(application, desired, revision);
+    }
+    if (desired && verdict != WAITING_HELD) {
+        install(application, desired, revision);
+        application->begun = verdict == WAITING_INSTALL_BEGUN;
+    }
+    bool is_stand_in = !render_key && application->rollback && application->rollback->stands_in;
+    if (verdict != WAITING_HELD && !is_stand_in) {
+        waiting_drop(application); /* it is not the newest any more, or not wanted */
+        application->spec_changed &= !desired;
+    } else if (application->waiting) {
+        application->waiting->counted = false;
     }
     if (render_key) {
-        if (desired && application->rollback) {
+        if (desired && verdict != WAITING_HELD && application->rollback) {
             rollback_end(application); /* by a newer commit */
         }
         replace_string(&application->render_key, render_key);
@@ -352,6 +384,7 @@ void application_work(struct application *application)
         repository_step(repository);
     }
     break_glass_step(application);
+    waiting_step(application);
     reconcile_step(application);
     health_step(application);
     rollback_step(application);

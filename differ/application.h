@@ -7,6 +7,7 @@
 #include "differ/plan.h"
 #include "differ/rollback.h"
 #include "differ/spec.h"
+#include "differ/waiting.h"
 #include "differ/wave.h"
 
 struct chart_values;
@@ -61,6 +62,7 @@ enum application_outcome {
     OUTCOME_HELD,    /* it would delete everything, and nobody has confirmed that */
     OUTCOME_WAVE,    /* the objects of a wave are applied, and not healthy yet */
     OUTCOME_BLOCKED, /* what it depends on is not ready */
+    OUTCOME_WINDOW,  /* the newest revision waits for a sync window */
     OUTCOME_APPLIED, /* the cluster is what Git declares */
 };
 
@@ -73,6 +75,7 @@ struct application {
     struct application_spec spec;
     char *reconcile_requested; /* value of the annotation, or NULL */
     char *approved_revision;   /* value of the annotation, or NULL */
+    char *sync_revision;       /* value of the annotation, or NULL */
 
     bool needs_render; /* the next worker run renders it even if its files did not change */
     bool rendering;    /* a worker run is to answer for it, as it was when that began */
@@ -98,6 +101,11 @@ struct application {
 
     struct rollback *rollback; /* an earlier revision is in force, or is to be; or NULL */
     char *rollback_requested;  /* value of the annotation, dealt with by this process; or NULL */
+
+    struct waiting *waiting; /* the newest revision, while it may not be applied; or NULL */
+    bool begun;              /* something of `desired` was written, or nothing had to be */
+    bool spec_changed;       /* since what is in force was rendered */
+    int64_t repairs_open_at; /* wall ms: when a window for repairs opens; 0: not looked up */
 
     struct plan_under_way *plan; /* or NULL */
     bool saving;                 /* kinds and namespaces are being written before the plan */

@@ -90,7 +90,9 @@ bool claims_is_declared(const struct differ *differ, const char *key)
     for (struct map_slot *slot = map_first(&differ->applications); slot;
          slot = map_next(&differ->applications, slot)) {
         const struct application *application = slot->value;
-        if (desired_find(application->desired, key)) {
+        const struct waiting *waiting = application->waiting;
+        if (desired_find(application->desired, key) ||
+            (waiting && desired_find(waiting->desired, key))) {
             return true;
         }
     }

@@ -229,7 +229,7 @@ static struct plan_under_way *way_new(struct application *application,
     way->items = mem_new(selection->owner_count + selection->count + selection->ask_count +
                              selection->later_count + selection->prune.count,
                          sizeof *way->items);
-    way->revision = mem_string(application->revision);
+    way->revision = mem_string(selection->revision ? selection->revision : application->revision);
     way->heal = heal;
     way->started = clock_monotonic_ms();
     way->resend_at = way->started + RESEND_MS;
@@ -249,7 +249,7 @@ static void begin(const struct application *application, const struct plan_under
         .namespace_ = application->namespace_,
         .name = application->name,
         .uid = application->uid,
-        .revision = application->revision,
+        .revision = way->revision,
         .dry_run = way->dry_run,
         .preflight = application->spec.preflight && !way->heal && !way->dry_run,
         .heal = way->heal,
@@ -360,7 +360,9 @@ void dispatch_look_after(struct application *application)
         resend(application);
     }
     application_wake_after(application, way->resend_at - now);
-    bool wanted = text_equal(way->revision, application->revision) && !application->spec.suspend;
+    bool of_waiting = way->checks && application->waiting;
+    const char *revision = of_waiting ? application->waiting->revision : application->revision;
+    bool wanted = text_equal(way->revision, revision) && !application->spec.suspend;
     if (!wanted && !way->cancelled) {
         way->cancelled = true;
         send_cancel(application);

@@ -69,7 +69,9 @@ static void add_up(struct application *application)
 
 void health_step(struct application *application)
 {
-    bool is_applied = application->outcome == OUTCOME_APPLIED && application->settled;
+    bool in_force = application->outcome == OUTCOME_APPLIED ||
+                    (application->outcome == OUTCOME_WINDOW && application->desired);
+    bool is_applied = in_force && application->settled;
     if (!is_applied && application->outcome != OUTCOME_WAVE) {
         application->unhealthy_since = 0;
         return;

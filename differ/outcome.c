@@ -21,6 +21,9 @@ void outcome_set(struct application *application, enum application_outcome outco
     }
     free(application->outcome_message);
     application->outcome_message = mem_string(message);
+    if (outcome == OUTCOME_WINDOW) {
+        status_event(application, "Normal", "SyncWindowClosed", "Wait", message);
+    }
     if (outcome == OUTCOME_INVALID || outcome == OUTCOME_DENIED || outcome == OUTCOME_FAILED ||
         outcome == OUTCOME_HELD) {
         static const char *const reasons[] = {

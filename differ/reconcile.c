@@ -102,6 +102,7 @@ static void settle(struct application *application)
     }
     application->settled = true;
     application->failures = 0;
+    application->begun = true;
     if (application->outcome != OUTCOME_APPLIED) {
         problems_clear(&application->problems);
         outcome_set(application, OUTCOME_APPLIED, NULL);
@@ -140,6 +141,10 @@ static bool goes_round(struct application *application)
 /* Whether the revision may be applied; if not, only repairs are made. */
 static bool may_apply(struct application *application)
 {
+    if (application->spec.windows.error) {
+        outcome_set(application, OUTCOME_INVALID, application->spec.windows.error);
+        return false;
+    }
     if (application->denied.total > 0) {
         outcome_set_from_problems(application, OUTCOME_DENIED, &application->denied);
         return false;
@@ -236,8 +241,8 @@ static void do_or_settle(struct application *application, bool repairs_only,
         }
         return;
     }
-    bool is_checked = text_equal(application->checked, application->revision);
-    if (selection->later_count > 0 && application->spec.preflight && !is_checked) {
+    bool checked = text_equal(application->checked, application->revision);
+    if (selection->later_count > 0 && application->spec.preflight && !checked) {
         dispatch_check(application, selection);
         return;
     }
@@ -249,7 +254,8 @@ static void do_or_settle(struct application *application, bool repairs_only,
     bool heal = selection_only_heals(selection);
     if (heal || status_save_inventory(application)) {
         application->settled = false;
-        if (application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WAVE) {
+        if (application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WAVE ||
+            application->outcome == OUTCOME_WINDOW) {
             outcome_set(application, OUTCOME_NONE, NULL);
         }
         dispatch_plan(application, selection, heal);
@@ -261,6 +267,11 @@ static void act(struct application *application)
     bool repairs_only = !may_apply(application);
     struct selection selection;
     selection_make(application, repairs_only, &selection);
+    if (!repairs_only && !selection_is_empty(&selection) && !selection_only_heals(&selection) &&
+        waiting_take_back(application)) {
+        selection_release(&selection);
+        return;
+    }
     if (!repairs_only &&
         (is_held(application, &selection) || is_blocked(application, &selection))) {
         repairs_only = true;
@@ -277,6 +288,61 @@ static void act(struct application *application)
     selection_release(&selection);
 }
 
+/* ---- While a revision waits for a sync window ---- */
+
+/* What is in force is kept as it is. False: something is under way for that. */
+static bool keep_in_force(struct application *application)
+{
+    struct selection selection;
+    if (!application->desired) {
+        return true;
+    }
+    if (!is_known(application)) {
+        return false;
+    }
+    selection_make(application, true, &selection);
+    do_or_settle(application, true, &selection);
+    application->settled = selection_is_empty(&selection) && !selection.repairs_wait;
+    selection_release(&selection);
+    return !application->plan;
+}
+
+/* True: the server has accepted it in a dry-run, as far as it can. */
+static bool is_checked(struct application *application)
+{
+    const char *revision = application->waiting->revision;
+    if (!application->spec.preflight || text_equal(application->checked, revision)) {
+        return true;
+    }
+    if (application->spec.suspend || clock_monotonic_ms() < application->retry_at) {
+        return false;
+    }
+    struct selection selection;
+    selection_make_waiting(application, &selection);
+    bool nothing = selection.count == 0; /* it only deletes */
+    if (!nothing) {
+        dispatch_check(application, &selection);
+    }
+    selection_release(&selection);
+    return nothing;
+}
+
+static void keep_waiting(struct application *application)
+{
+    if (!application->waiting->counted || !keep_in_force(application) || !is_checked(application)) {
+        return;
+    }
+    if (application->spec.windows.error) {
+        outcome_set(application, OUTCOME_INVALID, application->spec.windows.error);
+    } else if (!application->repair_failed) {
+        if (application->outcome != OUTCOME_WINDOW) {
+            problems_clear(&application->problems);
+        }
+        AUTO_FREE char *message = waiting_describe(application);
+        outcome_set(application, OUTCOME_WINDOW, message);
+    }
+}
+
 void reconcile_step(struct application *application)
 {
     const struct differ *differ = application->differ;
@@ -285,6 +351,8 @@ void reconcile_step(struct application *application)
     } else if (application->saving || !differ->started || !members_may_work(differ->members) ||
                !members_owner(differ->members, "applier", application->label)) {
         return;
+    } else if (application->waiting) {
+        keep_waiting(application);
     } else if (!application->desired) {
         if (application->render_problems.total > 0 || application->denied.total > 0) {
             may_apply(application); /* it may not, and says why */

@@ -158,6 +158,7 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     if (outcome->ok) {
         if (!outcome->preflight) {
             item->done = true;
+            reading->application->begun = true;
             note_success(reading, item, outcome);
         }
         return;

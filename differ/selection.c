@@ -35,7 +35,7 @@ static void select_apply(struct selection *selection, struct desired_object *obj
 static bool may_repair(const struct application *application)
 {
     return application->spec.self_heal && !application->spec.suspend && !application->frozen &&
-           !break_glass_holds(application);
+           !break_glass_holds(application) && !waiting_holds_repairs(application);
 }
 
 /* A drifted object: repair it now, later, or not at all. */
@@ -169,6 +169,22 @@ void selection_make(struct application *application, bool repairs_only, struct s
         ret->later_count == 0) {
         prune_select(application, &ret->prune);
         permit_prune(application, &ret->prune);
+    }
+}
+
+void selection_make_waiting(const struct application *application, struct selection *ret)
+{
+    const struct desired_set *set = application->waiting->desired;
+    *ret = (struct selection){.revision = application->waiting->revision};
+    map_init(&ret->new_namespaces);
+    ret->applies = mem_new(set->count, sizeof(struct desired_object *));
+    for (size_t i = 0; i < set->count; i++) {
+        struct desired_object *object = &set->objects[i];
+        const struct desired_object *former = desired_find(application->desired, object->key);
+        if (!former || !digest_equal(&former->digest, &object->digest)) {
+            ret->applies[ret->count++] = object;
+            note_new(ret, object);
+        }
     }
 }
 

@@ -17,6 +17,7 @@ struct selection {
     struct desired_object **asks; /* to be dry-run first: has it drifted? */
     size_t ask_count;
     struct prune_list prune;
+    const char *revision;      /* that they are of; NULL: the one in force */
     struct map new_namespaces; /* that the plan creates: name → "" */
     bool new_roles;            /* it creates or changes roles */
     bool repairs_wait;         /* a repair has failed lately, and is for later */
@@ -26,6 +27,8 @@ struct selection {
 /* `repairs_only`: the revision must not be applied (yet), but what was in sync is kept so. Counts
  * into application->counts; release it in any case. */
 void selection_make(struct application *application, bool repairs_only, struct selection *ret);
+/* What the waiting revision changes, to be dry-run. */
+void selection_make_waiting(const struct application *application, struct selection *ret);
 void selection_release(struct selection *selection);
 
 /* Whether there is nothing to do. */

@@ -22,6 +22,7 @@ void application_spec_release(struct application_spec *spec)
     free(spec->drift_text);
     managers_release(&spec->allowed);
     ignore_fields_release(&spec->ignore);
+    sync_windows_release(&spec->windows);
     *spec = (struct application_spec){0};
 }
 
@@ -140,4 +141,5 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
     read_break_glass(spec, &ret->break_glass);
     read_prune_limit(json_get(spec, "pruneLimit"), &ret->prune_limit);
     read_drift(spec, ret);
+    sync_windows_read(json_array(spec, "syncWindows"), &ret->windows);
 }

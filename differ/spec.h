@@ -6,6 +6,7 @@
 #include "differ/break_glass.h"
 #include "differ/ignore_fields.h"
 #include "differ/managers.h"
+#include "differ/sync_window.h"
 
 /* More deletions by one revision than that are held. */
 struct prune_limit {
@@ -31,6 +32,7 @@ struct application_spec {
     struct managers allowed; /* …of these */
     char *drift_text;        /* canonical JSON of that choice, or NULL */
     struct ignore_fields ignore;
+    struct sync_windows windows;
 };
 
 /* Of the whole object: its namespace counts. What is read is the spec's own. */

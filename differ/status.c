@@ -110,6 +110,8 @@ static struct verdict judge(const struct application *application, struct buf *t
         return (struct verdict){"False", "Held", message};
     case OUTCOME_BLOCKED:
         return (struct verdict){"False", "DependencyNotReady", message};
+    case OUTCOME_WINDOW:
+        return (struct verdict){"False", "SyncWindowClosed", message};
     case OUTCOME_WAITING:
         return (struct verdict){"Unknown", "Waiting", message};
     case OUTCOME_APPLIED:
@@ -160,7 +162,7 @@ static void set_ready(struct application *application, cJSON *conditions)
                          text_or_empty(verdict.message), generation);
     bool retrying = application->retry_at > 0 && application->outcome != OUTCOME_APPLIED;
     if (text_equal(verdict.status, "Unknown") || application->plan || retrying ||
-        application->outcome == OUTCOME_BLOCKED) {
+        application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WINDOW) {
         status_set_condition(conditions, "Reconciling", "True",
                              retrying ? "ProgressingWithRetry" : "Progressing",
                              text_or_empty(verdict.message), generation);
@@ -182,7 +184,8 @@ static void set_ready(struct application *application, cJSON *conditions)
 static void set_healthy(struct application *application, cJSON *conditions)
 {
     int64_t generation = application->generation;
-    if (application->outcome != OUTCOME_APPLIED && application->outcome != OUTCOME_WAVE) {
+    bool waits = application->outcome == OUTCOME_WINDOW && application->settled;
+    if (application->outcome != OUTCOME_APPLIED && application->outcome != OUTCOME_WAVE && !waits) {
         return; /* of the last applied revision, as it was */
     }
     if (application->health == HEALTH_CURRENT) {
@@ -207,10 +210,11 @@ static void set_drifted(struct application *application, cJSON *conditions)
                              generation);
     } else if (application->counts.drifted > 0) {
         buf_append_format(&text, "%zu objects differ from Git", application->counts.drifted);
-        const char *reason = application->spec.suspend        ? "Suspended"
-                             : !application->spec.self_heal   ? "SelfHealOff"
-                             : break_glass_holds(application) ? "BreakGlass"
-                                                              : "RepairWaits";
+        const char *reason = application->spec.suspend            ? "Suspended"
+                             : !application->spec.self_heal       ? "SelfHealOff"
+                             : break_glass_holds(application)     ? "BreakGlass"
+                             : waiting_holds_repairs(application) ? "SyncWindowClosed"
+                                                                  : "RepairWaits";
         status_set_condition(conditions, "Drifted", "True", reason, text.data, generation);
     } else {
         status_set_condition(conditions, "Drifted", "False", "InSync",
@@ -303,13 +307,19 @@ static void set_drift(struct application *application, cJSON *status)
     }
 }
 
+static void set_healthy_revision(const struct application *application, cJSON *status)
+{
+    if (application->health == HEALTH_CURRENT &&
+        text_equal(application->revision, json_string(status, "lastAppliedRevision"))) {
+        json_set(status, "lastHealthyRevision", json_new_string(application->revision));
+    }
+}
+
 /* What holds once a revision is applied. */
 static void set_applied(struct application *application, cJSON *status)
 {
     json_set(status, "lastAppliedRevision", json_new_string(application->revision));
-    if (application->health == HEALTH_CURRENT) {
-        json_set(status, "lastHealthyRevision", json_new_string(application->revision));
-    }
+    set_healthy_revision(application, status);
     inventory_set(application, status, false);
     if (application->fresh) {
         application->fresh = false;
@@ -341,8 +351,11 @@ static cJSON *make_status(struct application *application)
     set_counts(application, status);
     set_errors(application, status);
     set_drift(application, status);
+    waiting_set_status(application, status);
     if (application->outcome == OUTCOME_APPLIED && application->settled) {
         set_applied(application, status);
+    } else if (application->outcome == OUTCOME_WINDOW && application->settled) {
+        set_healthy_revision(application, status);
     }
     return status;
 }
@@ -398,6 +411,7 @@ static bool is_busy(const struct application *application)
     case OUTCOME_HELD:
     case OUTCOME_BLOCKED:
     case OUTCOME_WAVE:
+    case OUTCOME_WINDOW:
         return false;
     case OUTCOME_APPLIED:
         break;

@@ -20,6 +20,8 @@ IMAGES = {
     "admission": (["gitmoor-admission"], [], []),
     "cli": (["gitmoor"], ["gpgv"], ["kustomize", "helm"]),  # gitmoor verify; gitmoor render
 }
+ZONED = {"differ"}  # spec.syncWindows
+ZONES = Path("/usr/share/zoneinfo")
 CACHE = Path(os.environ.get("GITMOOR_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gitmoor")
 TEXTS = {
     "etc/passwd": f"root:x:0:0:root:/:/usr/sbin/nologin\ngitmoor:x:{USER}:{USER}:Gitmoor:/:/usr/sbin/nologin\n",
@@ -84,6 +86,16 @@ class RootFs:
             raise SystemExit(f"there is no {name} in {file.parent}; scripts/setup builds it")
         self.add(f"usr/bin/{name}", Entry("file", 0o755, file.read_bytes(), source=f"{TOOL}{name}"))
 
+    def add_zones(self):
+        """The time zones that people name: not those with leap seconds (right), nor the same once more (posix), nor the machine's own."""
+        for path in sorted(ZONES.rglob("*")):
+            name = path.relative_to(ZONES)
+            if name.parts[0] in ("posix", "right", "localtime", "posixrules") or not path.is_file():
+                continue
+            with path.open("rb") as file:
+                if file.read(4) == b"TZif":
+                    self.add_path(str(path))
+
     def add_libraries(self, file):
         for library in libraries(file):
             self.add_path(library)
@@ -135,6 +147,10 @@ def make(image, binaries):
         root.add_libraries(f"/usr/bin/{name}")
     for name in tools:
         root.add_tool(name)
+    if image in ZONED:
+        if not (ZONES / "Europe" / "Berlin").is_file():
+            raise SystemExit("tzdata is needed in the images, and this system lacks it")
+        root.add_zones()
     return root
 
 

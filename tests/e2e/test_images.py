@@ -62,6 +62,14 @@ def test_a_program_that_is_not_used_is_not_there(roots, image):
     assert executables == IMAGES[image]
 
 
+def test_the_differ_has_the_time_zones_and_only_those(roots):
+    zones = roots / "differ" / "usr" / "share" / "zoneinfo"
+    assert {"Berlin", "Kyiv"} <= {path.name for path in (zones / "Europe").iterdir()} and (zones / "UTC").exists()
+    assert not (zones / "right").exists() and not (zones / "posix").exists()
+    assert all(path.read_bytes().startswith(b"TZif") for path in files(zones))
+    assert not (roots / "applier" / "usr" / "share" / "zoneinfo").exists()
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_it_runs_with_what_is_there(roots, image):
     null = roots / image / "dev" / "null"
