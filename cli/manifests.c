@@ -1,5 +1,6 @@
 #include "cli/manifests.h"
 
+#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 
@@ -62,31 +63,43 @@ bool manifests_find_root(const char *asked, const char *directory, char ret_root
 
 /* ---- Rendering ---- */
 
-/* Where other programs build; a path without links, as the sandbox wants it. */
-static bool manifests_make_scratch(char ret[PATH_MAX], struct error *error)
+#define IN_MEMORY "/dev/shm"
+
+/* A directory of our own; its path without links, as the sandbox wants it. */
+static bool manifests_make_directory(const char *above, char ret[PATH_MAX], struct error *error)
 {
-    const char *temporary = getenv("TMPDIR");
-    AUTO_FREE char *made =
-        mem_format("%s/gitmoor-render-XXXXXX", text_is_empty(temporary) ? "/tmp" : temporary);
+    AUTO_FREE char *made = mem_format("%s/gitmoor-render-XXXXXX", above);
     if (!mkdtemp(made) || !realpath(made, ret)) {
         return error_set_errno(error, errno, "cannot make the directory %s", made);
     }
     return true;
 }
 
-static bool manifests_build(struct source *source, struct render_scan *scan,
+/* Other programs build in one directory, and what is decrypted for them stands in another. */
+static bool manifests_build(struct source *source, struct render_scan *scan, bool decrypts,
                             const struct render_sink *sink, struct error *error)
 {
-    char scratch[PATH_MAX];
-    struct render_builder builder = {scratch, RENDER_TIMEOUT_MS, RENDER_MEMORY_MAXIMUM};
-    if (!render_scan_is_built(scan)) {
-        return render_run(source, scan, &builder, sink, error);
+    char scratch[PATH_MAX], memory[PATH_MAX] = "";
+    struct error problem = {0};
+    struct render_builder builder = {.scratch = scratch,
+                                     .timeout_ms = RENDER_TIMEOUT_MS,
+                                     .memory_maximum = RENDER_MEMORY_MAXIMUM,
+                                     .memory_problem = problem.message};
+    if (decrypts && directory_is_in_memory(IN_MEMORY, &problem) &&
+        manifests_make_directory(IN_MEMORY, memory, &problem)) {
+        builder.memory = memory;
     }
-    if (!manifests_make_scratch(scratch, error)) {
-        return false;
+    const char *temporary = getenv("TMPDIR");
+    bool built = render_scan_is_built(scan);
+    bool ok = (!built || manifests_make_directory(text_is_empty(temporary) ? "/tmp" : temporary,
+                                                  scratch, error)) &&
+              render_run(source, scan, &builder, sink, error);
+    if (built) {
+        rmdir(scratch); /* of which nothing is left if it was used */
     }
-    bool ok = render_run(source, scan, &builder, sink, error);
-    rmdir(scratch); /* of which nothing is left if it was used */
+    if (builder.memory) {
+        directory_remove(memory, NULL);
+    }
     return ok;
 }
 
@@ -94,5 +107,6 @@ bool manifests_render(struct source *source, const struct render_options *option
                       const struct render_sink *sink, struct error *error)
 {
     AUTO_SCAN struct render_scan *scan = NULL;
-    return render_scan(source, options, &scan, error) && manifests_build(source, scan, sink, error);
+    return render_scan(source, options, &scan, error) &&
+           manifests_build(source, scan, options->decryption, sink, error);
 }

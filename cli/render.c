@@ -29,6 +29,7 @@ struct render_chart {
     struct option_list values;
     struct option_list api_versions;
     struct option_list substitute_from;
+    struct option_list decrypt_keys;
 };
 
 struct render_line {
@@ -43,6 +44,7 @@ struct render_verb {
     const struct render_chart *chart;
     cJSON *values;         /* contents of --values, or NULL */
     cJSON *variables;      /* to substitute, or NULL */
+    cJSON *decryption;     /* keys, or NULL */
     char *api_versions;    /* joined, or NULL */
     const char *directory; /* as typed, without a slash at its end */
     const char *path;      /* the same, below the root */
@@ -240,6 +242,31 @@ static bool render_read_variables(struct render_verb *verb, const cJSON *spec, s
            error_prefix(error, "spec.substitute");
 }
 
+/* The sort of a key is read off its text, and off a Secret's keys as the differ does. */
+static bool render_read_keys(struct render_verb *verb, const cJSON *spec, struct error *error)
+{
+    const struct option_list *files = &verb->chart->decrypt_keys;
+    if (json_object(spec, "decryption") && !files->count) {
+        return error_set(error, ERROR_INVALID,
+                         "the Application has spec.decryption, whose Secret takes a cluster; give "
+                         "the keys with --decrypt-key FILE");
+    }
+    verb->decryption = files->count ? json_new_object() : NULL;
+    cJSON *age = json_add_object(verb->decryption, "age");
+    cJSON *pgp = json_add_object(verb->decryption, "pgp");
+    json_add_string(verb->decryption, "from", "--decrypt-key");
+    for (size_t i = 0; i < files->count; i++) {
+        AUTO_BUF struct buf text;
+        buf_init(&text, RENDER_FILE_MAXIMUM);
+        if (!buf_read_file(&text, files->items[i], error)) {
+            return error_prefix(error, "--decrypt-key");
+        }
+        json_add_string(strstr(text.data, "-----BEGIN PGP") ? pgp : age, files->items[i],
+                        text.data);
+    }
+    return true;
+}
+
 static void render_join_versions(struct render_verb *verb)
 {
     const struct option_list *list = &verb->chart->api_versions;
@@ -274,10 +301,12 @@ static int render_directory(struct render_verb *verb, const char *asked_root, bo
     };
     render_name_release(verb, &options);
     render_join_versions(verb);
-    if (!render_read_values(verb, &error) || !render_read_variables(verb, spec, &error)) {
+    if (!render_read_values(verb, &error) || !render_read_variables(verb, spec, &error) ||
+        !render_read_keys(verb, spec, &error)) {
         return cli_fail("render", CLI_USAGE, &error);
     }
     options.values = verb->values;
+    options.decryption = verb->decryption;
     options.variables = verb->variables;
     options.api_versions = verb->api_versions;
     const struct render_sink sink = {render_take_object, render_take_error, verb};
@@ -314,6 +343,7 @@ static int render_typed(const char *typed, const struct render_line *line, bool 
     free(verb.objects);
     json_free(verb.values);
     json_free(verb.variables);
+    json_free(verb.decryption);
     free(verb.api_versions);
     arena_release(&verb.arena);
     return status;
@@ -337,11 +367,15 @@ int cli_render(int argc, char **argv)
     struct render_chart *chart = &line.chart;
     const struct option table[] = {
         {"application", 0, OPTION_TEXT, &line.application, "FILE",
-         "An Application (YAML or JSON): its spec.render, spec.targetNamespace and spec.substitute "
-         "are heeded."},
+         "An Application (YAML or JSON): its spec.render, spec.targetNamespace, spec.substitute "
+         "and "
+         "spec.decryption are heeded."},
         {"substitute-from", 0, OPTION_LIST, &chart->substitute_from, "FILE",
          "Variables to substitute, names and strings in YAML, in the place of spec.substituteFrom; "
          "may be repeated."},
+        {"decrypt-key", 0, OPTION_LIST, &chart->decrypt_keys, "FILE",
+         "Age identities or an armoured OpenPGP private key, for what SOPS has encrypted, in the "
+         "place of spec.decryption's Secret; may be repeated."},
         {"release-name", 0, OPTION_TEXT, &chart->release, "NAME",
          "Of a chart's release. Default: the Application's name, or DIR's."},
         {"namespace", 'n', OPTION_TEXT, &chart->namespace_, "NAME",
@@ -372,5 +406,6 @@ int cli_render(int argc, char **argv)
     free(chart->values.items);
     free(chart->api_versions.items);
     free(chart->substitute_from.items);
+    free(chart->decrypt_keys.items);
     return status;
 }

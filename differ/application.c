@@ -100,7 +100,8 @@ static bool same_rendering(const struct application_spec *left,
            text_equal(left->ignore.text, right->ignore.text) &&
            json_equal(left->render, right->render) &&
            json_equal(left->substitute, right->substitute) &&
-           json_equal(left->substitute_from, right->substitute_from);
+           json_equal(left->substitute_from, right->substitute_from) &&
+           text_equal(left->decryption_secret, right->decryption_secret);
 }
 
 /* ---- Life ---- */

@@ -20,7 +20,7 @@ void charts_discovered(struct differ *differ);
 /* Adds to a request of the worker what all charts are told. */
 void charts_describe(const struct differ *differ, cJSON *request);
 
-/* ---- valuesFrom, and substituteFrom ---- */
+/* ---- valuesFrom, substituteFrom, and decryption ---- */
 
 /* Watches what the application's spec names, and nothing else any more. To be called when the spec
  * has changed. */
@@ -36,7 +36,8 @@ enum charts_values_state {
 enum charts_values_state charts_values_state(const struct application *application);
 /* Tells the application, as the result of rendering that revision, what is wrong; once. */
 void charts_tell_problem(struct application *application, const char *revision);
-/* Adds the texts, and the variables to substitute, to the application's part of a request. */
+/* Adds the texts, the variables to substitute, and the keys that decrypt, to the application's part
+ * of a request. */
 void charts_add_values(const struct application *application, cJSON *item);
 
 #endif

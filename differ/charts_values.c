@@ -1,5 +1,6 @@
-/* valuesFrom and substituteFrom: a watch for each ConfigMap and Secret that an Application names,
- * in its own namespace and nowhere else, so that a change of one renders the application again.
+/* valuesFrom, substituteFrom and decryption: a watch for each ConfigMap and Secret that an
+ * Application names, in its own namespace and nowhere else, so that a change of one renders the
+ * application again.
  *
  * The differ reads these with its own rights, as it reads everything that is managed: so whoever
  * may write Applications in a namespace can learn, through a chart, what its Secrets hold. That is
@@ -15,13 +16,21 @@
 #include <string.h>
 
 #define DEFAULT_KEY "values.yaml"
+#define AGE_SUFFIX ".agekey" /* as Flux has them */
+#define OPENPGP_SUFFIX ".asc"
 #define VARIABLES_MAXIMUM 5000          /* of one object; each use looks through them */
 #define DATA_MAXIMUM ((size_t)16 << 20) /* an object of 1.5 MiB, escaped */
 
+enum wanted { WANTED_VALUES, WANTED_VARIABLES, WANTED_KEYS };
+
+static const char *const fields[] = {"spec.render.helm.valuesFrom", "spec.substituteFrom",
+                                     "spec.decryption"};
+
 struct chart_source {
     struct application *application;
+    enum wanted wanted;
     char *name;
-    char *key; /* NULL: all of them, for substituteFrom */
+    char *key; /* NULL: all of them */
     bool secret;
     bool optional;
     bool synced;
@@ -33,7 +42,7 @@ struct chart_source {
 };
 
 struct chart_values {
-    cJSON *spec; /* valuesFrom and substituteFrom that this is of */
+    cJSON *spec; /* valuesFrom, substituteFrom and decryption that this is of */
     struct chart_source *sources;
     size_t count;
     char *told; /* the last problem, with the revision that it was told of; or NULL */
@@ -73,6 +82,13 @@ static void render_again(struct application *application)
     }
 }
 
+/* Other keys of a Secret that decrypts are no concern of ours, and not kept. */
+static bool is_wanted(const struct chart_source *source, const char *key)
+{
+    return source->wanted != WANTED_KEYS || text_has_suffix(key, AGE_SUFFIX) ||
+           text_has_suffix(key, OPENPGP_SUFFIX);
+}
+
 /* Of the object; for the caller to free. Of all keys those that hold text; NULL if these are too
  * many. */
 static char *read_text(const struct chart_source *source, const cJSON *object)
@@ -87,7 +103,8 @@ static char *read_text(const struct chart_source *source, const cJSON *object)
     }
     AUTO_JSON cJSON *all = json_new_object();
     for (const cJSON *it = json_first(data); it; it = it->next) {
-        const char *value = cJSON_IsString(it) ? it->valuestring : NULL;
+        const char *value =
+            cJSON_IsString(it) && is_wanted(source, it->string) ? it->valuestring : NULL;
         AUTO_FREE char *text = source->secret ? base64_decode_text(value) : mem_string(value);
         json_add_string(all, it->string, text);
     }
@@ -139,20 +156,35 @@ static void on_trouble(const struct error *error, void *context)
 
 /* ---- What is watched ---- */
 
-static void open_source(struct application *application, const cJSON *item, bool all_keys,
+/* Why a Secret is not even looked at; NULL: it is. */
+static const char *refusal(const struct differ *differ, const struct chart_source *source)
+{
+    if (source->secret && differ->settings->without_secrets) {
+        return "this differ runs with --without-secrets";
+    }
+    if (source->wanted == WANTED_KEYS && text_is_empty(differ->settings->common.bus_keys)) {
+        return "the links between the processes have no keys (--bus-keys), and what is decrypted "
+               "is "
+               "never sent in clear";
+    }
+    return NULL;
+}
+
+static void open_source(struct application *application, const cJSON *item, enum wanted wanted,
                         struct chart_source *source)
 {
     struct differ *differ = application->differ;
     const char *key = json_string(item, "key");
     *source = (struct chart_source){
         .application = application,
+        .wanted = wanted,
         .name = mem_string(text_or_empty(json_string(item, "name"))),
-        .key = all_keys ? NULL : mem_string(text_is_empty(key) ? DEFAULT_KEY : key),
-        .secret = text_equal(json_string(item, "kind"), "Secret"),
+        .key = wanted == WANTED_VALUES ? mem_string(text_is_empty(key) ? DEFAULT_KEY : key) : NULL,
+        .secret = wanted == WANTED_KEYS || text_equal(json_string(item, "kind"), "Secret"),
         .optional = json_bool(item, "optional", false),
     };
-    if (source->secret && differ->settings->without_secrets) {
-        source->refused = mem_string("this differ runs with --without-secrets");
+    source->refused = mem_string(refusal(differ, source));
+    if (source->refused) {
         return;
     }
     AUTO_FREE char *path = mem_format("/api/v1/namespaces/%s/%s", application->namespace_,
@@ -171,15 +203,24 @@ static void open_source(struct application *application, const cJSON *item, bool
     source->watch = kube_watch_new(differ->client, &options);
 }
 
+/* The third of the texts that it is of. */
+static const cJSON *secret_of(const struct chart_values *values)
+{
+    return json_first(values->spec)->next->next;
+}
+
 void charts_watch_values(struct application *application)
 {
     const cJSON *helm = json_array(json_object(application->spec.render, "helm"), "valuesFrom");
     const cJSON *variables = application->spec.substitute_from;
+    const char *keys = application->spec.decryption_secret;
     struct chart_values *values = application->values;
     AUTO_JSON cJSON *spec = json_new_array();
     json_append(spec, helm ? json_copy(helm) : json_new_array());
     json_append(spec, variables ? json_copy(variables) : json_new_array());
-    size_t count = json_size(helm) + json_size(variables);
+    cJSON *secret = json_append(spec, json_new_object());
+    json_add_string(secret, "name", keys);
+    size_t count = json_size(helm) + json_size(variables) + (keys != NULL);
     if (values ? json_equal(spec, values->spec) : count == 0) {
         return;
     }
@@ -193,10 +234,13 @@ void charts_watch_values(struct application *application)
     spec = NULL;
     values->sources = mem_new(count, sizeof *values->sources);
     for (const cJSON *item = json_first(helm); item; item = item->next) {
-        open_source(application, item, false, &values->sources[values->count++]);
+        open_source(application, item, WANTED_VALUES, &values->sources[values->count++]);
     }
     for (const cJSON *item = json_first(variables); item; item = item->next) {
-        open_source(application, item, true, &values->sources[values->count++]);
+        open_source(application, item, WANTED_VARIABLES, &values->sources[values->count++]);
+    }
+    if (keys) {
+        open_source(application, secret_of(values), WANTED_KEYS, &values->sources[values->count++]);
     }
     application->values = values;
 }
@@ -232,7 +276,7 @@ static char *values_problem(const struct application *application, const char **
     for (size_t i = 0; values && i < values->count; i++) {
         const struct chart_source *source = &values->sources[i];
         const char *kind = source->secret ? "Secret" : "ConfigMap";
-        *ret_field = source->key ? "spec.render.helm.valuesFrom" : "spec.substituteFrom";
+        *ret_field = fields[source->wanted];
         if (!source->synced) {
             return mem_format("the %s %s cannot be read: %s", kind, source->name,
                               text_or_empty(source->refused));
@@ -288,12 +332,27 @@ static void add_all_variables(const struct application *application, cJSON *vari
     for (size_t i = values ? values->count : 0; i > 0; i--) {
         const struct chart_source *source = &values->sources[i - 1];
         AUTO_JSON cJSON *read = NULL; /* what read_text wrote */
-        if (source->text && !source->key &&
+        if (source->text && source->wanted == WANTED_VARIABLES &&
             json_parse(source->text, strlen(source->text), NULL, &read, NULL)) {
             add_variables(variables, read, &names);
         }
     }
     map_release(&names, NULL);
+}
+
+/* Sorted by what they are, as their names say. */
+static void add_keys(const struct chart_source *source, cJSON *decryption)
+{
+    AUTO_JSON cJSON *read = NULL; /* what read_text wrote */
+    AUTO_FREE char *from = mem_format("the Secret %s", source->name);
+    cJSON *age = json_add_object(decryption, "age");
+    cJSON *openpgp = json_add_object(decryption, "pgp");
+    json_add_string(decryption, "from", from);
+    json_parse(source->text, strlen(source->text), NULL, &read, NULL);
+    for (const cJSON *it = json_first(read); it; it = it->next) {
+        json_add_string(text_has_suffix(it->string, AGE_SUFFIX) ? age : openpgp, it->string,
+                        it->valuestring);
+    }
 }
 
 void charts_add_values(const struct application *application, cJSON *item)
@@ -309,6 +368,9 @@ void charts_add_values(const struct application *application, cJSON *item)
         const struct chart_source *source = &values->sources[i];
         if (source->text && source->key) {
             json_append(texts, json_new_string(source->text));
+        }
+        if (source->text && source->wanted == WANTED_KEYS) {
+            add_keys(source, json_add_object(item, "decryption"));
         }
     }
     if (spec->substitute || spec->substitute_from) {

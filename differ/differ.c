@@ -453,7 +453,7 @@ static struct kube_store *open_store(struct differ *differ, const char *plural, 
 static bool confine(struct differ *differ, const struct kube_config *config, struct error *error)
 {
     const struct process_settings *common = &differ->settings->common;
-    const char *const read_write[] = {differ->settings->data_dir, NULL};
+    const char *const read_write[] = {differ->settings->data_dir, differ->memory, NULL};
     const char *execute[EXECUTE_MAXIMUM + 1] = {child_self_path(), "/lib64", "/usr/lib"};
     char *programs[EXECUTE_MAXIMUM] = {0};
     size_t count = 3;
@@ -486,6 +486,28 @@ static bool open_client(struct differ *differ, struct error *error)
     return differ->client != NULL;
 }
 
+/* A directory that no other differ uses, since no other has our data directory. What a differ left
+ * there that was killed goes. */
+static void open_memory(struct differ *differ)
+{
+    const struct differ_settings *settings = differ->settings;
+    struct digest digest;
+    struct error error;
+    char hex[DIGEST_HEX_SIZE];
+    AUTO_FREE char *own = realpath(settings->data_dir, NULL);
+    digest_of(text_or_empty(own), strlen(text_or_empty(own)), &digest);
+    digest_to_hex(&digest, hex);
+    differ->memory = mem_format("%s/gitmoor-differ-%.16s", settings->memory_dir, hex);
+    if (!directory_is_in_memory(settings->memory_dir, &error) ||
+        !directory_make_private(differ->memory, &error)) {
+        log_warn("nothing can be decrypted for builds", "error", error.message);
+        free(differ->memory);
+        differ->memory = NULL;
+    } else {
+        directory_clear(differ->memory);
+    }
+}
+
 bool differ_open(struct differ *differ, struct process *process,
                  const struct differ_settings *settings, struct error *error)
 {
@@ -500,6 +522,7 @@ bool differ_open(struct differ *differ, struct process *process,
     if (!directory_make(settings->data_dir, error)) {
         return error_prefix(error, "the data directory");
     }
+    open_memory(differ);
     process_set_ready(process, "discovery", false);
     process_set_ready(process, "applications", false);
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
@@ -539,6 +562,10 @@ void differ_close(struct differ *differ)
     bus_free(differ->bus);
     kube_client_free(differ->client);
     kube_discovery_free(differ->discovery);
+    if (differ->memory) {
+        directory_clear(differ->memory);
+    }
+    free(differ->memory);
     free(differ->kube_version);
     free(differ->api_versions);
     free(differ->chart_capabilities);

@@ -40,6 +40,9 @@ struct render_options {
     const cJSON *values;      /* array of texts, YAML: the sources of valuesFrom, in order */
     /* For ${…}: an object of strings; NULL: nothing is substituted. */
     const cJSON *variables;
+    /* The keys for what SOPS has encrypted: {"from": how they are named to people, "age": {name:
+     * text}, "pgp": {name: text}}; NULL: nothing is decrypted. */
+    const cJSON *decryption;
 };
 
 /* Where and within which limits another program may build. */
@@ -47,6 +50,10 @@ struct render_builder {
     const char *scratch;    /* a directory that is made and removed */
     int64_t timeout_ms;     /* of one application */
     int64_t memory_maximum; /* bytes; 0: none */
+    /* A directory of this application alone, below one that is in memory (tmpfs), for what has been
+     * decrypted: made and removed. NULL: there is none, and why. */
+    const char *memory;
+    const char *memory_problem;
 };
 
 #define RENDER_TIMEOUT_MS 60000 /* for the command line */
@@ -87,7 +94,14 @@ struct render_job *render_job_start(struct render_scan *scan, const struct rende
 bool render_job_is_done(const struct render_job *job);
 void render_job_free(struct render_job *job); /* ends what is not done; NULL is fine */
 
-/* Reads the files of the scan, or has them built, and waits for that. False as render_scan. */
+/* Decrypts what SOPS has encrypted among the files, before they are rendered or built, while `loop`
+ * runs; what cannot be decrypted is told. False as render_scan. */
+bool render_decrypt(struct render_scan *scan, const struct render_builder *builder,
+                    const struct render_sink *sink, struct event_base *loop, struct error *error);
+
+/* Decrypts, reads the files of the scan or has them built, and waits for that. False as
+ * render_scan.
+ */
 bool render_run(struct source *source, struct render_scan *scan,
                 const struct render_builder *builder, const struct render_sink *sink,
                 struct error *error);
@@ -97,12 +111,10 @@ extern const char *const render_programs[];
 bool render_plain(struct source *source, const struct render_scan *scan,
                   const struct render_sink *sink, struct error *error);
 
-/* The same for a text that is already there: all of an application. `variables`: as in
- * render_options. */
-bool render_text(const char *text, size_t size, const char *file, const cJSON *variables,
+/* The same for a text that is already there: all of the application of the scan, whose variables
+ * are substituted (NULL: none). */
+bool render_text(const char *text, size_t size, const char *file, const struct render_scan *scan,
                  const struct render_sink *sink);
-/* The options' variables; NULL: nothing is substituted. */
-const cJSON *render_scan_variables(const struct render_scan *scan);
 
 /* The file that makes a directory something else than plain manifests (kustomization.yaml,
  * Chart.yaml, …), among its entries; NULL if none does. */

@@ -75,7 +75,7 @@ static void build_tell_failure(const struct render_job *job, const struct error 
 
 /* ---- The program ---- */
 
-const char *const render_programs[] = {"kustomize", "helm", NULL};
+const char *const render_programs[] = {"kustomize", "helm", "sops", NULL};
 
 static void build_end(const char *output, size_t size, int exit_code, const struct error *why,
                       void *context)
@@ -89,7 +89,7 @@ static void build_end(const char *output, size_t size, int exit_code, const stru
     } else if (job->take) {
         job->take(job, output, size);
     } else {
-        render_text(output, size, job->scan->builder_file, job->scan->options.variables, job->sink);
+        render_text(output, size, job->scan->builder_file, job->scan, job->sink);
     }
 }
 
@@ -207,11 +207,30 @@ void render_job_free(struct render_job *job)
         return;
     }
     child_cancel(job->child);
-    directory_remove(job->scratch, NULL); /* what may be left goes with the next build */
+    if (job->scratch) {
+        directory_remove(job->scratch, NULL); /* what may be left goes with the next build */
+    }
     buf_release(&job->input);
     free(job->scratch);
     free(job->tree);
     free(job);
+}
+
+/* What has been decrypted is copied in memory. False, and told: there is no such place. */
+static bool build_choose_scratch(struct render_job *job, const struct render_builder *builder)
+{
+    if (!job->scan->decrypted.count) {
+        job->scratch = mem_string(builder->scratch);
+    } else if (builder->memory) {
+        job->scratch = mem_format("%s/build", builder->memory);
+    } else {
+        AUTO_FREE char *message = mem_format("what is decrypted must not be written to a disk: %s",
+                                             text_or_empty(builder->memory_problem));
+        job->sink->error("spec.decryption", 0, message, job->sink->context);
+        return false;
+    }
+    job->tree = mem_format("%s/" RENDER_TREE, job->scratch);
+    return true;
 }
 
 struct render_job *render_job_start(struct render_scan *scan, const struct render_builder *builder,
@@ -220,12 +239,12 @@ struct render_job *render_job_start(struct render_scan *scan, const struct rende
 {
     struct render_job *job = NEW(struct render_job);
     job->scan = scan;
-    job->sink = sink;
-    job->scratch = mem_string(builder->scratch);
-    job->tree = mem_format("%s/" RENDER_TREE, builder->scratch);
+    render_hiding_init(&job->hiding, scan, sink);
+    job->sink = &job->hiding.sink;
     job->timeout_ms = builder->timeout_ms;
     job->memory_maximum = builder->memory_maximum;
-    if (build_tell_problems(scan, sink)) {
+    if (build_tell_problems(scan, sink) || scan->undecrypted ||
+        !build_choose_scratch(job, builder)) {
         job->done = true;
         return job;
     }
@@ -247,10 +266,12 @@ bool render_run(struct source *source, struct render_scan *scan,
                 const struct render_builder *builder, const struct render_sink *sink,
                 struct error *error)
 {
-    if (!render_scan_is_built(scan)) {
-        return render_plain(source, scan, sink, error);
-    }
     struct event_base *loop = event_base_new();
+    bool decrypted = render_decrypt(scan, builder, sink, loop, error);
+    if (!decrypted || !render_scan_is_built(scan)) {
+        event_base_free(loop);
+        return decrypted && render_plain(source, scan, sink, error);
+    }
     struct render_job *job = render_job_start(scan, builder, sink, loop, error);
     while (job && !job->done) {
         event_base_loop(loop, EVLOOP_ONCE);

@@ -89,7 +89,15 @@ static bool helm_find_values(struct render_scan *scan, const char *value, struct
                                              : "is not a file");
     }
     render_tree_add(scan, found);
+    map_set(&scan->values_files, found, scan);
     return true;
+}
+
+bool render_helm_is_values(const struct render_scan *scan, const char *path)
+{
+    AUTO_FREE char *own =
+        *scan->path ? mem_format("%s/values.yaml", scan->path) : mem_string("values.yaml");
+    return text_equal(path, own) || map_has(&scan->values_files, path);
 }
 
 /* What is wrong with files is told; false for the rest. */
@@ -263,7 +271,7 @@ static void helm_take(const struct render_job *job, const char *output, size_t s
     struct helm_answer answer = {.job = job};
     const struct render_sink sink = {helm_take_object, helm_take_error, &answer};
     helm_find_origins(&answer, output, size);
-    render_text(output, size, job->scan->builder_file, job->scan->options.variables, &sink);
+    render_text(output, size, job->scan->builder_file, job->scan, &sink);
     for (size_t i = 0; i < answer.count; i++) {
         free(answer.origins[i].file);
     }

@@ -5,6 +5,7 @@
 #include "common/base/map.h"
 #include "differ/ignore.h"
 #include "differ/render.h"
+#include "differ/sops.h"
 
 struct render_scan {
     struct arena arena;
@@ -27,7 +28,51 @@ struct render_scan {
     struct digest_state *key_state;
     bool key_known; /* every id was there */
     struct digest key;
+    struct map values_files; /* paths of valuesFiles, of a chart */
+    struct map public;       /* paths of files that go into ConfigMaps */
+    struct map decrypted;    /* path → struct render_decrypted, of what SOPS has encrypted */
+    size_t undecrypted;      /* problems told of them: then nothing is built */
+    bool without_keys;       /* none of them could be tried */
+    char **hidden;           /* plaintext that no message may show */
+    size_t hidden_count;
 };
+
+/* A file that SOPS has encrypted, and what was in it. */
+struct render_plaintext {
+    char *data; /* NULL: not decrypted, or nothing to decrypt */
+    size_t size;
+};
+struct render_decrypted {
+    const char *name;  /* as it is named to people */
+    struct buf source; /* as it stands in the repository */
+    struct sops_file file;
+    struct render_plaintext *texts; /* of each part of the file */
+    bool failed;
+};
+
+/* ---- render_decrypt.c ---- */
+
+/* NULL: SOPS has not encrypted it. */
+const struct render_decrypted *render_decrypted_file(const struct render_scan *scan,
+                                                     const char *path);
+/* Appends the file with its encrypted parts decrypted, of one that has not failed. */
+bool render_decrypted_write(const struct render_decrypted *file, struct buf *out);
+void render_decrypted_release(struct render_scan *scan);
+
+/* ---- render_hide.c ---- */
+
+/* No message will show what was in that part. */
+void render_hide_part(struct render_scan *scan, const struct render_decrypted *file, size_t part);
+/* The message without plaintext, to be freed. */
+char *render_hide(const struct render_scan *scan, const char *message);
+/* A sink whose errors reach the other one so. */
+struct render_hiding {
+    const struct render_scan *scan;
+    const struct render_sink *outer;
+    struct render_sink sink;
+};
+void render_hiding_init(struct render_hiding *hiding, const struct render_scan *scan,
+                        const struct render_sink *outer);
 
 /* ---- render_scan.c ---- */
 
@@ -80,6 +125,8 @@ bool render_overlay_write(struct render_scan *scan, struct buf *out);
 
 /* Notes the chart's files and the values files. False as render_scan. */
 bool render_helm_scan(struct render_scan *scan, struct error *error);
+/* Whether the chart's values are read from it. */
+bool render_helm_is_values(const struct render_scan *scan, const char *path);
 bool render_helm_begin(struct render_job *job, struct event_base *loop, struct error *error);
 
 /* ---- render_values.c ---- */
@@ -92,6 +139,7 @@ cJSON *render_values_merge(const struct render_scan *scan, struct error *error);
 struct render_job {
     struct render_scan *scan;
     const struct render_sink *sink;
+    struct render_hiding hiding;
     char *scratch; /* holds the copy, and what stands beside it */
     char *tree;    /* the copy of the files */
     int64_t timeout_ms;

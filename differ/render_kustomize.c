@@ -215,6 +215,19 @@ static bool kustomize_members(const struct kustomization *it, const cJSON *tree,
     return true;
 }
 
+/* What a ConfigMap is made of must not be decrypted for it. Links are followed. */
+static void kustomize_mark_public(const struct kustomization *it, const char *field,
+                                  const char *value)
+{
+    const char *path = render_tree_join(&it->scan->arena, it->directory, value);
+    enum source_type type;
+    struct error error = {0};
+    if (text_equal(field, "configMapGenerator") && path &&
+        render_tree_find(it->scan, path, &path, &type, &error)) {
+        map_set(&it->scan->public, path, it->scan);
+    }
+}
+
 /* `files: [key=path, path]`, `envs: [path]`, `env: path`. */
 static bool kustomize_generator(const struct kustomization *it, const cJSON *arguments,
                                 const char *field, struct error *error)
@@ -223,13 +236,18 @@ static bool kustomize_generator(const struct kustomization *it, const cJSON *arg
         const char *text = cJSON_IsString(item) ? item->valuestring : "";
         const char *equals = strchr(text, '=');
         text = equals ? equals + 1 : text;
+        kustomize_mark_public(it, field, text);
         if (*text && !kustomize_reference(it, field, text, REFERENCE_FILE, error)) {
             return false;
         }
     }
-    const char *env = json_string(arguments, "env");
+    for (const cJSON *item = json_first(json_array(arguments, "envs")); item; item = item->next) {
+        kustomize_mark_public(it, field, cJSON_IsString(item) ? item->valuestring : "");
+    }
+    const char *env = text_or_empty(json_string(arguments, "env"));
+    kustomize_mark_public(it, field, env);
     return kustomize_list(it, arguments, "envs", REFERENCE_FILE, error) &&
-           (text_is_empty(env) || kustomize_reference(it, field, env, REFERENCE_FILE, error));
+           (!*env || kustomize_reference(it, field, env, REFERENCE_FILE, error));
 }
 
 static bool kustomize_generators(const struct kustomization *it, const cJSON *tree,

@@ -7,7 +7,7 @@
 #include "common/data/object.h"
 #include "common/data/yaml.h"
 #include "differ/json_stream.h"
-#include "differ/render.h"
+#include "differ/render_internal.h"
 #include "differ/substitute.h"
 
 #include <stdio.h>
@@ -20,8 +20,11 @@ struct render_run {
     size_t objects;
     size_t errors;
     size_t bytes;
-    const cJSON *variables; /* NULL: nothing is substituted */
-    size_t budget;          /* bytes that substitution may still make */
+    const cJSON *variables;       /* NULL: nothing is substituted */
+    const struct sops_part *part; /* that was decrypted, or NULL: the text is the file's own */
+    size_t documents;             /* of that part, so far */
+    bool decrypts;                /* there are keys */
+    size_t budget;                /* bytes that substitution may still make */
 };
 
 static bool render_is_full(const struct render_run *run)
@@ -35,6 +38,17 @@ static void render_error(struct render_run *run, unsigned line, const char *mess
         run->errors++;
         run->sink->error(run->file, line, message, run->sink->context);
     }
+}
+
+/* The line in the repository of a document that begins on `line` of the text. */
+static unsigned render_line_of(struct render_run *run, unsigned line)
+{
+    if (!run->part) {
+        return line;
+    }
+    size_t last = run->part->line_count - 1;
+    size_t number = run->documents++;
+    return run->part->lines[number < last ? number : last];
 }
 
 /* ---- Documents ---- */
@@ -52,7 +66,7 @@ static void render_substitution_problem(unsigned line, const char *message, void
     AUTO_FREE char *text =
         mem_format("%s %s: %s", text_or_empty(json_string(it->object, "kind")),
                    text_or_empty(json_string_path(it->object, "metadata.name")), message);
-    render_error(it->run, line ? line : it->line, text);
+    render_error(it->run, line && !it->run->part ? line : it->line, text);
 }
 
 static bool render_substitute(struct render_run *run, cJSON *object, unsigned line)
@@ -68,6 +82,27 @@ static bool render_substitute(struct render_run *run, cJSON *object, unsigned li
     struct render_substitution context = {run, before, line};
     return substitute_object(object, run->variables, &run->budget, render_substitution_problem,
                              &context);
+}
+
+/* Nothing of it may reach the cluster: whoever reads it there would take it for the secret. */
+static bool render_refuse_encrypted(struct render_run *run, const cJSON *object, unsigned line,
+                                    struct arena *arena)
+{
+    unsigned found = 0;
+    if (!sops_object_is_encrypted(object, &found)) {
+        return false;
+    }
+    render_error(run, found && !run->part ? found : line,
+                 arena_format(arena,
+                              "%s %s is encrypted by SOPS; %s, or the annotation " SOPS_ANNOTATION
+                              ": disabled to have it applied as it is",
+                              text_or_empty(json_string(object, "kind")),
+                              text_or_empty(json_string_path(object, "metadata.name")),
+                              run->decrypts ? "what is made only by a build is not decrypted, so "
+                                              "encrypt a file as a whole"
+                                            : "set spec.decryption, with the Secret that holds the "
+                                              "key (gitmoor render: --decrypt-key FILE)"));
+    return true;
 }
 
 /* `where` is "" or "items[3]: ". */
@@ -94,6 +129,9 @@ static void render_object(struct render_run *run, cJSON *object, unsigned line, 
     }
     if (!object_ref_from_json(object, &arena, &ref, &error)) {
         render_error(run, line, arena_format(&arena, "%s%s", where, error.message));
+        return;
+    }
+    if (render_refuse_encrypted(run, object, line, &arena)) {
         return;
     }
     if (++run->objects > RENDER_OBJECTS_MAXIMUM) {
@@ -178,7 +216,7 @@ static void render_tree(struct render_run *run, cJSON *tree, unsigned line, cons
 static bool render_document(cJSON *tree, unsigned line, void *context, struct error *error)
 {
     struct render_run *run = context;
-    render_tree(run, tree, line, "");
+    render_tree(run, tree, render_line_of(run, line), "");
     if (render_is_full(run)) {
         return error_set(error, ERROR_LIMIT, "enough");
     }
@@ -189,7 +227,7 @@ static bool render_document(cJSON *tree, unsigned line, void *context, struct er
 
 static void render_value(cJSON *tree, unsigned line, void *context)
 {
-    render_tree(context, tree, line, "");
+    render_tree(context, tree, render_line_of(context, line), "");
 }
 
 /* JSON has escapes that YAML lacks (surrogate pairs), and values that follow each other without a
@@ -211,6 +249,10 @@ static void render_syntax_error(struct render_run *run, const char *message)
         sscanf(message + length, ":%u: %n", &line, &used) >= 1 && used) {
         message += length + (size_t)used;
     }
+    if (run->part) {
+        line = render_line_of(run, line);
+        message = "what is decrypted of it cannot be read as YAML";
+    }
     render_error(run, line, message);
 }
 
@@ -224,22 +266,51 @@ static void render_content(struct render_run *run, const char *text, size_t size
     }
 }
 
-bool render_text(const char *text, size_t size, const char *file, const cJSON *variables,
+bool render_text(const char *text, size_t size, const char *file, const struct render_scan *scan,
                  const struct render_sink *sink)
 {
     const struct yaml_limits all = {RENDER_TOTAL_MAXIMUM, 100, 5000000};
     struct render_run run = {.sink = sink,
                              .file = file,
                              .limits = &all,
-                             .variables = variables,
+                             .variables = scan ? scan->options.variables : NULL,
+                             .decrypts = scan && scan->options.decryption,
                              .budget = RENDER_TOTAL_MAXIMUM};
     render_content(&run, text, size);
     return run.errors == 0;
 }
 
-static bool render_file(struct render_run *run, struct source *source, const char *path,
-                        struct error *error)
+/* Part by part, so that each document keeps its line. */
+static void render_parts(struct render_run *run, const struct render_decrypted *file)
 {
+    for (size_t i = 0; i < file->file.count && !render_is_full(run); i++) {
+        const struct sops_part *part = &file->file.parts[i];
+        AUTO_BUF struct buf own;
+        buf_init(&own, 2 * RENDER_FILE_MAXIMUM);
+        if (part->format && file->texts[i].data) {
+            run->part = part;
+            run->documents = 0;
+            run->bytes += file->texts[i].size;
+            render_content(run, file->texts[i].data, file->texts[i].size);
+            run->part = NULL;
+        } else if (!part->format) {
+            for (unsigned line = 1; line < part->lines[0]; line++) {
+                buf_append_char(&own, '\n');
+            }
+            buf_append(&own, file->source.data + part->start, part->size);
+            render_content(run, own.data, own.size);
+        }
+    }
+}
+
+static bool render_file(struct render_run *run, const struct render_scan *scan,
+                        struct source *source, const char *path, struct error *error)
+{
+    const struct render_decrypted *decrypted = render_decrypted_file(scan, path);
+    if (decrypted) {
+        render_parts(run, decrypted);
+        return true;
+    }
     AUTO_BUF struct buf text;
     buf_init(&text, RENDER_FILE_MAXIMUM);
     if (!source_read(source, path, &text, error)) {
@@ -263,8 +334,12 @@ static bool render_file(struct render_run *run, struct source *source, const cha
 bool render_plain(struct source *source, const struct render_scan *scan,
                   const struct render_sink *sink, struct error *error)
 {
-    struct render_run run = {
-        .sink = sink, .variables = render_scan_variables(scan), .budget = RENDER_TOTAL_MAXIMUM};
+    struct render_hiding hiding;
+    render_hiding_init(&hiding, scan, sink);
+    struct render_run run = {.sink = &hiding.sink,
+                             .variables = scan->options.variables,
+                             .decrypts = scan->options.decryption != NULL,
+                             .budget = RENDER_TOTAL_MAXIMUM};
     struct error reason = {0};
     size_t count;
     const struct render_item *items = render_scan_items(scan, &count);
@@ -273,7 +348,7 @@ bool render_plain(struct source *source, const struct render_scan *scan,
         run.file = items[i].file;
         if (items[i].problem) {
             render_error(&run, items[i].line, items[i].problem);
-        } else if (!render_file(&run, source, items[i].path, &reason)) {
+        } else if (!render_file(&run, scan, source, items[i].path, &reason)) {
             if (error) {
                 *error = reason;
             }

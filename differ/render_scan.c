@@ -13,6 +13,7 @@
 #define RENDER_KEY_VERSION "plain/1" /* of the others: their programs' versions are in it too */
 
 #define SUBSTITUTE_KEY_VERSION "substitute 1"
+#define DECRYPTION_KEY_VERSION "decryption 1"
 #define SPEC_MAXIMUM ((size_t)4 << 20) /* what etcd stores is less */
 
 /* A directory being visited, and those that led there. */
@@ -400,6 +401,24 @@ static bool scan_find_type(struct render_scan *scan, const char *file, struct er
     return true;
 }
 
+/* Other keys may decrypt what these did not. Their names count as well: they tell of which sort a
+ * key is. */
+static void scan_key_add_decryption(struct render_scan *scan)
+{
+    static const char *const sorts[] = {"age", "pgp"};
+    if (!scan->options.decryption) {
+        return;
+    }
+    render_key_add_text(scan, DECRYPTION_KEY_VERSION);
+    for (size_t i = 0; i < sizeof(sorts) / sizeof(sorts[0]); i++) {
+        const cJSON *keys = json_object(scan->options.decryption, sorts[i]);
+        for (const cJSON *it = json_first(keys); it; it = it->next) {
+            render_key_add_text(scan, it->string);
+            render_key_add_text(scan, text_or_empty(it->valuestring));
+        }
+    }
+}
+
 /* What of the spec decides about the objects. */
 static void scan_key_add_spec(struct render_scan *scan)
 {
@@ -419,6 +438,7 @@ static void scan_key_add_spec(struct render_scan *scan)
             render_key_add_text(scan, text_or_empty(it->valuestring));
         }
     }
+    scan_key_add_decryption(scan);
 }
 
 static bool scan_by_type(struct render_scan *scan, const char *file, struct error *error)
@@ -481,6 +501,9 @@ bool render_scan(struct source *source, const struct render_options *options,
     scan->source = source;
     scan->options = *options;
     map_init(&scan->added);
+    map_init(&scan->public);
+    map_init(&scan->values_files);
+    map_init(&scan->decrypted);
     scan->key_known = true;
     scan->key_state = digest_new();
     bool ok = scan_start(scan, options->path, &reason);
@@ -502,6 +525,9 @@ void render_scan_free(struct render_scan *scan)
     if (scan) {
         map_release(&scan->ignore_read, NULL);
         map_release(&scan->added, NULL);
+        map_release(&scan->public, NULL);
+        map_release(&scan->values_files, NULL);
+        render_decrypted_release(scan);
         ignore_release(&scan->ignore);
         arena_release(&scan->arena);
         free(scan->items);
@@ -512,11 +538,6 @@ void render_scan_free(struct render_scan *scan)
 bool render_scan_is_built(const struct render_scan *scan)
 {
     return scan->type != RENDER_PLAIN || render_overlay_is_wanted(scan);
-}
-
-const cJSON *render_scan_variables(const struct render_scan *scan)
-{
-    return scan->options.variables;
 }
 
 bool render_scan_is_chart(const struct render_scan *scan)

@@ -209,6 +209,15 @@ bool render_tree_write_file(const char *path, const struct buf *text, struct err
     return fd >= 0 ? true : error_set_errno(error, errno, "cannot write %s", path);
 }
 
+static bool tree_take_decrypted(const struct render_decrypted *file, struct buf *out,
+                                struct error *error)
+{
+    return render_decrypted_write(file, out)
+               ? true
+               : error_set(error, ERROR_LIMIT, "%s has more than %zu MiB when it is decrypted",
+                           file->name, RENDER_FILE_MAXIMUM >> 20);
+}
+
 static bool tree_copy_item(struct tree_copy *copy, const struct render_item *item,
                            struct error *error)
 {
@@ -223,7 +232,9 @@ static bool tree_copy_item(struct tree_copy *copy, const struct render_item *ite
     }
     AUTO_BUF struct buf text;
     buf_init(&text, RENDER_FILE_MAXIMUM);
-    if (!source_read(copy->scan->source, item->path, &text, error)) {
+    const struct render_decrypted *decrypted = render_decrypted_file(copy->scan, item->path);
+    if (!(decrypted ? tree_take_decrypted(decrypted, &text, error)
+                    : source_read(copy->scan->source, item->path, &text, error))) {
         return false;
     }
     copy->bytes += text.size;

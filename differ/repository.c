@@ -1,6 +1,7 @@
 #include "differ/repository.h"
 
 #include "common/base/clock.h"
+#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/child.h"
@@ -28,6 +29,22 @@ static struct metric worker_seconds = {
 
 /* ---- Life ---- */
 
+/* For what is decrypted; to be freed; NULL: there is none. */
+static char *repository_memory(const struct repository *repository)
+{
+    const char *above = repository->differ->memory;
+    return above ? mem_format("%s/%s", above, repository->uid) : NULL;
+}
+
+/* A worker that was ended has left it. */
+static void clear_memory(const struct repository *repository)
+{
+    AUTO_FREE char *memory = repository->uid ? repository_memory(repository) : NULL;
+    if (memory) {
+        directory_remove(memory, NULL);
+    }
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
@@ -52,6 +69,7 @@ void repository_free(void *value)
 {
     struct repository *repository = value;
     child_cancel(repository->worker);
+    clear_memory(repository);
     bus_blob_cancel(repository->differ->bus, repository);
     event_free(repository->timer);
     pack_drop(repository);
@@ -293,6 +311,7 @@ static void on_worker(const char *output, size_t size, int exit_code, const stru
     metric_observe(&worker_seconds, NULL,
                    (double)(clock_monotonic_ms() - repository->worker_started) / 1000);
     repository->worker = NULL;
+    clear_memory(repository);
     pack_drop(repository);
     struct error failure;
     bool missing;
@@ -378,6 +397,8 @@ static void run_worker(struct repository *repository, const struct request *requ
     json_add(body, "applications", json_copy(request->applications));
     add_limits(body, repository->differ->settings);
     charts_describe(repository->differ, body);
+    AUTO_FREE char *memory = repository_memory(repository);
+    json_add_string(body, "memory", memory);
     free(repository->worker_commit);
     free(repository->worker_revision);
     repository->worker_commit = mem_string(commit);

@@ -11,6 +11,10 @@ const struct setting differ_settings_table[] = {
     PROCESS_SETTINGS(struct differ_settings, "127.0.0.1:9402"),
     ROW(data_dir, "data-dir", SETTING_STRING, "/var/lib/gitmoor/differ", "DIR",
         "Where the objects of the revisions in use are kept; it may be lost."),
+    ROW(memory_dir, "memory-dir", SETTING_STRING, "/dev/shm", "DIR",
+        "A directory in memory (tmpfs), where stands for the time of a build what has been "
+        "decrypted "
+        "for it. Without such a one, Applications that need it are refused."),
     ROW(fetcher, "fetcher", SETTING_STRING, NULL, "ADDRESS", "The fetcher's inbox on the bus."),
     ROW(applier, "applier", SETTING_STRING, NULL, "ADDRESS", "The applier's inbox on the bus."),
     ROW(admission, "admission", SETTING_STRING, NULL, "ADDRESS",

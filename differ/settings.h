@@ -10,8 +10,9 @@
 
 struct differ_settings {
     struct process_settings common;
-    const char *data_dir; /* bare object databases and packs on their way */
-    const char *fetcher;  /* inboxes of the peers */
+    const char *data_dir;   /* bare object databases and packs on their way */
+    const char *memory_dir; /* for what is decrypted: in memory */
+    const char *fetcher;    /* inboxes of the peers */
     const char *applier;
     const char *admission;  /* may be empty: then nothing is heard of refusals */
     int64_t render_timeout; /* ms, of one worker */

@@ -16,6 +16,7 @@ void application_spec_release(struct application_spec *spec)
     json_free(spec->render);
     json_free(spec->substitute);
     json_free(spec->substitute_from);
+    free(spec->decryption_secret);
     json_free(spec->depends_on);
     free(spec->break_glass.reason);
     free(spec->break_glass.by);
@@ -129,6 +130,7 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .render = json_copy(json_object(spec, "render")),
         .substitute = json_copy(json_object(spec, "substitute")),
         .substitute_from = json_copy(json_array(spec, "substituteFrom")),
+        .decryption_secret = mem_string(json_string_path(spec, "decryption.secretRef.name")),
         .depends_on = application_spec_depends_on(object),
         .preflight = !text_equal(json_string(spec, "preflight"), "Off"),
         .prune = json_bool(spec, "prune", true),

@@ -15,15 +15,16 @@ struct prune_limit {
 };
 
 struct application_spec {
-    char *source_namespace; /* of the GitRepository; the Application's own, mostly */
-    char *repository;       /* its name */
-    char *path;             /* "." for the whole repository */
-    char *target_namespace; /* or NULL */
-    char *service_account;  /* or NULL */
-    cJSON *render;          /* spec.render, or NULL */
-    cJSON *substitute;      /* spec.substitute, or NULL */
-    cJSON *substitute_from; /* spec.substituteFrom, or NULL */
-    cJSON *depends_on;      /* keys of Applications, strings in an array */
+    char *source_namespace;  /* of the GitRepository; the Application's own, mostly */
+    char *repository;        /* its name */
+    char *path;              /* "." for the whole repository */
+    char *target_namespace;  /* or NULL */
+    char *service_account;   /* or NULL */
+    cJSON *render;           /* spec.render, or NULL */
+    cJSON *substitute;       /* spec.substitute, or NULL */
+    cJSON *substitute_from;  /* spec.substituteFrom, or NULL */
+    char *decryption_secret; /* name in spec.decryption, or NULL */
+    cJSON *depends_on;       /* keys of Applications, strings in an array */
     bool preflight, prune, self_heal, suspend, health_wait, rollback_on_failure;
     struct break_glass break_glass;
     struct prune_limit prune_limit;

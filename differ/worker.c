@@ -48,6 +48,7 @@ struct worker_application {
     const char *name, *namespace_; /* NULL: unknown */
     const cJSON *values;           /* texts, or NULL */
     const cJSON *variables;        /* strings, or NULL */
+    const cJSON *decryption;       /* keys, or NULL */
     char render_key[DIGEST_HEX_SIZE];
     bool is_chart;
     struct render_scan *scan;     /* NULL: unchanged */
@@ -59,7 +60,9 @@ struct worker_application {
 struct worker {
     cJSON *request;
     const char *repository;
-    const char *pack; /* or NULL */
+    const char *pack;   /* or NULL */
+    const char *memory; /* a directory that is in memory, or NULL */
+    struct error memory_problem;
     const char *commit;
     const char *revision;
     int64_t build_timeout_ms; /* of one application that another program builds */
@@ -118,6 +121,7 @@ static bool worker_read_application(const cJSON *item, struct worker_application
     application->namespace_ = json_string(item, "namespace");
     application->values = json_array(item, "values");
     application->variables = json_object(item, "variables");
+    application->decryption = json_object(item, "decryption");
     return application->key && application->path;
 }
 
@@ -143,6 +147,7 @@ static bool worker_read_request(struct worker *worker, const char *text, size_t 
     }
     worker->repository = json_string(worker->request, "repository");
     worker->pack = json_string(worker->request, "pack");
+    worker->memory = json_string(worker->request, "memory");
     worker->commit = json_string(worker->request, "commit");
     worker->revision = json_string(worker->request, "revision");
     worker_read_limits(worker);
@@ -268,21 +273,39 @@ static bool worker_print_application(FILE *out, const struct worker_application 
 
 /* Begins a build, in a directory of its own. False: not the files' doing. */
 static bool worker_build(struct worker *worker, struct worker_application *application,
-                         struct error *error)
+                         const struct render_builder *builder, struct error *error)
 {
-    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH "/%zu", worker->repository,
-                                         (size_t)(application - worker->applications));
-    const struct render_builder builder = {scratch, worker->build_timeout_ms, worker->build_memory};
     if (worker->built && clock_monotonic_ms() > worker->build_until) {
         return error_set(error, ERROR_TIMEOUT,
                          "there was no time left to build it together with the others; it is tried "
                          "again");
     }
     worker->built = true;
-    worker->loop = worker->loop ? worker->loop : event_base_new();
-    application->job = render_job_start(application->scan, &builder, &application->output->sink,
+    application->job = render_job_start(application->scan, builder, &application->output->sink,
                                         worker->loop, error);
     return application->job != NULL;
+}
+
+/* In directories of its own. False: not the files' doing. */
+static bool worker_produce(struct worker *worker, struct worker_application *application,
+                           struct error *error)
+{
+    const struct render_sink *sink = &application->output->sink;
+    size_t number = (size_t)(application - worker->applications);
+    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH "/%zu", worker->repository, number);
+    AUTO_FREE char *memory = worker->memory ? mem_format("%s/%zu", worker->memory, number) : NULL;
+    const struct render_builder builder = {.scratch = scratch,
+                                           .timeout_ms = worker->build_timeout_ms,
+                                           .memory_maximum = worker->build_memory,
+                                           .memory = memory,
+                                           .memory_problem = worker->memory_problem.message};
+    worker->loop = worker->loop ? worker->loop : event_base_new();
+    if (!render_decrypt(application->scan, &builder, sink, worker->loop, error)) {
+        return false;
+    }
+    return render_scan_is_built(application->scan)
+               ? worker_build(worker, application, &builder, error)
+               : render_plain(worker->source, application->scan, sink, error);
 }
 
 static void worker_begin(struct worker *worker, struct worker_application *application)
@@ -292,11 +315,7 @@ static void worker_begin(struct worker *worker, struct worker_application *appli
     output->errors = json_new_array();
     buf_init(&output->lines, WORKER_OUTPUT_MAXIMUM);
     application->output = output;
-    bool ok =
-        render_scan_is_built(application->scan)
-            ? worker_build(worker, application, &application->failure)
-            : render_plain(worker->source, application->scan, &output->sink, &application->failure);
-    if (ok) {
+    if (worker_produce(worker, application, &application->failure)) {
         error_clear(&application->failure);
     }
     worker->building++;
@@ -384,6 +403,7 @@ static bool worker_scan(struct worker *worker, struct worker_application *applic
         .api_versions = json_string(worker->request, "apiVersions"),
         .values = application->values,
         .variables = application->variables,
+        .decryption = application->decryption,
     };
     AUTO_SCAN struct render_scan *scan = NULL;
     if (!render_scan(worker->source, &options, &scan, error)) {
@@ -443,6 +463,21 @@ static void worker_remove_scratch(const struct worker *worker)
 {
     AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH, worker->repository);
     directory_remove(scratch, NULL);
+    if (worker->memory) {
+        directory_clear(worker->memory);
+    }
+}
+
+/* Where what is decrypted may stand; without such a place, what needs it is refused. */
+static void worker_open_memory(struct worker *worker)
+{
+    struct error *why = &worker->memory_problem;
+    if (!worker->memory) {
+        error_set(why, ERROR_INVALID, "no directory for it is set");
+    } else if (!directory_make_private(worker->memory, why) ||
+               !directory_is_in_memory(worker->memory, why)) {
+        worker->memory = NULL;
+    }
 }
 
 static bool worker_answer(struct worker *worker, FILE *out, struct error *error)
@@ -477,9 +512,12 @@ bool worker_run(const char *request, size_t size, FILE *out, struct error *error
 {
     AUTO_WORKER struct worker worker = {0};
     struct error why = {0};
-    bool ok = worker_read_request(&worker, request, size, &why)
-                  ? worker_answer(&worker, out, error)
-                  : worker_refuse(out, "invalid-request", &why, error);
+    bool ok = worker_read_request(&worker, request, size, &why);
+    if (ok) {
+        worker_open_memory(&worker);
+    }
+    ok = ok ? worker_answer(&worker, out, error)
+            : worker_refuse(out, "invalid-request", &why, error);
     if (ok && fflush(out)) {
         return error_set_errno(error, errno, "cannot write the answer");
     }
@@ -492,7 +530,7 @@ bool worker_run(const char *request, size_t size, FILE *out, struct error *error
 #define SANITIZER_FILES "/dev/null"
 #endif
 
-#define WORKER_PROGRAMS_MAXIMUM 4
+#define WORKER_PROGRAMS_MAXIMUM 8
 
 /* Those that are there, ended by NULL. */
 static void worker_find_programs(char *ret[WORKER_PROGRAMS_MAXIMUM + 1])
@@ -510,7 +548,7 @@ static bool worker_enter_sandbox(const struct worker *worker, struct error *erro
     char *programs[WORKER_PROGRAMS_MAXIMUM + 1] = {0};
     worker_find_programs(programs);
     const char *const read_only[] = {SANITIZER_FILES, worker->pack, NULL};
-    const char *const read_write[] = {worker->repository, NULL};
+    const char *const read_write[] = {worker->repository, worker->memory, NULL};
     const struct sandbox_options options = {
         .read_only = read_only, .read_write = read_write, .execute = (const char *const *)programs};
     enum sandbox_strength strength;
@@ -533,6 +571,7 @@ int worker_main(void)
     buf_init(&request, WORKER_REQUEST_MAXIMUM);
     bool ok = buf_read_fd(&request, STDIN_FILENO, "standard input", &error);
     if (ok && worker_read_request(&worker, request.data, request.size, &error)) {
+        worker_open_memory(&worker); /* the sandbox names it, so it must be there */
         ok = worker_enter_sandbox(&worker, &error) && worker_answer(&worker, stdout, &error);
     } else if (ok) {
         struct error why = error;

@@ -15,7 +15,9 @@
  *                     "render":{…},"targetNamespace":…,   of the Application's spec; optional
  *                     "name":…,"namespace":…,             of the Application, for charts; optional
  *                     "values":["<YAML>"],                of valuesFrom, in order; optional
- *                     "variables":{"<name>":"<value>"}}]} to substitute; absent: nothing is
+ *                     "variables":{"<name>":"<value>"},   to substitute; absent: nothing is
+ *                     "decryption":{"from":…,"age":{…},"pgp":{…}}}],   as render.h has it; optional
+ *    "memory":"<directory>"}        for what is decrypted; made if it is not there; optional
  *
  * Answer: JSON lines on standard output. The first:
  *   {"commit":…,"ok":true}, or {"ok":false,"reason":…,"message":…} and nothing more. Reasons:

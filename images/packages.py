@@ -10,7 +10,8 @@ import rootfs
 
 INFO = Path("/var/lib/dpkg/info")
 # The Go modules of what scripts/setup builds.
-MODULES = {"kustomize": "sigs.k8s.io/kustomize/kustomize/v5", "helm": "helm.sh/helm/v3"}
+MODULES = {"kustomize": "sigs.k8s.io/kustomize/kustomize/v5", "helm": "helm.sh/helm/v3",
+           "sops": "github.com/getsops/sops/v3"}
 
 
 @functools.cache

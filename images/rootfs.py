@@ -15,10 +15,10 @@ TOOL = "tool:"  # starts the source of what is from no Debian package and not ou
 # name → (our programs, Debian's programs, what scripts/setup built from Go modules). The others' only where ours run them.
 IMAGES = {
     "fetcher": (["gitmoor-fetcher"], ["gpgv", "ssh"], []),  # spec.verify, ssh:// repositories
-    "differ": (["gitmoor-differ"], [], ["kustomize", "helm"]),
+    "differ": (["gitmoor-differ"], [], ["kustomize", "helm", "sops"]),
     "applier": (["gitmoor-applier"], [], []),
     "admission": (["gitmoor-admission"], [], []),
-    "cli": (["gitmoor"], ["gpgv"], ["kustomize", "helm"]),  # gitmoor verify; gitmoor render
+    "cli": (["gitmoor"], ["gpgv"], ["kustomize", "helm", "sops"]),  # gitmoor verify; gitmoor render
 }
 ZONED = {"differ"}  # spec.syncWindows
 ZONES = Path("/usr/share/zoneinfo")

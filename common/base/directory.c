@@ -6,9 +6,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
 
 bool directory_exists(const char *path)
 {
@@ -43,12 +46,52 @@ bool directory_make(const char *path, struct error *error)
     return make_one(part, error);
 }
 
+bool directory_make_private(const char *path, struct error *error)
+{
+    struct stat status;
+    if (!directory_make(path, error)) {
+        return false;
+    }
+    if (lstat(path, &status) != 0) {
+        return error_set_errno(error, errno, "cannot look at %s", path);
+    }
+    return S_ISDIR(status.st_mode) && status.st_uid == geteuid() && !(status.st_mode & 077)
+               ? true
+               : error_set(error, ERROR_DENIED, "%s is there already, and others may use it", path);
+}
+
 static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
 {
     (void)status;
     (void)type;
     (void)walk;
     return remove(path);
+}
+
+void directory_clear(const char *path)
+{
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            AUTO_FREE char *inside = mem_format("%s/%s", path, entry->d_name);
+            directory_remove(inside, NULL);
+        }
+    }
+    if (directory) {
+        closedir(directory);
+    }
+}
+
+bool directory_is_in_memory(const char *path, struct error *error)
+{
+    struct statfs status;
+    if (statfs(path, &status) != 0) {
+        return error_set_errno(error, errno, "cannot look at %s", path);
+    }
+    return status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC
+               ? true
+               : error_set(error, ERROR_INVALID, "%s is not in memory (no tmpfs)", path);
 }
 
 bool directory_remove(const char *path, struct error *error)

