@@ -8,6 +8,7 @@
 #include "differ/claims.h"
 #include "differ/depends.h"
 #include "differ/dispatch.h"
+#include "differ/health_checks.h"
 #include "differ/permit.h"
 #include "differ/recognise.h"
 #include "differ/repository.h"
@@ -229,6 +230,7 @@ static void take_spec(struct application *application, const cJSON *object)
     }
     bool changed = generation != application->generation;
     application->generation = generation;
+    health_checks_changed(application, application->spec.health_checks, spec.health_checks);
     application_spec_release(&application->spec);
     application->spec = spec;
     charts_watch_values(application);

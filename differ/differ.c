@@ -15,6 +15,7 @@
 #include "differ/drift.h"
 #include "differ/drift_watch.h"
 #include "differ/gauges.h"
+#include "differ/health_checks.h"
 #include "differ/kinds.h"
 #include "differ/owners.h"
 #include "differ/permit.h"
@@ -527,13 +528,16 @@ bool differ_open(struct differ *differ, struct process *process,
     process_set_ready(process, "applications", false);
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
     differ->start_timer = evtimer_new(differ->loop, on_start_timer, differ);
-    if (!open_client(differ, error) || !permit_open(differ, error) || !open_bus(differ, error)) {
+    if (!open_client(differ, error) || !permit_open(differ, error) ||
+        !health_checks_open(differ, error) || !open_bus(differ, error)) {
         return false;
     }
     differ->recorder =
         kube_event_recorder_new(differ->client, "gitmoor-differ", process_instance(process));
-    struct live_handlers handlers = {
-        .changed = on_live, .kind_changed = on_kind, .context = differ};
+    struct live_handlers handlers = {.changed = on_live,
+                                     .kind_changed = on_kind,
+                                     .judge = health_checks_judge,
+                                     .context = differ};
     differ->live = live_new(differ->client, &handlers);
     differ->repository_objects =
         open_store(differ, "gitrepositories", "GitRepository", on_repository);
@@ -557,6 +561,7 @@ void differ_close(struct differ *differ)
     map_release(&differ->repositories, repository_free);
     tenancy_file_free(differ->tenancy);
     live_free(differ->live);
+    health_checks_close(differ);
     kube_event_recorder_free(differ->recorder);
     members_free(differ->members);
     bus_free(differ->bus);

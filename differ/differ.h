@@ -16,6 +16,7 @@
  *   dispatch.c     the plan under way: sent, sent again, cancelled
  *   result.c       what the applier answered
  *   health.c       are its objects healthy, and for how long have we waited?
+ *   health_checks.c  which health rules hold for which object
  *   rollback.c     an earlier revision in the place of the newest
  *   drift.c        is a live object what Git declares?
  *   owners.c       who owns its fields, and who should
@@ -46,6 +47,7 @@
 
 struct event;
 struct application;
+struct health_checks;
 
 struct differ {
     const struct differ_settings *settings;
@@ -76,6 +78,7 @@ struct differ {
     char *memory; /* our own directory in memory; NULL: there is none */
 
     struct managers people; /* whose fields are taken over */
+    struct health_checks *health_checks;
 
     struct live *live;
     /* Watches of live objects start only when what can be rendered at start has been: so that each

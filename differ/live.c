@@ -118,10 +118,13 @@ static void forget_owners(struct live_object *object)
     object->owners_first = false;
 }
 
-static void judge_health(struct live_object *object, const cJSON *tree)
+static void judge_health(const struct live *live, struct live_object *object, const char *label,
+                         const cJSON *tree)
 {
+    const struct live_handlers *handlers = &live->handlers;
     char message[HEALTH_MESSAGE_SIZE];
-    object->health = health_judge(tree, message);
+    object->health = handlers->judge ? handlers->judge(label, tree, message, handlers->context)
+                                     : health_judge(tree, message);
     free(object->health_message);
     object->health_message = object->health == HEALTH_CURRENT ? NULL : mem_string(message);
 }
@@ -162,8 +165,8 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     forget_owners(object);
     object_fingerprint(event->object, &object->fingerprint);
     note_reason(object, metadata);
-    judge_health(object, event->object);
     const char *label = text_or_empty(object_label(event->object));
+    judge_health(live, object, label, event->object);
     group_join(live, object, label);
     live->handlers.changed(object, label, event->object, live->handlers.context);
 }
@@ -231,6 +234,15 @@ static void on_trouble(const struct error *error, void *context)
         sweep(kind, UINT64_MAX); /* the kind is not served: there is nothing of it */
     }
     kind->live->handlers.kind_changed(kind, kind->live->handlers.context);
+}
+
+void live_each_kind(struct live *live, void (*visit)(struct live_kind *kind, void *context),
+                    void *context)
+{
+    for (struct map_slot *slot = map_first(&live->kinds); slot;
+         slot = map_next(&live->kinds, slot)) {
+        visit(slot->value, context);
+    }
 }
 
 struct live_kind *live_kind_get(const struct live *live, const char *name)

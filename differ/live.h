@@ -62,6 +62,9 @@ struct live_handlers {
                     void *context);
     /* A kind's list is complete, or its watch changed between failing and working. */
     void (*kind_changed)(struct live_kind *kind, void *context);
+    /* Its health, `label` being that of its application. NULL: by the rules of kstatus. */
+    enum health_status (*judge)(const char *label, const cJSON *object,
+                                char ret_message[HEALTH_MESSAGE_SIZE], void *context);
     void *context;
 };
 
@@ -83,6 +86,9 @@ void live_keep_kinds(struct live *live, bool (*is_needed)(const char *name, cons
                      const void *context);
 /* The kind by its name, or NULL if it is not watched. */
 struct live_kind *live_kind_get(const struct live *live, const char *name);
+/* `visit` may list a kind again, and make or drop none. */
+void live_each_kind(struct live *live, void (*visit)(struct live_kind *kind, void *context),
+                    void *context);
 /* "Kind.group" of a resource; free(). */
 char *live_kind_name(const char *group, const char *kind);
 

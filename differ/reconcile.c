@@ -149,6 +149,10 @@ static bool may_apply(struct application *application)
         outcome_set_from_problems(application, OUTCOME_DENIED, &application->denied);
         return false;
     }
+    if (application->spec.health_error) {
+        outcome_set(application, OUTCOME_INVALID, application->spec.health_error);
+        return false;
+    }
     if (application->render_problems.total > 0) {
         outcome_set_from_problems(application, OUTCOME_INVALID, &application->render_problems);
         if (application->unknown_kinds.count > 0) {
@@ -354,7 +358,8 @@ void reconcile_step(struct application *application)
     } else if (application->waiting) {
         keep_waiting(application);
     } else if (!application->desired) {
-        if (application->render_problems.total > 0 || application->denied.total > 0) {
+        if (application->render_problems.total > 0 || application->denied.total > 0 ||
+            application->spec.health_error) {
             may_apply(application); /* it may not, and says why */
         }
     } else if (is_known(application)) {

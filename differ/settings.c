@@ -35,6 +35,9 @@ const struct setting differ_settings_table[] = {
     ROW(without_secrets, "without-secrets", SETTING_BOOL, NULL, NULL,
         "Keep away from Secrets: they are not watched, and an Application that declares one is "
         "refused."),
+    PROCESS_SETTING(struct differ_settings, health_rules, "health-rules", NULL, "FILE",
+                    "Health rules that come before those that are shipped, read anew when it "
+                    "changes; docs/health.md."),
     TENANCY_SETTING(struct differ_settings),
     ROW(take_over, "take-over", SETTING_STRING, DIFFER_PEOPLE, "MANAGERS",
         "Field managers whose fields on managed objects are taken over, so that what they add "

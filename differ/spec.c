@@ -18,6 +18,8 @@ void application_spec_release(struct application_spec *spec)
     json_free(spec->substitute_from);
     free(spec->decryption_secret);
     json_free(spec->depends_on);
+    health_rules_free(spec->health_checks);
+    free(spec->health_error);
     free(spec->break_glass.reason);
     free(spec->break_glass.by);
     free(spec->drift_text);
@@ -102,6 +104,15 @@ static void read_drift(const cJSON *spec, struct application_spec *ret)
     ignore_fields_read(json_get(spec, "ignore"), &ret->ignore);
 }
 
+static void read_health_checks(const cJSON *health, struct application_spec *ret)
+{
+    struct error error;
+    if (!health_rules_read(json_get(health, "checks"), "spec.health.checks", &ret->health_checks,
+                           &error)) {
+        ret->health_error = mem_string(error.message);
+    }
+}
+
 static void read_break_glass(const cJSON *spec, struct break_glass *ret)
 {
     const cJSON *glass = json_object(spec, "breakGlass");
@@ -140,6 +151,7 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .health_wait = json_bool(health, "wait", true),
         .health_timeout = duration(health, "timeout", 300000),
     };
+    read_health_checks(health, ret);
     read_break_glass(spec, &ret->break_glass);
     read_prune_limit(json_get(spec, "pruneLimit"), &ret->prune_limit);
     read_drift(spec, ret);

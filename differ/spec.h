@@ -2,6 +2,7 @@
 #ifndef GITMOOR_DIFFER_SPEC_H
 #define GITMOOR_DIFFER_SPEC_H
 
+#include "common/data/health_rules.h"
 #include "common/data/json.h"
 #include "differ/break_glass.h"
 #include "differ/ignore_fields.h"
@@ -28,7 +29,9 @@ struct application_spec {
     bool preflight, prune, self_heal, suspend, health_wait, rollback_on_failure;
     struct break_glass break_glass;
     struct prune_limit prune_limit;
-    int64_t health_timeout;  /* ms */
+    int64_t health_timeout;             /* ms */
+    struct health_rules *health_checks; /* spec.health.checks, or NULL */
+    char *health_error;                 /* why they cannot be read, or NULL */
     bool exact;              /* whatever Git does not declare goes, save for what is… */
     struct managers allowed; /* …of these */
     char *drift_text;        /* canonical JSON of that choice, or NULL */

@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/text.h"
+#include "common/data/health_internal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,10 +36,7 @@ static void cut_message(char *message, int wanted)
     message[size] = '\0';
 }
 
-static enum health_status answer(char *message, enum health_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static enum health_status answer(char *message, enum health_status status, const char *format, ...)
+enum health_status health_answer(char *message, enum health_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -127,31 +125,32 @@ static const char *condition_message(const cJSON *condition)
 static enum health_status judge_always_ready(const cJSON *object, char *message)
 {
     (void)object;
-    return answer(message, HEALTH_CURRENT, "Resource is always ready");
+    return health_answer(message, HEALTH_CURRENT, "Resource is always ready");
 }
 
 static enum health_status judge_service(const cJSON *object, char *message)
 {
     if (text_equal(string_at(object, "spec.type", "ClusterIP"), "LoadBalancer") &&
         text_is_empty(string_at(object, "spec.clusterIP", ""))) {
-        return answer(message, HEALTH_IN_PROGRESS, "ClusterIP not set. Service type: LoadBalancer");
+        return health_answer(message, HEALTH_IN_PROGRESS,
+                             "ClusterIP not set. Service type: LoadBalancer");
     }
-    return answer(message, HEALTH_CURRENT, "Service is ready");
+    return health_answer(message, HEALTH_CURRENT, "Service is ready");
 }
 
 static enum health_status judge_claim(const cJSON *object, char *message)
 {
     const char *phase = string_at(object, "status.phase", "unknown");
     if (strcmp(phase, "Bound") != 0) {
-        return answer(message, HEALTH_IN_PROGRESS, "PVC is not Bound. phase: %s", phase);
+        return health_answer(message, HEALTH_IN_PROGRESS, "PVC is not Bound. phase: %s", phase);
     }
-    return answer(message, HEALTH_CURRENT, "PVC is Bound");
+    return health_answer(message, HEALTH_CURRENT, "PVC is Bound");
 }
 
 static enum health_status judge_disruption_budget(const cJSON *object, char *message)
 {
     (void)object; /* its generation has been observed, or we would not be here */
-    return answer(message, HEALTH_CURRENT, "AllowedDisruptions has been computed.");
+    return health_answer(message, HEALTH_CURRENT, "AllowedDisruptions has been computed.");
 }
 
 /* The names of the containers in CrashLoopBackOff, comma-separated. False if the status is
@@ -186,15 +185,15 @@ static enum health_status judge_running_pod(const cJSON *object, char *message)
 {
     char names[HEALTH_MESSAGE_SIZE];
     if (find_condition(object, "Ready", "True")) {
-        return answer(message, HEALTH_CURRENT, "Pod is Ready");
+        return health_answer(message, HEALTH_CURRENT, "Pod is Ready");
     }
     if (!list_crash_loops(object, names)) {
-        return answer(message, HEALTH_UNKNOWN, "status.containerStatuses is malformed");
+        return health_answer(message, HEALTH_UNKNOWN, "status.containerStatuses is malformed");
     }
     if (names[0]) {
-        return answer(message, HEALTH_FAILED, "Containers in CrashLoop state: %s", names);
+        return health_answer(message, HEALTH_FAILED, "Containers in CrashLoop state: %s", names);
     }
-    return answer(message, HEALTH_IN_PROGRESS, "Pod is running but is not Ready");
+    return health_answer(message, HEALTH_IN_PROGRESS, "Pod is running but is not Ready");
 }
 
 /* Whether the object is younger than the window. One whose age is not known is not. */
@@ -210,10 +209,10 @@ static enum health_status judge_pod(const cJSON *object, char *message)
 {
     const char *phase = string_at(object, "status.phase", "");
     if (strcmp(phase, "Succeeded") == 0) {
-        return answer(message, HEALTH_CURRENT, "Pod has completed successfully");
+        return health_answer(message, HEALTH_CURRENT, "Pod has completed successfully");
     }
     if (strcmp(phase, "Failed") == 0) {
-        return answer(message, HEALTH_CURRENT, "Pod has completed, but not successfully");
+        return health_answer(message, HEALTH_CURRENT, "Pod has completed, but not successfully");
     }
     if (strcmp(phase, "Running") == 0) {
         return judge_running_pod(object, message);
@@ -221,16 +220,16 @@ static enum health_status judge_pod(const cJSON *object, char *message)
     if (strcmp(phase, "Pending") == 0) {
         const cJSON *scheduled = find_condition(object, "PodScheduled", "False");
         if (!text_equal(json_string(scheduled, "reason"), "Unschedulable")) {
-            return answer(message, HEALTH_IN_PROGRESS, "Pod is in the Pending phase");
+            return health_answer(message, HEALTH_IN_PROGRESS, "Pod is in the Pending phase");
         }
         return is_just_created(object)
-                   ? answer(message, HEALTH_IN_PROGRESS, "Pod has not been scheduled")
-                   : answer(message, HEALTH_FAILED, "Pod could not be scheduled");
+                   ? health_answer(message, HEALTH_IN_PROGRESS, "Pod has not been scheduled")
+                   : health_answer(message, HEALTH_FAILED, "Pod could not be scheduled");
     }
     if (*phase == '\0') {
-        return answer(message, HEALTH_IN_PROGRESS, "Pod phase not available");
+        return health_answer(message, HEALTH_IN_PROGRESS, "Pod phase not available");
     }
-    return answer(message, HEALTH_UNKNOWN, "unknown phase %s", phase);
+    return health_answer(message, HEALTH_UNKNOWN, "unknown phase %s", phase);
 }
 
 #define RATIO(label) label ": %lld/%lld"
@@ -252,20 +251,21 @@ static enum health_status judge_partition(int64_t partition, int64_t wanted, int
     if (updated < rest) {
         return lacking(message, RATIO("updated"), updated, rest);
     }
-    return answer(message, HEALTH_CURRENT, "Partition rollout complete. updated: %lld",
-                  (long long)updated);
+    return health_answer(message, HEALTH_CURRENT, "Partition rollout complete. updated: %lld",
+                         (long long)updated);
 }
 
 static enum health_status surplus(char *message, int64_t is, int64_t wanted)
 {
-    return answer(message, HEALTH_IN_PROGRESS, "Pending termination: %lld",
-                  (long long)((uint64_t)is - (uint64_t)wanted));
+    return health_answer(message, HEALTH_IN_PROGRESS, "Pending termination: %lld",
+                         (long long)((uint64_t)is - (uint64_t)wanted));
 }
 
 static enum health_status judge_stateful_set(const cJSON *object, char *message)
 {
     if (text_equal(json_string_path(object, "spec.updateStrategy.type"), "OnDelete")) {
-        return answer(message, HEALTH_CURRENT, "StatefulSet is using the ondelete update strategy");
+        return health_answer(message, HEALTH_CURRENT,
+                             "StatefulSet is using the ondelete update strategy");
     }
     int64_t wanted = int_at(object, "spec.replicas", 1);
     int64_t ready = int_at(object, "status.readyReplicas", 0);
@@ -290,20 +290,22 @@ static enum health_status judge_stateful_set(const cJSON *object, char *message)
     }
     if (!text_equal(string_at(object, "status.currentRevision", ""),
                     string_at(object, "status.updateRevision", ""))) {
-        return answer(message, HEALTH_IN_PROGRESS, "Waiting for updated revision to match current");
+        return health_answer(message, HEALTH_IN_PROGRESS,
+                             "Waiting for updated revision to match current");
     }
-    return answer(message, HEALTH_CURRENT, "All replicas scheduled as expected. Replicas: %lld",
-                  (long long)replicas);
+    return health_answer(message, HEALTH_CURRENT,
+                         "All replicas scheduled as expected. Replicas: %lld", (long long)replicas);
 }
 
 static enum health_status judge_daemon_set(const cJSON *object, char *message)
 {
     const char *kind = text_or_empty(json_string(object, "kind"));
     if (!json_get_path(object, "metadata.generation")) {
-        return answer(message, HEALTH_IN_PROGRESS, "%s metadata.generation not found", kind);
+        return health_answer(message, HEALTH_IN_PROGRESS, "%s metadata.generation not found", kind);
     }
     if (!json_get_path(object, "status.observedGeneration")) {
-        return answer(message, HEALTH_IN_PROGRESS, "%s status.observedGeneration not found", kind);
+        return health_answer(message, HEALTH_IN_PROGRESS, "%s status.observedGeneration not found",
+                             kind);
     }
     static const struct {
         const char *path, *format;
@@ -315,7 +317,7 @@ static enum health_status judge_daemon_set(const cJSON *object, char *message)
     };
     int64_t wanted = int_at(object, "status.desiredNumberScheduled", -1);
     if (wanted == -1) {
-        return answer(message, HEALTH_IN_PROGRESS, "Missing .status.desiredNumberScheduled");
+        return health_answer(message, HEALTH_IN_PROGRESS, "Missing .status.desiredNumberScheduled");
     }
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         int64_t count = int_at(object, counts[i].path, 0);
@@ -323,8 +325,8 @@ static enum health_status judge_daemon_set(const cJSON *object, char *message)
             return lacking(message, counts[i].format, count, wanted);
         }
     }
-    return answer(message, HEALTH_CURRENT, "All replicas scheduled as expected. Replicas: %lld",
-                  (long long)wanted);
+    return health_answer(message, HEALTH_CURRENT,
+                         "All replicas scheduled as expected. Replicas: %lld", (long long)wanted);
 }
 
 /* HEALTH_UNKNOWN: the counts do not object. */
@@ -363,7 +365,7 @@ static enum health_status judge_deployment(const cJSON *object, char *message)
         const char *reason = json_string(condition, "reason");
         if (text_equal(json_string(condition, "type"), "Progressing") &&
             text_equal(reason, "ProgressDeadlineExceeded")) {
-            return answer(message, HEALTH_FAILED, "Progress deadline exceeded");
+            return health_answer(message, HEALTH_FAILED, "Progress deadline exceeded");
         }
         progressing = progressing || (condition_is(condition, "Progressing", "True") &&
                                       text_equal(reason, "NewReplicaSetAvailable"));
@@ -373,19 +375,19 @@ static enum health_status judge_deployment(const cJSON *object, char *message)
         return status;
     }
     if (!progressing) {
-        return answer(message, HEALTH_IN_PROGRESS, "ReplicaSet not Available");
+        return health_answer(message, HEALTH_IN_PROGRESS, "ReplicaSet not Available");
     }
     if (!find_condition(object, "Available", "True")) {
-        return answer(message, HEALTH_IN_PROGRESS, "Deployment not Available");
+        return health_answer(message, HEALTH_IN_PROGRESS, "Deployment not Available");
     }
-    return answer(message, HEALTH_CURRENT, "Deployment is available. Replicas: %lld",
-                  (long long)int_at(object, "status.replicas", 0));
+    return health_answer(message, HEALTH_CURRENT, "Deployment is available. Replicas: %lld",
+                         (long long)int_at(object, "status.replicas", 0));
 }
 
 static enum health_status judge_replica_set(const cJSON *object, char *message)
 {
     if (find_condition(object, "ReplicaFailure", "True")) {
-        return answer(message, HEALTH_IN_PROGRESS, "Replica Failure condition. Check Pods");
+        return health_answer(message, HEALTH_IN_PROGRESS, "Replica Failure condition. Check Pods");
     }
     static const struct {
         const char *path, *format;
@@ -405,8 +407,8 @@ static enum health_status judge_replica_set(const cJSON *object, char *message)
     if (replicas > wanted) {
         return surplus(message, replicas, wanted);
     }
-    return answer(message, HEALTH_CURRENT, "ReplicaSet is available. Replicas: %lld",
-                  (long long)replicas);
+    return health_answer(message, HEALTH_CURRENT, "ReplicaSet is available. Replicas: %lld",
+                         (long long)replicas);
 }
 
 /* A Job that runs is Current: what waits for its end asks for the condition Complete. */
@@ -419,20 +421,20 @@ static enum health_status judge_job(const cJSON *object, char *message)
     for (const cJSON *condition = json_first(conditions_of(object)); condition;
          condition = condition->next) {
         if (condition_is(condition, "Complete", "True")) {
-            return answer(message, HEALTH_CURRENT, "Job Completed. succeeded: %lld/%lld", succeeded,
-                          completions);
+            return health_answer(message, HEALTH_CURRENT, "Job Completed. succeeded: %lld/%lld",
+                                 succeeded, completions);
         }
         if (condition_is(condition, "Failed", "True")) {
-            return answer(message, HEALTH_FAILED, "Job Failed. failed: %lld/%lld", failed,
-                          completions);
+            return health_answer(message, HEALTH_FAILED, "Job Failed. failed: %lld/%lld", failed,
+                                 completions);
         }
     }
     if (text_is_empty(json_string_path(object, "status.startTime"))) {
-        return answer(message, HEALTH_IN_PROGRESS, "Job not started");
+        return health_answer(message, HEALTH_IN_PROGRESS, "Job not started");
     }
-    return answer(message, HEALTH_CURRENT,
-                  "Job in progress. success:%lld, active: %lld, failed: %lld", succeeded,
-                  (long long)int_at(object, "status.active", 0), failed);
+    return health_answer(message, HEALTH_CURRENT,
+                         "Job in progress. success:%lld, active: %lld, failed: %lld", succeeded,
+                         (long long)int_at(object, "status.active", 0), failed);
 }
 
 static enum health_status judge_definition(const cJSON *object, char *message)
@@ -443,13 +445,13 @@ static enum health_status judge_definition(const cJSON *object, char *message)
                           (condition_is(condition, "Established", "False") &&
                            !text_equal(json_string(condition, "reason"), "Installing"));
         if (is_refused) {
-            return answer(message, HEALTH_FAILED, "%s", condition_message(condition));
+            return health_answer(message, HEALTH_FAILED, "%s", condition_message(condition));
         }
         if (condition_is(condition, "Established", "True")) {
-            return answer(message, HEALTH_CURRENT, "CRD is established");
+            return health_answer(message, HEALTH_CURRENT, "CRD is established");
         }
     }
-    return answer(message, HEALTH_IN_PROGRESS, "Install in progress");
+    return health_answer(message, HEALTH_IN_PROGRESS, "Install in progress");
 }
 
 typedef enum health_status judge_function(const cJSON *object, char *message);
@@ -496,21 +498,26 @@ static judge_function *find_judge(const cJSON *object)
 
 /* ---- What all objects have in common ---- */
 
-/* True: decided, by what cannot be read, by deletion, or by a generation not yet observed. */
-static bool judge_metadata(const cJSON *object, char *message, enum health_status *ret)
+bool health_judge_deletion(const cJSON *object, char *message, enum health_status *ret)
 {
-    static const char *const members[] = {"metadata.generation", "status.observedGeneration"};
     const cJSON *metadata = json_get(object, "metadata");
     const cJSON *deletion = json_get(metadata, "deletionTimestamp");
     if ((!is_absent(metadata) && !cJSON_IsObject(metadata)) ||
         (deletion && !cJSON_IsString(deletion))) {
-        *ret = answer(message, HEALTH_UNKNOWN, "metadata.deletionTimestamp cannot be read");
+        *ret = health_answer(message, HEALTH_UNKNOWN, "metadata.deletionTimestamp cannot be read");
         return true;
     }
     if (deletion && deletion->valuestring[0]) {
-        *ret = answer(message, HEALTH_TERMINATING, "Resource scheduled for deletion");
+        *ret = health_answer(message, HEALTH_TERMINATING, "Resource scheduled for deletion");
         return true;
     }
+    return false;
+}
+
+/* True: decided, by what cannot be read, or by a generation not yet observed. */
+static bool judge_generation(const cJSON *object, char *message, enum health_status *ret)
+{
+    static const char *const members[] = {"metadata.generation", "status.observedGeneration"};
     int64_t values[2];
     for (size_t i = 0; i < 2; i++) {
         const cJSON *node = json_get_path(object, members[i]);
@@ -518,15 +525,15 @@ static bool judge_metadata(const cJSON *object, char *message, enum health_statu
             return false;
         }
         if (!is_int(node, &values[i])) {
-            *ret = answer(message, HEALTH_UNKNOWN, "%s is not a whole number", members[i]);
+            *ret = health_answer(message, HEALTH_UNKNOWN, "%s is not a whole number", members[i]);
             return true;
         }
     }
     if (values[0] != values[1]) {
-        *ret = answer(message, HEALTH_IN_PROGRESS,
-                      "%s generation is %lld, but latest observed generation is %lld",
-                      text_or_empty(json_string(object, "kind")), (long long)values[0],
-                      (long long)values[1]);
+        *ret = health_answer(message, HEALTH_IN_PROGRESS,
+                             "%s generation is %lld, but latest observed generation is %lld",
+                             text_or_empty(json_string(object, "kind")), (long long)values[0],
+                             (long long)values[1]);
         return true;
     }
     return false;
@@ -539,8 +546,8 @@ static bool judge_standard_conditions(const cJSON *object, char *message, enum h
          condition = condition->next) {
         bool is_stalled = condition_is(condition, "Stalled", "True");
         if (is_stalled || condition_is(condition, "Reconciling", "True")) {
-            *ret = answer(message, is_stalled ? HEALTH_FAILED : HEALTH_IN_PROGRESS, "%s",
-                          condition_message(condition));
+            *ret = health_answer(message, is_stalled ? HEALTH_FAILED : HEALTH_IN_PROGRESS, "%s",
+                                 condition_message(condition));
             return true;
         }
     }
@@ -552,27 +559,28 @@ static enum health_status judge_ready_condition(const cJSON *object, char *messa
     for (const cJSON *condition = json_first(conditions_of(object)); condition;
          condition = condition->next) {
         if (condition_is(condition, "Ready", "True")) {
-            return answer(message, HEALTH_CURRENT, "Resource is Ready");
+            return health_answer(message, HEALTH_CURRENT, "Resource is Ready");
         }
         if (condition_is(condition, "Ready", "False") ||
             condition_is(condition, "Ready", "Unknown")) {
-            return answer(message, HEALTH_IN_PROGRESS, "%s", condition_message(condition));
+            return health_answer(message, HEALTH_IN_PROGRESS, "%s", condition_message(condition));
         }
     }
-    return answer(message, HEALTH_CURRENT, "Resource is current");
+    return health_answer(message, HEALTH_CURRENT, "Resource is current");
 }
 
 enum health_status health_judge(const cJSON *object, char ret_message[HEALTH_MESSAGE_SIZE])
 {
     enum health_status status;
     if (text_is_empty(json_string(object, "kind"))) {
-        return answer(ret_message, HEALTH_UNKNOWN, "not an object: it has no kind");
+        return health_answer(ret_message, HEALTH_UNKNOWN, "not an object: it has no kind");
     }
-    if (judge_metadata(object, ret_message, &status)) {
+    if (health_judge_deletion(object, ret_message, &status) ||
+        judge_generation(object, ret_message, &status)) {
         return status;
     }
     if (has_malformed_conditions(object)) {
-        return answer(ret_message, HEALTH_UNKNOWN, "status.conditions cannot be read");
+        return health_answer(ret_message, HEALTH_UNKNOWN, "status.conditions cannot be read");
     }
     if (judge_standard_conditions(object, ret_message, &status)) {
         return status;

@@ -96,6 +96,47 @@ cJSON *pointer_get(const cJSON *document, const char *pointer)
     return resolve(document, pointer, &parent);
 }
 
+/* False: `visit` wants no more. */
+static bool each(const cJSON *node, const char *pointer,
+                 bool (*visit)(const cJSON *node, void *context), void *context)
+{
+    while (*pointer) {
+        const char *token = pointer + 1;
+        size_t size = strcspn(token, "/");
+        pointer = token + size;
+        if (size != 1 || *token != '*') {
+            node = child_at(node, token, size);
+            continue;
+        }
+        for (const cJSON *child = json_first(node); child; child = child->next) {
+            if (!each(child, pointer, visit, context)) {
+                return false;
+            }
+        }
+        return true;
+    }
+    return visit(node, context);
+}
+
+void pointer_each(const cJSON *document, const char *pointer,
+                  bool (*visit)(const cJSON *node, void *context), void *context)
+{
+    if (pointer_is_valid(pointer, NULL)) {
+        each(document, pointer, visit, context);
+    }
+}
+
+size_t pointer_stars(const char *pointer)
+{
+    size_t stars = 0;
+    while (*pointer) {
+        size_t size = strcspn(pointer + 1, "/");
+        stars += size == 1 && pointer[1] == '*';
+        pointer += 1 + size;
+    }
+    return stars;
+}
+
 bool pointer_remove(cJSON *document, const char *pointer)
 {
     cJSON *parent = NULL;

@@ -67,6 +67,7 @@ static bool collect(const struct process_settings *settings, const struct kube_c
     bool ok = add_all(read_only, system_paths, error) &&
               add(read_only, settings->bus_keys, error) &&
               add_directory_of(read_only, settings->tenancy, error) &&
+              add_directory_of(read_only, settings->health_rules, error) &&
               add(read_write, "/dev/null", error);
     if (ok && text_has_prefix(settings->bus, scheme)) {
         ok = add_directory_of(read_write, settings->bus + strlen(scheme), error);

@@ -5,11 +5,11 @@
 #include "common/kube/config.h"
 #include "common/run/process.h"
 
-/* Leaves: reading the system's files, the credentials of `kube` (may be NULL), the bus keys and the
- * tenancy settings; reading and writing the directory of an ipc:// inbox, which is made, and the
- * `read_write` paths (ended by NULL; may be NULL); executing what `execute` names (the same). TCP
- * stays. To be called before the bus is opened, so that nanomsg's thread is in it; logs what the
- * kernel could do. */
+/* Leaves: reading the system's files, the credentials of `kube` (may be NULL), the bus keys, the
+ * tenancy settings and the health rules; reading and writing the directory of an ipc:// inbox,
+ * which is made, and the `read_write` paths (ended by NULL; may be NULL); executing what `execute`
+ * names (the same). TCP stays. To be called before the bus is opened, so that nanomsg's thread is
+ * in it; logs what the kernel could do. */
 bool process_confine(const struct process_settings *settings, const struct kube_config *kube,
                      const char *const *read_write, const char *const *execute,
                      struct error *error);

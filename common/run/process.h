@@ -26,6 +26,7 @@ struct process_settings {
     const char *instance;        /* NULL: the host name */
     const char *pod_uid;         /* of the Pod named `instance`; NULL: the Lease has no owner */
     const char *tenancy;         /* file of the tenancy settings (tenancy.h); NULL: none */
+    const char *health_rules;    /* file of the operator's (health_rules.h); NULL: none */
 };
 
 #define PROCESS_SETTING(owner, field, flag, otherwise, argument, help)                             \

@@ -3,14 +3,10 @@
 #include "common/base/buf.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/file_watch.h"
 #include "common/run/metrics.h"
 
-#include <errno.h>
-#include <event2/event.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define POLL_SECONDS 1
 
 static struct metric current = {
     .name = "gitmoor_tenancy_current",
@@ -27,17 +23,9 @@ static struct metric reloads = {.name = "gitmoor_tenancy_reloads_total",
 struct tenancy_file {
     struct tenancy_file_options options;
     char *path;
-    struct stat seen; /* zeroed: it was not there */
     struct tenancy *tenancy;
-    struct event *timer;
+    struct file_watch *watch;
 };
-
-static bool is_same(const struct stat *left, const struct stat *right)
-{
-    return left->st_ino == right->st_ino && left->st_dev == right->st_dev &&
-           left->st_size == right->st_size && left->st_mtim.tv_sec == right->st_mtim.tv_sec &&
-           left->st_mtim.tv_nsec == right->st_mtim.tv_nsec;
-}
 
 /* Messages name the file as it is mounted, not where. */
 static const char *file_name(const char *path)
@@ -55,16 +43,9 @@ static bool read_settings(const char *path, struct tenancy **ret, struct error *
            error_prefix(error, "tenancy settings");
 }
 
-void tenancy_file_poll(struct tenancy_file *file)
+static void on_changed(void *context)
 {
-    struct stat now = {0};
-    if (stat(file->path, &now) != 0) {
-        now = (struct stat){0};
-    }
-    if (is_same(&now, &file->seen)) {
-        return;
-    }
-    file->seen = now;
+    struct tenancy_file *file = context;
     struct tenancy *tenancy = NULL;
     struct error error;
     bool ok = read_settings(file->path, &tenancy, &error);
@@ -79,11 +60,9 @@ void tenancy_file_poll(struct tenancy_file *file)
     file->options.changed(file->options.context);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *context)
+void tenancy_file_poll(struct tenancy_file *file)
 {
-    (void)fd;
-    (void)what;
-    tenancy_file_poll(context);
+    file_watch_poll(file->watch);
 }
 
 bool tenancy_file_open(const struct tenancy_file_options *options, struct tenancy_file **ret,
@@ -96,18 +75,12 @@ bool tenancy_file_open(const struct tenancy_file_options *options, struct tenanc
         return true;
     }
     file->path = mem_string(options->path);
-    /* Before it is read: what is written meanwhile is seen by the first poll. */
-    if (stat(file->path, &file->seen) != 0) {
-        file->seen = (struct stat){0};
-    }
+    file->watch = file_watch_new(options->base, file->path, on_changed, file);
     if (!read_settings(file->path, &file->tenancy, error)) {
         tenancy_file_free(file);
         return false;
     }
     metric_set(&current, NULL, 1);
-    file->timer = event_new(options->base, -1, EV_PERSIST, on_timer, file);
-    const struct timeval pause = {.tv_sec = POLL_SECONDS};
-    event_add(file->timer, &pause);
     *ret = file;
     return true;
 }
@@ -117,9 +90,7 @@ void tenancy_file_free(struct tenancy_file *file)
     if (!file) {
         return;
     }
-    if (file->timer) {
-        event_free(file->timer);
-    }
+    file_watch_free(file->watch);
     tenancy_free(file->tenancy);
     free(file->path);
     free(file);

@@ -13,6 +13,7 @@ import pytest
 from gitserver import GitServer
 from harness import paths
 from harness.cluster import PROCESSES, Cluster, write_kubeconfig
+from harness.health import HealthRules
 from harness.moor import Moor
 from harness.mooring import Mooring, config_map
 from harness.proxy import Proxy
@@ -87,9 +88,11 @@ def repository(make_repository):
 @pytest.fixture(scope="session")
 def gitmoor(cluster, scratch):
     """The four processes, shared by the tests. A test that kills one must start it again."""
-    tenancy = Tenancy(scratch / "tenancy")
-    with Moor(cluster, scratch / "moor", extra=tenancy.extra) as running:
-        running.tenancy, tenancy.moor = tenancy, running
+    tenancy, health = Tenancy(scratch / "tenancy"), HealthRules(scratch / "health")
+    extra = {**tenancy.extra, "differ": [*tenancy.extra["differ"], *health.flags]}
+    with Moor(cluster, scratch / "moor", extra=extra) as running:
+        running.tenancy, running.health = tenancy, health
+        tenancy.moor = health.moor = running
         yield running
     statuses = running.stop()
     assert not any(statuses.values()), f"a process did not end cleanly: {statuses}"

@@ -33,6 +33,7 @@ VARIANTS = {
             "tolerations[0].operator=Exists", "podLabels.team=platform", "podAnnotations.note=x", "bus.rotation=1",
             "admission.extraArgs={--webhook-connections=64}", "admission.floor=true",
             "tenancy.rules[0].namespaces={team-*}", "tenancy.rules[0].targetNamespaces={$namespace}", "differ.secrets=false",
+            "health.checks[0].group=example.org", "health.checks[0].kind=Database", "health.checks[0].otherwise=Kstatus",
             "differ.apiGroups={example.org}"],
     "least": ["podDisruptionBudget.enabled=false", "networkPolicy.enabled=false", "priorityClass.create=false",
               "priorityClass.name=", "crds.install=false", "rbac.aggregate=false", "bus.createKeys=false"],
@@ -80,6 +81,24 @@ def containers(found):
 
 # ------------------------------------------------------------------------------- what is rendered
 
+@pytest.mark.parametrize("topology", ["split", "sidecar"])
+def test_health_rules_are_mounted_for_the_differ(render, topology):
+    found = render(f"topology={topology}", "health.checks[0].group=example.org", "health.checks[0].kind=Database",
+                   "health.checks[0].rules[0].status=Current", "health.checks[0].rules[0].conditions[0].type=Ready")
+    text = one(found, "ConfigMap", "gitmoor-health")["data"]["rules.yaml"]
+    assert yaml.safe_load(text)["checks"] == [{"group": "example.org", "kind": "Database", "rules": [
+        {"status": "Current", "conditions": [{"type": "Ready"}]}]}]
+    for process, (spec, container) in containers(found).items():
+        mounts = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "health"]
+        file = [each for each in container["args"] if each.startswith("--health-rules=")]
+        if process == "differ":
+            assert file == [f"--health-rules={mounts[0]}/rules.yaml"]
+            assert {"name": "health", "configMap": {"name": "gitmoor-health"}} in spec["volumes"]
+        else:
+            assert not mounts and not file
+    assert not of_kind(render(), "ConfigMap", "gitmoor-health")
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_lint(helm, variant):
     done = helm.run("lint", CHART, "--strict", *flags(VARIANTS[variant]))
@@ -120,6 +139,7 @@ REFUSED = {
     "a name as address": "bindAddress=localhost",
     "a misspelt field of a tenancy rule": "tenancy.rules[0].namespace={a}",
     "a kind in the place of a resource": "tenancy.rules[0].resources.deny={apps/Deployment}",
+    "a misspelt field of a health check": "health.checks[0].otherwize=Kstatus",
     "a port that is none": "networkPolicy.git.ports={70000}",
     "an argument that is no flag": "applier.extraArgs={window-max=3}",
     "a service account with two slashes": "defaultServiceAccount.name=a/b/c",

@@ -167,6 +167,20 @@ def test_health_judges_in_the_order_of_the_input(tmp_path):
     assert "InProgress" in run("health", "-f", path).stdout
 
 
+def test_health_by_rules_of_ones_own_the_shipped_ones_and_kstatus_alone(tmp_path):
+    issuer = json.dumps({"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "x"}})
+    assert run("health", "-f", "-", stdin=issuer).stdout == "InProgress    Issuer x  waiting for condition Ready\n"
+    assert run("health", "-f", "-", "--kstatus", stdin=issuer).stdout == "Current       Issuer x  Resource is current\n"
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("checks:\n- group: cert-manager.io\n  kind: Issuer\n  rules:\n"
+                     "  - {status: Failed, fields: [{path: /status, set: false}]}\n")
+    assert run("health", "-f", "-", "--rules", rules, stdin=issuer).stdout == "Failed        Issuer x  /status is not set\n"
+    rules.write_text("checks:\n- {group: cert-manager.io, kind: Issuer, rules: [{status: Fine}]}\n")
+    refused = run("health", "-f", "-", "--rules", rules, stdin=issuer)
+    assert refused.returncode == 2 and "rules.yaml:2: checks[0].rules[0].status" in refused.stderr
+    assert run("health", "-f", "-", "--rules", rules, "--kstatus", stdin=issuer).returncode == 2
+
+
 def test_health_says_when_it_cannot_judge():
     assert run("health", "-f", "-", stdin="a: 1\n").returncode == 1
     assert run("health", "-f", "-", stdin="a: [\n").returncode == 1

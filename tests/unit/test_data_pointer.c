@@ -106,12 +106,60 @@ static void removing_takes_the_node_and_nothing_else(void **state)
     assert_int_equal(json_size(tree), 12);
 }
 
+static bool append_node(const cJSON *node, void *context)
+{
+    struct buf *out = context;
+    buf_append_string(out, out->size > 0 ? " " : "");
+    if (!node) {
+        buf_append_string(out, "absent");
+    } else {
+        json_write(node, out);
+    }
+    return true;
+}
+
+static bool stop_at_first(const cJSON *node, void *context)
+{
+    (void)node;
+    ++*(int *)context;
+    return false;
+}
+
+static void a_star_leads_to_every_item_or_member(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":[{\"b\":1},{\"b\":[2,3]},{},4],\"m\":{\"x\":{\"b\":5},\"y\":null},\"*\":6}";
+    static const struct {
+        const char *pointer, *wanted;
+        size_t stars;
+    } cases[] = {
+        {"/a/0/b", "1", 0},     {"/a/7/b", "absent", 0},   {"/a/*/b", "1 [2,3] absent absent", 1},
+        {"/a/*/b/*", "2 3", 2}, {"/m/*/b", "5 absent", 1}, {"/m/*", "{\"b\":5} null", 1},
+        {"/none/*/b", "", 1},   {"/none/b", "absent", 0},  {"/a/*x", "absent", 0},
+        {"no pointer", "", 0},
+    };
+    AUTO_JSON cJSON *tree = NULL;
+    assert_true(json_parse(text, strlen(text), NULL, &tree, NULL));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        AUTO_BUF struct buf out;
+        buf_init(&out, 4096);
+        pointer_each(tree, cases[i].pointer, append_node, &out);
+        assert_string_equal(out.data, cases[i].wanted);
+        assert_int_equal(pointer_stars(cases[i].pointer), cases[i].stars);
+    }
+    int visits = 0;
+    pointer_each(tree, "/a/*/b/*", stop_at_first, &visits);
+    assert_int_equal(visits, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pointers_find_what_the_rfc_says),
         cmocka_unit_test(malformed_pointers_are_refused_with_the_reason),
         cmocka_unit_test(removing_takes_the_node_and_nothing_else),
+        cmocka_unit_test(a_star_leads_to_every_item_or_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -151,6 +151,9 @@ seccompProfile: {type: RuntimeDefault}
 {{- if and $root.Values.tenancy.rules (ne $process "admission") }}
 - --tenancy=/etc/gitmoor/tenancy/tenancy.yaml
 {{- end }}
+{{- if and $root.Values.health.checks (eq $process "differ") }}
+- --health-rules=/etc/gitmoor/health/rules.yaml
+{{- end }}
 {{- range $values.extraArgs }}
 - {{ . | quote }}
 {{- end }}
@@ -212,6 +215,9 @@ volumeMounts:
   {{- end }}
   {{- if and $root.Values.tenancy.rules (ne $process "admission") }}
   - {name: tenancy, mountPath: /etc/gitmoor/tenancy, readOnly: true}
+  {{- end }}
+  {{- if and $root.Values.health.checks (eq $process "differ") }}
+  - {name: health, mountPath: /etc/gitmoor/health, readOnly: true}
   {{- end }}
   {{- if has $process (list "fetcher" "differ") }}
   - {name: data-{{ $process }}, mountPath: /var/lib/gitmoor}
