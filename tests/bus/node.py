@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30  # seconds; a bound for failures, never waited out otherwise
+PATIENCE = 120  # seconds; a bound for failures, never waited out otherwise
 
 
 def find_binary():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitserver import GitServer
-from harness import paths
+from harness import parallel, paths
 from harness.cluster import PROCESSES, Cluster, write_kubeconfig
 from harness.health import HealthRules
 from harness.moor import Moor
@@ -24,6 +24,17 @@ from harness.tenancy import Tenancy
 def pytest_configure(config):
     """Whoever ends the tests early gets their folders cleaned up too."""
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by SIGTERM", returncode=143))
+
+
+def pytest_collection_modifyitems(config, items):
+    """In the processes of pytest-xdist; without it, the order of the files' names stays."""
+    if hasattr(config, "workerinput"):
+        parallel.sort(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return parallel.Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ class SshServer:
         self.loop = asyncio.new_event_loop()
         self.port = 0
         self._listener = None
+        self._closing = []
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
     def start(self):
@@ -42,6 +43,7 @@ class SshServer:
 
     def stop(self):
         self._run(self._close())
+        self._run(self._end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
         self.loop.close()
@@ -71,10 +73,16 @@ class SshServer:
         self._listener.close()
         await self._listener.wait_closed()
 
+    async def _end(self):
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
     async def _serve(self, process):
         self.commands.append(process.command)
+        # A task of its own: a connection that ends cancels this one, and what closes its pipes would never be awaited.
+        self._closing.append(asyncio.ensure_future(process.wait_closed()))
         process.exit(await self._answer(process))
-        await process.wait_closed()  # or what closes its pipes is never awaited
 
     async def _answer(self, process):
         """Serves the command; returns its exit status."""

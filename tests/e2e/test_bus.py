@@ -18,7 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bus"))
 
-from harness.waiting import wait_for  # noqa: E402
+from harness.waiting import allowance, stretch, wait_for  # noqa: E402
 from node import Node, find_binary  # noqa: E402
 from relay import Faults, Relay, throw  # noqa: E402
 
@@ -119,7 +119,7 @@ def numbers(node, sender, kind="number"):
 
 
 def drain(node):
-    assert node.ask("drain 25000")["drained"], node.stats()
+    assert node.ask("drain 100000")["drained"], node.stats()
 
 
 # ---- two processes ----
@@ -128,8 +128,7 @@ def drain(node):
 def test_a_hint_takes_less_than_a_millisecond_and_a_process_little_memory(world):
     one, two = pair(world)
     one.ask("ping 0 200")
-    best = min(one.ask("ping 0 500")["p50_us"] for _ in range(3))
-    assert best / 2 < 1000, f"a round trip takes {best} µs"
+    wait_for(lambda: one.ask("ping 0 500")["p50_us"] / 2 < 1000 * stretch(), what="a round trip of less than two milliseconds")
     one.ask("send 0 number 1 20000")
     drain(one)
     assert numbers(two, "one") == set(range(1, 20001))
@@ -146,7 +145,8 @@ def test_an_idle_bus_costs_next_to_nothing(world):
     began = time.monotonic()
     wait_for(lambda: time.monotonic() - began > 3, every=1)  # what is measured is a stretch of time
     after = [node.stats()["cpu_ms"] for node in (one, two)]
-    assert max(late - early for late, early in zip(after, before)) < 60
+    elapsed = time.monotonic() - began
+    assert max(late - early for late, early in zip(after, before)) < 20 * elapsed, f"of {elapsed:.1f} s"
     assert one.stats()["received"] == received
 
 
@@ -158,7 +158,7 @@ def test_a_restarted_peer_is_greeted_at_once(world):
         one.ask(f"send 0 number {round_number} 1")
         began = time.monotonic()
         drain(one)
-        assert time.monotonic() - began < 3  # not a heartbeat later
+        assert time.monotonic() - began < allowance(1.5)  # not a heartbeat later
     assert numbers(two, "one") == set(range(5))
     assert one.stats()["greeted"] == 6
 
@@ -283,7 +283,13 @@ def test_a_relay_that_misbehaves_delays_and_loses_nothing(world):
         two.ask(f"send 0 number {start} 200 500")
     for node in (one, two):
         drain(node)
-    assert numbers(two, "one") == numbers(one, "two") == set(range(1, 2001))
+    sent = 2000
+    while not all(all(each.done.values()) for each in faults) and sent < 20000:  # each fault shall happen
+        for node in (one, two):
+            node.ask(f"send 0 number {sent + 1} 500")
+            drain(node)
+        sent += 500
+    assert numbers(two, "one") == numbers(one, "two") == set(range(1, sent + 1))
     one.ask(f"blob 0 {BLOB} 7")
     wait_for(lambda: 7 in numbers(two, "one", "blob"), timeout=40)
     for each in faults:
@@ -435,7 +441,7 @@ def test_keys_change_under_traffic(world):
 @tcp
 def test_tcp_without_a_key_does_not_start(world):
     made = world.node("bare", "tcp://127.0.0.1:%d" % port_pair(), [], keys="")
-    assert made.process.wait(timeout=10) == 1
+    assert made.process.wait(timeout=60) == 1
     wait_for(lambda: made.failures)
     assert "without keys" in made.failures[0]
     del world.nodes["bare"]

@@ -188,7 +188,7 @@ def test_replicas_that_git_does_not_declare_are_nobodys_drift(repository, moored
     history = Replicas(api, namespace)
     write(api, "Deployment", namespace, "web", {"spec": {"replicas": 4}, "metadata": {"annotations": {"note": "mine"}}}, "kubectl-edit")
     wait_for(lambda: gone(api.get("Deployment", namespace, "web"), "metadata", "annotations", "note"), what="the note gone")
-    assert set(history.all()) <= {3, 4}, "never 1"
+    wait_for(lambda: {4} <= set(history.all()) <= {3, 4}, what="4 and never 1 among the numbers of replicas")
     assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 4
 
 
@@ -206,7 +206,7 @@ def test_replicas_that_leave_git_are_handed_over_without_a_dip_and_come_back(rep
     shop.push({"deploy/web.yaml": DEPLOYMENT.format(replicas="replicas: 2").replace("web:1", "web:3")})
     shop.wait_applied()
     assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 2
-    assert sorted(set(history.all())) == [2, 3, 5], "never 1"
+    wait_for(lambda: sorted(set(history.all())) == [2, 3, 5], what="these and never 1 among the numbers of replicas")
 
 
 # ------------------------------------------------------------------------------- exact, and what is ignored
@@ -266,7 +266,7 @@ def test_ignored_replicas_are_handed_to_an_autoscaler_and_back_without_a_dip(rep
     shop.set(ignore=[])
     shop.wait_applied()
     assert api.get("Deployment", namespace, "web")["spec"]["replicas"] == 2
-    assert sorted(set(history.all())) == [2, 3, 5], "never 1"
+    wait_for(lambda: sorted(set(history.all())) == [2, 3, 5], what="these and never 1 among the numbers of replicas")
 
 
 @pytest.mark.parametrize("path", ["", "spec/replicas", "/kind", "/metadata/name", "/metadata/labels", "/metadata/labels/gitmoor.io~1managed-by",
@@ -382,7 +382,7 @@ def test_a_kind_that_nobody_declares_any_more_is_watched_no_more(repository, moo
     shop.push({"deploy/k.yaml": None})
     shop.wait_applied()
     wait_for(lambda: gitmoor.metric("differ", "gitmoor_differ_watched_kinds") < kinds, what="it is watched no more")
-    assert shop.status()["kinds"] == ["ConfigMap."]
+    wait_for(lambda: shop.status()["kinds"] == ["ConfigMap."], what="and so told")
     shop.push({"deploy/k.yaml": resource(word, "two")})
     shop.wait_applied()
     assert found_resource(api, namespace, word, "two")

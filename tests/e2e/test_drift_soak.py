@@ -17,7 +17,7 @@ import pytest
 
 from harness.api import ApiError, path_of
 from harness.mooring import LABEL
-from harness.waiting import wait_for
+from harness.waiting import stretch, wait_for
 from test_differ import definition
 
 SECONDS = float(os.environ.get("GITMOOR_SOAK_SECONDS", "20"))
@@ -309,7 +309,7 @@ def test_random_edits_end_in_what_git_says_and_cost_no_more_writes_than_they_did
             time.sleep(max(0.0, started + 1 / PER_SECOND - time.monotonic()))  # the pace of the edits
     print(f"{len(subjects)} objects, edits: {dict(done)}")
 
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 120 * stretch()
     while wrong := list(filter(None, (subject.wrong() for subject in subjects))):
         assert time.monotonic() < deadline, "not as Git says:\n" + "\n".join(wrong)
         time.sleep(0.5)  # between two looks at all of it

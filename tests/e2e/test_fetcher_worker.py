@@ -11,6 +11,7 @@ import pytest
 
 from harness import paths
 from harness.certs import Authority
+from harness.waiting import allowance
 
 MIB = 1 << 20
 
@@ -205,7 +206,7 @@ def test_two_hundred_megabytes(worker, repository, git_server):
     assert worker.fetch(repository.url, sizeMaximum=1 << 30)["receivedBytes"] < 10000
     answer, pack = worker.pack(second, [commit])
     assert answer["ok"] and len(pack) < 10000
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < allowance(5)
 
 
 def test_many_small_fetches_do_not_leave_many_packs(worker, repository):
@@ -325,10 +326,10 @@ def test_a_connection_that_breaks_in_the_pack(worker, repository, git_server):
 
 def test_a_server_that_is_slower_than_the_timeout(worker, repository, git_server):
     repository.commit({"a": "1"})
-    git_server.faults.delay = 30
+    git_server.faults.delay = 90
     began = time.monotonic()
     refused(worker.fetch(repository.url, timeoutMs=1000), "Timeout", "spec.timeout")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_a_repository_over_the_limit(worker, repository):
@@ -607,7 +608,7 @@ def test_a_tree_of_sixteen_to_the_sixteenth_paths_is_walked_once(worker, reposit
     began = time.monotonic()
     answer, pack = worker.pack(commit)
     assert answer["ok"] and len(pack) < 10000
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < allowance(5)
 
 
 def test_directories_without_end_are_refused(worker, repository):

@@ -33,7 +33,7 @@ def test_a_commit_becomes_live_objects(repository, moored, api, kubectl, namespa
     assert condition(shop.source(), "Ready")["status"] == "True"
     assert shop.source()["status"]["revision"] == repository.revision()
     shop.wait_event("Normal", "Applied", repository.revision())
-    kubectl("wait", "-n", namespace, "--for=condition=Ready", "application/shop", "gitrepository/shop", "--timeout=5s")
+    kubectl("wait", "-n", namespace, "--for=condition=Ready", "application/shop", "gitrepository/shop", "--timeout=60s")
 
 
 def test_a_change_is_applied_and_nothing_else_is_written(repository, moored, api, namespace):
@@ -243,6 +243,7 @@ def test_ready_waits_for_health(repository, moored):
     assert shop.condition("Healthy")["status"] == "False"
     assert shop.status()["lastHealthyRevision"] == healthy
     assert shop.status()["lastAppliedRevision"] == repository.revision()
+    shop.set(health={"timeout": "5m"})
     shop.push({"deploy/web.yaml": DEPLOYMENT.format(replicas=2, image="example.org/web:3")})
     shop.wait_applied()
     assert shop.condition("Healthy")["status"] == "True"

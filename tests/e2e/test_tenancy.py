@@ -251,7 +251,7 @@ def test_no_process_starts_with_a_broken_file(process, gitmoor, tmp_path):
     command[command.index("--listen") + 1] = "127.0.0.1:0"
     command[command.index("--bus") + 1] = f"ipc://{tmp_path}/bus"
     started = Process("broken", command, tmp_path).start()
-    assert started.child.wait(20) == 1
+    assert started.child.wait(60) == 1
     assert 'tenancy settings: tenancy.yaml:1: unknown field "kinds"' in started.tail()
 
 

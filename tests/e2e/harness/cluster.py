@@ -114,7 +114,7 @@ class Cluster:
     def restart_server(self, down=0.0):
         """Stop kube-apiserver and start it again, as an upgrade does."""
         server = self.process("kube-apiserver")
-        server.stop(timeout=20)
+        server.stop()
         if down:
             time.sleep(down)
         server.start()
@@ -190,7 +190,7 @@ class Cluster:
         def ready():
             if not server.alive():
                 return True  # told apart below
-            connection = http.client.HTTPSConnection(self.layout.address, port, context=context, timeout=5)
+            connection = http.client.HTTPSConnection(self.layout.address, port, context=context, timeout=30)
             try:
                 connection.request("GET", "/readyz", headers={"Authorization": f"Bearer {self.tokens['admin']}"})
                 return connection.getresponse().status == 200

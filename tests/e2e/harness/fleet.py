@@ -58,7 +58,7 @@ class Fleet(Moor):
         for name in names:
             self.processes[name].child.terminate()
         for name in names:
-            status = self.processes.pop(name).child.wait(15)
+            status = self.processes.pop(name).child.wait(60)
             assert status == 0, f"{name} ended with {status}"
 
     def kill(self, name):

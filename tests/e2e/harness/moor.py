@@ -75,7 +75,7 @@ class Moor:
 
     def http(self, name, path):
         """GET of a process's own endpoint: (status, text)."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.listen[name], timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.listen[name], timeout=30)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

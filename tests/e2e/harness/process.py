@@ -48,7 +48,7 @@ class Process:
     def alive(self):
         return self.child is not None and self.child.poll() is None
 
-    def stop(self, timeout=10.0):
+    def stop(self, timeout=60.0):
         """SIGTERM, and SIGKILL if it is still there after timeout. Returns the exit status."""
         if self.child is None:
             return None

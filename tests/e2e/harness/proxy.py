@@ -7,7 +7,8 @@ import http.server
 import socket
 import ssl
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 CHUNK = 65536
 # Headers that are about one connection, not about the message.
@@ -23,11 +24,13 @@ class Fault:
     retry_after: str = ""
     times: int = -1           # so often, then never again; -1: until faults are cleared
     hits: int = 0
+    at: list = field(default_factory=list)  # when
 
     def takes(self, method, path):
         if self.times == 0 or (self.method and self.method != method) or self.path not in path:
             return False
         self.hits += 1
+        self.at.append(time.monotonic())
         self.times -= self.times > 0
         return True
 
