@@ -74,7 +74,7 @@ class Guarded:
 @pytest.fixture(scope="module")
 def guarded(scratch):
     with Cluster(scratch / "load", controller_manager=False) as cluster:
-        first = Moor(cluster, scratch / "load-a", extra={"admission": ["--rotation-grace", "1s", "--webhook-timeout", "3s"]})
+        first = Moor(cluster, scratch / "load-a", extra={"admission": ["--rotation-grace", "1s"]})
         replicas = {"release": first.start(only=("admission",))}
         try:
             binaries = sanitized()

@@ -178,11 +178,8 @@ def test_a_git_server_that_does_not_answer(shop, repository, git_server):
 
 def test_a_repository_of_200_mb(shop, repository, gitmoor):
     """It is taken like any other, and costs no process its memory."""
-    (repository.folder / "large").mkdir()
-    for number in range(200):
-        (repository.folder / "large" / f"{number}.bin").write_bytes(os.urandom(1 << 20))
-    repository.git("config", "core.compression", "0")
-    repository.git("config", "core.looseCompression", "0")
+    repository.without_deltas()
+    repository.write({f"large/{number}.bin": os.urandom(10 << 20) for number in range(20)})
     repository.commit({"deploy/a.yaml": config_map("a")})
     shop.make()
     shop.wait_applied(timeout=120)
@@ -190,6 +187,9 @@ def test_a_repository_of_200_mb(shop, repository, gitmoor):
         assert process.alive()
         wait_for(lambda process=process: resident(process.pid) < 120 << 20, timeout=60,
                  what=f"{name}, which holds {resident(process.pid) >> 20} MiB, gives the memory back")
+    repository.commit({"deploy/a.yaml": config_map("a", step="2")})
+    shop.wait_applied()
+    assert shop.config_map("a") == {"step": "2"}
 
 
 # ------------------------------------------------------------------------------- the manifests

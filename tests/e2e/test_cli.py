@@ -278,7 +278,7 @@ def test_reconcile_asks_and_waits_until_it_is_ready(shop):
     assert waiting.poll() is None, "what was ready before the request does not count"
     shop.set_status("Unknown", "applying", handled=shop.requested())
     shop.set_status("True", "applied again", handled=shop.requested())
-    _, said = waiting.communicate(timeout=20)
+    _, said = waiting.communicate(timeout=120)
     assert waiting.returncode == 0 and "applied again" in said
 
 
@@ -286,7 +286,7 @@ def test_reconcile_fails_with_the_reason(shop):
     waiting = shop.start("reconcile", "shop", "--wait")
     wait_for(shop.requested, what="the request")
     shop.set_status("False", "the namespace is missing", handled=shop.requested())
-    _, said = waiting.communicate(timeout=20)
+    _, said = waiting.communicate(timeout=120)
     assert waiting.returncode == 1 and "the namespace is missing" in said
     done = shop.run("reconcile", "shop", "--wait", "--timeout", "200ms")
     assert done.returncode == 1 and "not ready in time" in done.stderr

@@ -2,7 +2,6 @@
 import base64
 import json
 import os
-import subprocess
 import time
 
 import pytest
@@ -270,9 +269,8 @@ def test_a_server_that_hangs_holds_nobody_else_up(repo, repository, make_reposit
         each.wait_failed("Timeout", timeout=15)
 
 
-def test_a_repository_over_the_limit_is_refused(repo, repository, git_server):
-    for folder in (repository.folder, git_server.create(repository.folder.name)):
-        subprocess.run(["git", "-C", folder, "config", "core.bigFileThreshold", "1m"], check=True)
+def test_a_repository_over_the_limit_is_refused(repo, repository):
+    repository.without_deltas()
     repository.commit({f"big-{i}": os.urandom(8 << 20) for i in range(9)})
     repo.apply(spec(repository))
     ready = repo.wait_failed("TooLarge", timeout=60)

@@ -199,7 +199,7 @@ def test_no_review_fails_while_admission_is_upgraded(world, scratch):
         balancer.ports.append(replicas[0].webhook_port)
         wait_for(lambda: refusal(lambda: subject.patch(GREEN)), what="edits refused by the old one")
         with attempts(world, subject) as (counts, failures):
-            replicas.append(start(scratch, world.cluster, "new", flags=[*url, "--webhook-timeout", "3s"], kind=Unwaited))
+            replicas.append(start(scratch, world.cluster, "new", flags=[*url, "--webhook-timeout", "2s"], kind=Unwaited))
             replicas[1].start(only=("admission",))
             wait_for(lambda: fingerprint(replicas[1].webhook_port), what="the new one serves")
             balancer.ports.insert(0, replicas[1].webhook_port)
@@ -207,7 +207,7 @@ def test_no_review_fails_while_admission_is_upgraded(world, scratch):
             after = counts[0]
             wait_for(lambda: counts[0] > after + 50, what="more attempts")
         assert failures == []
-        wait_for(lambda: {each["timeoutSeconds"] for each in world.configuration()["webhooks"] if each["name"].startswith("objects.")} == {3},
+        wait_for(lambda: {each["timeoutSeconds"] for each in world.configuration()["webhooks"] if each["name"].startswith("objects.")} == {2},
                  timeout=60, what="the new one's settings registered")
     finally:
         for replica in replicas:

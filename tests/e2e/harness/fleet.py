@@ -95,5 +95,5 @@ class Fleet(Moor):
             flags += ["--default-service-account", f"{NAMESPACE}/gitmoor-default"]
         if role == "admission":
             flags += ["--applier", self.applier_user, "--webhook-url", f"https://{self.webhook_host}:{self.webhook_port}",
-                      "--webhook-listen", f"{self.webhook_host}:{self.webhook_port}"]
+                      "--webhook-listen", f"{self.webhook_host}:{self.webhook_port}", "--webhook-timeout", "3s"]
         return flags + list(self.extra.get(role, ()))

@@ -127,5 +127,5 @@ class Moor:
         if name == "admission":
             flags += ["--differ", self.inbox("differ"), "--applier", self.applier_user,
                       "--webhook-url", f"https://{self.webhook_host}:{self.webhook_port}",
-                      "--webhook-listen", f"{self.webhook_host}:{self.webhook_port}"]
+                      "--webhook-listen", f"{self.webhook_host}:{self.webhook_port}", "--webhook-timeout", "3s"]
         return flags + list(self.extra.get(name, ()))
