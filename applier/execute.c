@@ -15,6 +15,9 @@
  * stage has been applied: a CustomResourceDefinition takes about a second. */
 #define ARRIVAL_TIMEOUT_MS 20000
 #define ARRIVAL_PAUSE_MS 100
+/* How long one that is made anew may take to go, with all that depends on it: Pods have 30 s. */
+#define RECREATE_TIMEOUT_MS 180000
+#define RECREATE_PAUSE_MS 250
 
 static const double second_bounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
                                        1,     2.5,  5,     10,   30,  0};
@@ -40,6 +43,9 @@ struct attempt {
     int64_t started_us;
 };
 
+/* The steps of making an object anew. */
+enum recreation { RECREATE_DELETE, RECREATE_WAIT, RECREATE_APPLY };
+
 struct wave {
     bool preflight;
     int after_from, after_below; /* preflight: the operations whose `after` is in this range */
@@ -59,6 +65,8 @@ struct execution {
     struct attempt *attempts;
     unsigned in_flight;
     uint8_t *tries;
+    uint8_t *steps; /* enum recreation, of each operation */
+    int64_t recreate_deadline_ms;
     uint32_t *again; /* operations to be tried again once `again_ms` is reached */
     size_t again_count;
     int64_t again_ms;
@@ -238,13 +246,15 @@ static bool is_tried_again(struct execution *execution, size_t index,
 }
 
 static void take_failure(struct execution *execution, const struct attempt *attempt,
-                         const struct kube_response *response, const struct error *error)
+                         const struct kube_response *response, const struct request_answer *answer)
 {
+    const struct error *error = &answer->error;
     if (is_tried_again(execution, attempt->index, response)) {
         return;
     }
-    result_add_failure(&execution->result, attempt->index, attempt->preflight, response->status,
-                       response->reason, error);
+    const struct result_failure failure = {
+        .status = response->status, .reason = response->reason, .immutable = answer->immutable};
+    result_add_failure(&execution->result, attempt->index, attempt->preflight, &failure, error);
     if (!error->retryable) {
         execution->refusals++;
     } else if (response->status == 0 || is_congestion(response)) {
@@ -253,17 +263,68 @@ static void take_failure(struct execution *execution, const struct attempt *atte
     }
 }
 
+/* The operation as it is to be asked for now: of one that makes anew, the step that is due. */
+static struct plan_operation step_of(const struct execution *execution, size_t index,
+                                     bool preflight)
+{
+    struct plan_operation operation = execution->plan->operations[index];
+    if (operation.verb == PLAN_RECREATE) {
+        bool deletes = preflight || execution->steps[index] != RECREATE_APPLY;
+        operation.verb = deletes ? PLAN_DELETE : PLAN_APPLY;
+        operation.foreground = deletes;
+    }
+    return operation;
+}
+
+/* A step before the last has succeeded: on to the next, or wait until it is gone. Answers whether
+ * there is another try. */
+static bool go_on_recreating(struct execution *execution, const struct attempt *attempt,
+                             const struct result_success *success, struct error *error)
+{
+    uint8_t *step = &execution->steps[attempt->index];
+    int64_t now = clock_monotonic_ms();
+    if (execution->recreate_deadline_ms == 0) {
+        execution->recreate_deadline_ms = now + RECREATE_TIMEOUT_MS;
+    }
+    if (success->gone || success->replaced) {
+        *step = RECREATE_APPLY;
+    } else if (now < execution->recreate_deadline_ms) {
+        *step = RECREATE_WAIT;
+    } else {
+        error_set(error, ERROR_TIMEOUT,
+                  "it is to be made anew, and was deleted, but is not gone after %d s: look for "
+                  "finalizers of it and of what depends on it",
+                  RECREATE_TIMEOUT_MS / 1000);
+        error->retryable = true;
+        return false;
+    }
+    execution->tries[attempt->index] = 0;
+    try_again(execution, attempt->index, *step == RECREATE_WAIT ? RECREATE_PAUSE_MS : 0);
+    return true;
+}
+
 static void take_answer(struct execution *execution, const struct attempt *attempt,
                         const struct kube_response *response)
 {
-    const struct plan_operation *operation = &execution->plan->operations[attempt->index];
+    const struct plan_operation step = step_of(execution, attempt->index, attempt->preflight);
+    const struct plan_operation *operation = &step;
     struct request_answer answer = {0};
     /* What a dry-run made of the object is asked for by nobody, unless it is all that is done. */
     bool is_checked = response->ok && attempt->preflight && !execution->plan->dry_run;
-    if (is_checked || request_read_answer(operation, response, &answer)) {
+    bool is_step = execution->plan->operations[attempt->index].verb == PLAN_RECREATE &&
+                   operation->verb == PLAN_DELETE && !attempt->preflight;
+    bool ok = is_checked || request_read_answer(operation, response, &answer);
+    if (ok && is_step && !execution->cancelled) {
+        ok = go_on_recreating(execution, attempt, &answer.success, &answer.error);
+        if (ok) {
+            request_answer_release(&answer);
+            return;
+        }
+    }
+    if (ok) {
         result_add_success(&execution->result, attempt->index, attempt->preflight, &answer.success);
     } else {
-        take_failure(execution, attempt, response, &answer.error);
+        take_failure(execution, attempt, response, &answer);
     }
     request_answer_release(&answer);
 }
@@ -296,9 +357,12 @@ static void on_answer(const struct kube_response *response, void *context)
 static void start(struct execution *execution, size_t index)
 {
     struct attempt *attempt = NEW(struct attempt);
+    bool preflight = execution->wave.preflight;
+    const struct plan_operation step = step_of(execution, index, preflight);
+    bool waits = execution->steps[index] == RECREATE_WAIT;
     attempt->execution = execution;
     attempt->index = index;
-    attempt->preflight = execution->wave.preflight;
+    attempt->preflight = preflight;
     attempt->started_us = clock_monotonic_us();
     attempt->next = execution->attempts;
     attempt->link = &execution->attempts;
@@ -310,9 +374,9 @@ static void start(struct execution *execution, size_t index)
     execution->requests++;
     execution->tries[index]++;
     execution->written = execution->written || !attempt->preflight;
-    attempt->call = request_start(execution->options.client, &execution->plan->operations[index],
-                                  attempt->preflight, &execution->as,
-                                  execution->options.request_timeout_ms, on_answer, attempt);
+    attempt->call =
+        request_start(execution->options.client, &step, preflight || waits, &execution->as,
+                      execution->options.request_timeout_ms, on_answer, attempt);
 }
 
 bool execution_start_next(struct execution *execution)
@@ -353,6 +417,7 @@ struct execution *execution_new(const struct execution_options *options)
     copy_identity(execution, options->as);
     execution->preflighted_below = -1;
     execution->tries = mem_new(options->plan->count, sizeof *execution->tries);
+    execution->steps = mem_new(options->plan->count, sizeof *execution->steps);
     execution->again = mem_new(options->plan->count, sizeof *execution->again);
     execution->again_timer = event_new(options->base, -1, 0, on_again, execution);
     result_init(&execution->result);
@@ -376,6 +441,7 @@ void execution_free(struct execution *execution)
     event_free(execution->again_timer);
     result_release(&execution->result);
     free(execution->tries);
+    free(execution->steps);
     free(execution->again);
     free(execution->namespace_);
     free(execution->service_account);

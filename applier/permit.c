@@ -33,7 +33,8 @@ bool permit_plan(const struct tenancy *tenancy, const struct plan *plan, struct 
     for (size_t i = 0; tenancy && i < plan->count && refused->failures < REFUSALS_MAXIMUM; i++) {
         if (!permit_operation(tenancy, plan, &plan->operations[i], &error)) {
             metric_add(&refusals, NULL, 1);
-            result_add_failure(refused, i, true, 403, TENANCY_REASON, &error);
+            const struct result_failure failure = {.status = 403, .reason = TENANCY_REASON};
+            result_add_failure(refused, i, true, &failure, &error);
         }
     }
     return refused->failures == 0;

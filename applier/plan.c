@@ -194,8 +194,10 @@ static bool take_owners(struct cursor *cursor, struct plan_operation *operation,
 static bool get_verb(const struct cursor *cursor, const cJSON *tree, enum plan_verb *ret,
                      struct error *error)
 {
-    static const char *const words[] = {
-        [PLAN_APPLY] = "apply", [PLAN_DELETE] = "delete", [PLAN_OWNERS] = "owners"};
+    static const char *const words[] = {[PLAN_APPLY] = "apply",
+                                        [PLAN_DELETE] = "delete",
+                                        [PLAN_RECREATE] = "recreate",
+                                        [PLAN_OWNERS] = "owners"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (text_equal(json_string(tree, "op"), words[i])) {
             *ret = (enum plan_verb)i;
@@ -203,7 +205,8 @@ static bool get_verb(const struct cursor *cursor, const cJSON *tree, enum plan_v
         }
     }
     return error_set(error, ERROR_INVALID,
-                     "plan, line %u: \"op\" must be \"apply\", \"delete\" or \"owners\"",
+                     "plan, line %u: \"op\" must be \"apply\", \"delete\", \"recreate\" or "
+                     "\"owners\"",
                      cursor->line);
 }
 
@@ -213,7 +216,7 @@ static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
                               struct error *error)
 {
     bool has_uid = json_get(tree, "uid"), has_version = json_get(tree, "resourceVersion");
-    if (has_uid && operation->verb != PLAN_DELETE) {
+    if (has_uid && operation->verb != PLAN_DELETE && operation->verb != PLAN_RECREATE) {
         return error_set(error, ERROR_INVALID, "plan, line %u: only a deletion has a \"uid\"",
                          cursor->line);
     }
@@ -224,6 +227,7 @@ static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
     }
     switch (operation->verb) {
     case PLAN_DELETE:
+    case PLAN_RECREATE:
         return get_string(cursor, tree, "uid", 253, &whole->arena, &operation->uid, error);
     case PLAN_OWNERS:
         return get_string(cursor, tree, "resourceVersion", 253, &whole->arena,

@@ -21,7 +21,8 @@
 enum plan_verb {
     PLAN_APPLY,
     PLAN_DELETE,
-    PLAN_OWNERS, /* write managedFields and nothing else, in the very version that is named */
+    PLAN_RECREATE, /* delete, wait until it is gone, apply */
+    PLAN_OWNERS,   /* write managedFields and nothing else, in the very version that is named */
 };
 
 struct plan_operation {
@@ -29,7 +30,8 @@ struct plan_operation {
     int stage;
     int after;                    /* the stage that it depends on; -1: none */
     const char *path;             /* "/apis/apps/v1/namespaces/shop/deployments/web" */
-    const char *uid;              /* of the object to delete */
+    const char *uid;              /* of the object to delete or to make anew */
+    bool foreground;              /* what depends on it is deleted first */
     const char *resource_version; /* of the object whose owners are written */
     const char *body; /* the object to apply as it is sent, or managedFields, in the plan's text */
     size_t body_size;

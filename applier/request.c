@@ -1,5 +1,6 @@
 #include "applier/request.h"
 
+#include "applier/immutable.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
@@ -69,7 +70,8 @@ static struct kube_call *start_delete(struct kube_client *client,
     AUTO_JSON cJSON *options = json_new_object();
     json_add_string(options, "apiVersion", "v1");
     json_add_string(options, "kind", "DeleteOptions");
-    json_add_string(options, "propagationPolicy", "Background");
+    json_add_string(options, "propagationPolicy",
+                    operation->foreground ? "Foreground" : "Background");
     json_add_string(json_add_object(options, "preconditions"), "uid", operation->uid);
     if (dry_run) {
         json_append(json_add_array(options, "dryRun"), json_new_string("All"));
@@ -95,6 +97,7 @@ struct kube_call *request_start(struct kube_client *client, const struct plan_op
     case PLAN_OWNERS:
         return start_owners(client, operation, dry_run, &request, done, context);
     case PLAN_APPLY:
+    case PLAN_RECREATE: /* its last step */
         break;
     }
     return start_apply(client, operation, dry_run, &request, done, context);
@@ -165,11 +168,16 @@ bool request_read_answer(const struct plan_operation *operation,
     }
     ret->error = response->error;
     correct_error(operation, response, &ret->error);
+    if (response->status == 422 && operation->verb == PLAN_APPLY) {
+        ret->immutable = immutable_fields(response->body, response->size);
+    }
     return false;
 }
 
 void request_answer_release(struct request_answer *answer)
 {
     json_free(answer->object);
+    free(answer->immutable);
+    answer->immutable = NULL;
     answer->object = NULL;
 }

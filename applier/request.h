@@ -14,6 +14,7 @@ struct kube_call *request_start(struct kube_client *client, const struct plan_op
 struct request_answer {
     struct result_success success; /* its strings live until the release */
     struct error error;            /* of a failure */
+    char *immutable;               /* of a failure: result_failure.immutable, or NULL */
     cJSON *object;                 /* internal */
 };
 

@@ -78,12 +78,13 @@ static void add_message(cJSON *line, const char *text, size_t size)
     json_add_string(line, "message", message);
 }
 
-void result_add_failure(struct result *result, size_t index, bool preflight, int status,
-                        const char *reason, const struct error *error)
+void result_add_failure(struct result *result, size_t index, bool preflight,
+                        const struct result_failure *failure, const struct error *error)
 {
     AUTO_JSON cJSON *line = new_line(index, preflight, false);
-    json_add_int(line, "status", status);
-    json_add_string(line, "reason", text_or_empty(reason));
+    json_add_int(line, "status", failure->status);
+    json_add_string(line, "reason", text_or_empty(failure->reason));
+    json_add_string(line, "immutable", failure->immutable);
     bool full = result->failures++ < FULL_FAILURES;
     add_message(line, error->message, full ? sizeof error->message : SHORT_MESSAGE);
     json_add_bool(line, "retryable", error->retryable);

@@ -24,6 +24,14 @@ struct result_success {
     bool replaced;                /* a delete of what has another UID by now: left alone */
 };
 
+/* Why the server refused. */
+struct result_failure {
+    int status;         /* HTTP, 0: no answer */
+    const char *reason; /* of the Status, or "" */
+    const char
+        *immutable; /* the fields that cannot be changed, and nothing else is wrong; or NULL */
+};
+
 struct result {
     struct buf lines;
     size_t failures;
@@ -34,8 +42,8 @@ void result_release(struct result *result);
 
 void result_add_success(struct result *result, size_t index, bool preflight,
                         const struct result_success *success);
-void result_add_failure(struct result *result, size_t index, bool preflight, int status,
-                        const char *reason, const struct error *error);
+void result_add_failure(struct result *result, size_t index, bool preflight,
+                        const struct result_failure *failure, const struct error *error);
 
 /* The whole text, for the caller to free. `why` (may be NULL): why the plan as a whole was refused
  * or given up; it lands in the head as `message`, `retryable` and, for ERROR_DENIED, `reason`. */

@@ -25,6 +25,7 @@ struct plan_item {
     unsigned line;
     bool heals;        /* it repairs drift */
     bool owners;       /* it writes managedFields only */
+    bool recreates;    /* it is deleted first */
     uint64_t version;  /* resourceVersion before, 0 if it did not exist */
     bool done, failed; /* as the result says; neither: it was not tried */
 };

@@ -39,8 +39,9 @@ struct desired_object {
     bool moves_entries; /* all managedFields are to be of its version, or it cannot be applied */
     bool left_anew;     /* they are others than before: the live object is to be looked at again */
 
-    int wave;    /* wave.h */
-    bool denied; /* the tenancy settings refuse it (permit.c) */
+    int wave;      /* wave.h */
+    bool denied;   /* the tenancy settings refuse it (permit.c) */
+    bool recreate; /* the server has refused to change it, and it may be made anew (force.c) */
 
     /* What the server made of exactly this text: the fingerprint of the live object after it was
      * applied, or found to be so. Zero: not known yet. Live fingerprint equal: in sync. */

@@ -106,6 +106,22 @@ static struct plan_item *add_apply_item(struct plan_under_way *way,
     return item;
 }
 
+/* Applied, or made anew if the server has refused to change it and it is still there. */
+static struct plan_item *add_object(const struct application *application, struct plan *plan,
+                                    struct plan_under_way *way, unsigned stage, int after,
+                                    const struct desired_object *object)
+{
+    const struct live_object *live = live_get(application->differ->live, object->key);
+    struct plan_item *item = add_apply_item(way, object);
+    item->recreates = object->recreate && live;
+    if (item->recreates) {
+        plan_recreate(plan, stage, after, object, live->uid);
+    } else {
+        plan_apply(plan, stage, after, object);
+    }
+    return item;
+}
+
 static void add_applies_of_stage(struct application *application, const struct selection *selection,
                                  unsigned stage, struct plan *plan, struct plan_under_way *way)
 {
@@ -114,8 +130,8 @@ static void add_applies_of_stage(struct application *application, const struct s
         if (plan_stage(&object->ref) != stage) {
             continue;
         }
-        plan_apply(plan, stage, depends_on(application, selection, object), object);
-        struct plan_item *item = add_apply_item(way, object);
+        struct plan_item *item = add_object(application, plan, way, stage,
+                                            depends_on(application, selection, object), object);
         item->heals = selection->heals[i];
         const struct live_object *live = live_get(application->differ->live, object->key);
         item->version = live ? live->version : 0;
@@ -306,8 +322,7 @@ static void add_check(struct application *application, const struct selection *s
         /* What needs a Namespace, a kind or a role of the same commit is checked once it is there.
          */
         if (depends_on(application, selection, objects[i]) < 0) {
-            plan_apply(plan, 0, -1, objects[i]);
-            add_apply_item(way, objects[i]);
+            add_object(application, plan, way, 0, -1, objects[i]);
         }
     }
 }

@@ -51,16 +51,29 @@ static cJSON *new_operation(struct plan *plan, const char *word, unsigned stage,
     return line;
 }
 
-void plan_apply(struct plan *plan, unsigned stage, int after, const struct desired_object *object)
+static void add_object(struct plan *plan, const char *word, unsigned stage, int after,
+                       const struct desired_object *object, const char *uid)
 {
-    AUTO_JSON cJSON *line = new_operation(plan, "apply", stage, &object->resource,
+    AUTO_JSON cJSON *line = new_operation(plan, word, stage, &object->resource,
                                           object->ref.namespace_, object->ref.name);
+    json_add_string(line, "uid", uid);
     if (after >= 0) {
         json_add_int(line, "after", after);
     }
     append_line(&plan->text, line);
     buf_append(&plan->text, object->text, object->size);
     buf_append_char(&plan->text, '\n');
+}
+
+void plan_apply(struct plan *plan, unsigned stage, int after, const struct desired_object *object)
+{
+    add_object(plan, "apply", stage, after, object, NULL);
+}
+
+void plan_recreate(struct plan *plan, unsigned stage, int after,
+                   const struct desired_object *object, const char *uid)
+{
+    add_object(plan, "recreate", stage, after, object, uid);
 }
 
 void plan_owners(struct plan *plan, unsigned stage, const struct kube_resource *resource,
@@ -150,6 +163,7 @@ static bool parse_outcome(const char *line, size_t size, const struct plan_resul
         .reason = text_or_empty(json_string(tree, "reason")),
         .message = text_or_empty(json_string(tree, "message")),
         .retryable = json_bool(tree, "retryable", false),
+        .immutable = json_string(tree, "immutable"),
     };
     digest_from_hex(json_string(tree, "fingerprint"), &outcome.fingerprint);
     result->each(&outcome, result->context);

@@ -28,6 +28,9 @@ void plan_release(struct plan *plan);
 
 /* `after`: the stage it depends on, or -1. */
 void plan_apply(struct plan *plan, unsigned stage, int after, const struct desired_object *object);
+/* Deletes the object of that UID, waits until it is gone, applies. */
+void plan_recreate(struct plan *plan, unsigned stage, int after,
+                   const struct desired_object *object, const char *uid);
 /* `owners`: managedFields as JSON text, for the object in this very version. */
 void plan_owners(struct plan *plan, unsigned stage, const struct kube_resource *resource,
                  const char *namespace_, const char *name, uint64_t version, const char *owners);
@@ -47,6 +50,8 @@ struct plan_outcome {
     const char *reason; /* Status.reason, "" if none */
     const char *message;
     bool retryable;
+    const char
+        *immutable; /* the fields that cannot be changed, and nothing else is wrong; or NULL */
 };
 
 struct plan_result {

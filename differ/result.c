@@ -8,6 +8,7 @@
 #include "differ/dispatch.h"
 #include "differ/drift.h"
 #include "differ/drift_watch.h"
+#include "differ/force.h"
 #include "differ/kinds.h"
 
 #include <string.h>
@@ -34,6 +35,7 @@ struct reading {
     struct problems problems;
     bool not_allowed; /* something was refused by the tenancy settings */
     size_t repaired;  /* objects that a repair has changed */
+    size_t recreated; /* that are to be made anew by the next plan */
     size_t raced;     /* whose owners were not written, since they are of a newer version by now */
 };
 
@@ -54,7 +56,7 @@ static void note_synced(struct application *application, const struct plan_item 
         return;
     }
     object->repairs.failures = 0;
-    object->moves_entries = false;
+    object->moves_entries = object->recreate = false;
     if (!comparable) {
         object->adopt_version = version;
     } else {
@@ -85,6 +87,9 @@ static void note_success(struct reading *reading, const struct plan_item *item,
                         outcome->resource_version, &outcome->fingerprint);
         }
         return;
+    }
+    if (item->recreates) {
+        force_tell(application, &item->ref);
     }
     note_synced(application, item, &outcome->fingerprint, comparable, (uint64_t)version);
     drift_watch_repaired(application, desired_find(application->desired, item->key), &item->ref);
@@ -140,6 +145,16 @@ static const char *shown_message(const struct plan_item *item, const struct plan
                : outcome->message;
 }
 
+/* What the item applies: of the revision in force, or of the one that waits. */
+static struct desired_object *object_of(const struct application *application,
+                                        const struct plan_item *item)
+{
+    bool of_waiting = application->plan->checks && application->waiting;
+    struct desired_object *object =
+        desired_find(of_waiting ? application->waiting->desired : application->desired, item->key);
+    return object && digest_equal(&object->digest, &item->digest) ? object : NULL;
+}
+
 static void on_outcome(const struct plan_outcome *outcome, void *context)
 {
     struct reading *reading = context;
@@ -170,11 +185,19 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
         return;
     }
     note_stuck_entries(reading->application, item, outcome);
+    struct desired_object *object = object_of(reading->application, item);
+    if (object && outcome->immutable && !item->recreates &&
+        force_allows(reading->application, object)) {
+        object->recreate = true;
+        reading->recreated++;
+        return;
+    }
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
+    AUTO_FREE char *advice = object ? force_advise(object, outcome->immutable) : NULL;
     problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,
-                 item->line, "%s%s", item->uid ? "cannot be deleted: " : "",
-                 shown_message(item, outcome));
+                 item->line, "%s%s%s", text_or_empty(advice),
+                 item->uid ? "cannot be deleted: " : "", shown_message(item, outcome));
 }
 
 /* ---- The whole ---- */
@@ -246,7 +269,8 @@ static void judge(struct reading *reading, const struct plan_result *result)
     struct application *application = reading->application;
     struct problems *problems = &reading->problems;
     const struct plan_under_way *way = application->plan;
-    if (reading->raced > 0 && problems->total == 0) {
+    if (reading->raced + reading->recreated > 0 && problems->total == 0) {
+        application->retry_at = 0;
         return; /* it is planned anew */
     }
     bool applied = text_equal(result->outcome, "applied");

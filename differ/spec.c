@@ -147,6 +147,7 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .prune = json_bool(spec, "prune", true),
         .self_heal = json_bool(spec, "selfHeal", true),
         .rollback_on_failure = json_bool(json_object(spec, "rollback"), "onFailure", false),
+        .force = json_bool(spec, "force", false),
         .suspend = json_bool(spec, "suspend", false),
         .health_wait = json_bool(health, "wait", true),
         .health_timeout = duration(health, "timeout", 300000),

@@ -117,6 +117,7 @@ static void let_go(struct application *application)
     AUTO_FREE char *revision = mem_string(waiting->revision);
     AUTO_FREE char *render_key = mem_string(application->render_key);
     waiting->desired = NULL;
+    desired->built = clock_monotonic_us(); /* live objects were judged by the set in force so far */
     waiting_drop(application);
     log_info("a revision waits no more", "application", application->key, "revision", revision);
     application_set_desired(application, desired, render_key, revision);

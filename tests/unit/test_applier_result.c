@@ -25,7 +25,8 @@ static void the_text_is_a_head_and_a_line_for_each_operation(void **state)
     result_add_success(&result, 2, false, &(struct result_success){.uid = "v", .replaced = true});
     struct error error;
     error_set(&error, ERROR_DENIED, "configmaps \"x\" is forbidden");
-    result_add_failure(&result, 3, false, 403, "Forbidden", &error);
+    const struct result_failure failure = {.status = 403, .reason = "Forbidden"};
+    result_add_failure(&result, 3, false, &failure, &error);
     size_t size;
     AUTO_FREE char *text = result_finish(&result, "p-1", RESULT_FAILED, 5, NULL, &size);
     assert_string_equal(
@@ -68,7 +69,8 @@ static void after_many_failures_messages_are_short_but_whole_characters(void **s
     }
     error_set(&error, ERROR_INVALID, "%s", text);
     for (size_t i = 0; i < 300; i++) {
-        result_add_failure(&result, i, true, 422, "Invalid", &error);
+        const struct result_failure failure = {.status = 422, .reason = "Invalid"};
+        result_add_failure(&result, i, true, &failure, &error);
     }
     size_t size;
     AUTO_FREE char *whole = result_finish(&result, "p", RESULT_INVALID, 300, NULL, &size);
