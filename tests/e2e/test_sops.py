@@ -2,8 +2,10 @@
 import base64
 import json
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from harness import sample, sops
 from harness.api import ApiError
@@ -11,6 +13,7 @@ from harness.mooring import config_map
 from harness.waiting import wait_for
 from test_render_kustomize import render, write
 
+DECRYPTION = {"provider": "sops", "secretRef": {"name": "sops"}}
 PLAIN = "hunter2-Zq"  # what must be seen nowhere but in the cluster
 SECRET = f"""# of the shop
 apiVersion: v1
@@ -182,6 +185,83 @@ def test_keys_must_be_keys(tmp_path):
     assert done.returncode == 2 and "--decrypt-key" in done.stderr
 
 
+# ------------------------------------------------------------------------------- what others build
+
+CHART = "apiVersion: v2\nname: shop\nversion: 1.0.0\n"
+TEMPLATE = ("apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData:\n  password: {{ .Values.password }}\n"
+            "  file: {{ .Files.Get \"files/key.pem\" | quote }}\n")
+PEM = f"-----BEGIN\n{PLAIN}\n-----END\n"
+
+
+def generated(**arguments):
+    return {"resources": ["db.yaml"], "namePrefix": "eu-", "generatorOptions": {"disableNameSuffixHash": True},
+            "secretGenerator": [{"name": "made", **arguments}], "patches": [{"path": "patch.yaml"}]}
+
+
+def test_a_kustomization_is_built_of_decrypted_files(tmp_path):
+    files = {
+        KUSTOMIZATION: generated(envs=["shop.env"], files=["key.pem", "c.ini", "v.json", "renamed=v.yaml"]),
+        "app/db.yaml": sops.encrypt(SECRET), "app/shop.env": sops.encrypt(f"TOKEN={PLAIN}\n", "shop.env"),
+        "app/key.pem": sops.encrypt(PEM, "key.pem"), "app/c.ini": sops.encrypt(f"[a]\nb = {PLAIN}\n", "c.ini"),
+        "app/v.json": sops.encrypt(json.dumps({"a": PLAIN}), "v.json", regex=None),
+        "app/v.yaml": sops.encrypt(f"a: {PLAIN}\n", "v.yaml", regex=None, to=["second"]),
+        "app/patch.yaml": sops.encrypt(SECRET.replace("# of the shop\n", "").replace("password", "more"))}
+    found = objects(decrypted(tmp_path, files, **{name: sops.identity(name) for name in sops.AGE}))
+    assert found["eu-db"]["stringData"] == {"password": PLAIN, "more": PLAIN}
+    made = {key: base64.b64decode(value).decode() for key, value in found["eu-made"]["data"].items()}
+    assert made.pop("c.ini").split() == ["[a]", "b", "=", PLAIN] and json.loads(made.pop("v.json")) == {"a": PLAIN}
+    assert made == {"TOKEN": PLAIN, "key.pem": PEM, "renamed": f"a: {PLAIN}\n"}
+
+
+def test_a_base_outside_of_the_path_and_a_component_are_decrypted(tmp_path):
+    files = {KUSTOMIZATION: {"resources": ["../base"]}, "base/kustomization.yaml": {"resources": ["db.yaml"]}, "base/db.yaml": sops.encrypt(SECRET)}
+    assert objects(decrypted(tmp_path, files))["db"]["stringData"]["password"] == PLAIN
+
+
+def test_plain_manifests_below_an_overlay_are_decrypted(tmp_path):
+    write(tmp_path, {"app/db.yaml": sops.encrypt(SECRET), "application.yaml": yaml.safe_dump(sample.application(
+        "default", "shop", "shop", path="app", decryption=DECRYPTION, render={"kustomize": {"nameSuffix": "-x"}}))})
+    needed = render(tmp_path / "app", "--application", tmp_path / "application.yaml")
+    assert needed.returncode == 2 and "--decrypt-key FILE" in needed.stderr
+    found = objects(render(tmp_path / "app", "--application", tmp_path / "application.yaml", *key_files(tmp_path, a=sops.identity("first"))))
+    assert found["db-x"]["stringData"]["password"] == PLAIN
+
+
+def test_a_chart_has_decrypted_values_and_files(tmp_path):
+    write(tmp_path, {"application.yaml": yaml.safe_dump(sample.application(
+        "default", "shop", "shop", path="app", decryption=DECRYPTION, render={"helm": {"valuesFiles": ["../values/eu.yaml"]}}))})
+    files = {"app/Chart.yaml": CHART, "app/templates/db.yaml": TEMPLATE, "app/files/key.pem": sops.encrypt(PEM, "key.pem"),
+             "app/values.yaml": "password: none\n", "values/eu.yaml": sops.encrypt(f"password: {PLAIN}\n", regex=None)}
+    found = objects(decrypted(tmp_path, files, "--application", tmp_path / "application.yaml"))
+    assert found["db"]["stringData"] == {"password": PLAIN, "file": PEM}
+
+
+BUILDS = {
+    "a ConfigMap of an encrypted file": (
+        {KUSTOMIZATION: {"configMapGenerator": [{"name": "c", "files": ["x=a.env"]}]}, "app/a.env": sops.encrypt(f"A={PLAIN}\n", "a.env")},
+        ["app/a.env:1", "a configMapGenerator reads it", "use a secretGenerator"]),
+    "a file of a generator for somebody else": (
+        {KUSTOMIZATION: {"secretGenerator": [{"name": "s", "envs": ["a.env"]}]}, "app/a.env": sops.encrypt(f"A={PLAIN}\n", "a.env", to=["second"])},
+        ["app/a.env:1: no key of --decrypt-key decrypts it", sops.AGE["second"][0]]),
+    "a value that Kustomize quotes": (
+        {KUSTOMIZATION: {"resources": ["db.yaml"], "patches": [{"path": "p.yaml", "target": {"kind": "Secret"}}]}, "app/db.yaml": ENCRYPTED,
+         "app/p.yaml": sops.encrypt(f"password: {PLAIN}\n", regex=None)},
+        ["app/kustomization.yaml: kustomize:"]),
+    "a value that Helm quotes": (
+        {"app/Chart.yaml": CHART, "app/values.yaml": sops.encrypt(f"password: {PLAIN}\n", regex=None),
+         "app/templates/a.yaml": '{{ fail (printf "no %s" .Values.password) }}'}, ["app/templates/a.yaml:1", "no ***"]),
+    "a value that a template spoils": (
+        {"app/Chart.yaml": CHART, "app/values.yaml": sops.encrypt(f"password: {PLAIN}\n", regex=None),
+         "app/templates/a.yaml": "kind: Secret\n{{ .Values.password }}: [\n"}, ["app/templates/a.yaml"]),
+}
+
+
+@pytest.mark.parametrize("case", BUILDS)
+def test_what_a_build_says_shows_no_plaintext(tmp_path, case):
+    files, words = BUILDS[case]
+    refused(decrypted(tmp_path, files), *words)
+
+
 # ------------------------------------------------------------------------------- in the cluster
 
 def put_keys(api, namespace, name="sops", **texts):
@@ -200,9 +280,6 @@ def problems(mooring):
 
 def wait_problem(mooring, *words):
     wait_for(lambda: any(all(word in problem for word in words) for problem in problems(mooring)), timeout=60, what=f"{words} among the errors")
-
-
-DECRYPTION = {"provider": "sops", "secretRef": {"name": "sops"}}
 
 
 @pytest.mark.parametrize("spec, word", [
@@ -233,3 +310,50 @@ def test_a_secret_is_decrypted_with_keys_that_come_and_change(moored, api, names
     put_keys(api, namespace, **{"b.agekey": sops.identity("first")})
     wait_problem(mooring, "app/db.yaml:2: no key of the Secret sops decrypts it")
     assert password(api, namespace) == "rotated", "what was applied stays"
+
+
+def readable(folder):
+    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def shows(text, secrets):
+    return [secret for secret in secrets if secret in text]
+
+
+def test_plaintext_is_in_the_cluster_and_nowhere_else(moored, gitmoor, api, namespace, repository):
+    """Logs, Events, statuses, the data directories, what is in memory, arguments and environments."""
+    token = "tok-5Xq1-never-seen"
+    secrets = [text for plain in (PLAIN, token) for text in (plain, base64.b64encode(plain.encode()).decode())] + [sops.AGE["first"][1]]
+    put_keys(api, namespace, **{"a.agekey": sops.identity("first")})
+    repository.commit({
+        "app/kustomization.yaml": yaml.safe_dump({"resources": ["db.yaml"], "secretGenerator": [{"name": "made", "envs": ["a.env"], "options": {
+            "disableNameSuffixHash": True}}]}),
+        "app/db.yaml": sops.encrypt(SECRET), "app/a.env": sops.encrypt(f"password={token}\n", "a.env"), "chart/Chart.yaml": CHART,
+        "chart/values.yaml": sops.encrypt(f"password: {PLAIN}\n", regex=None), "chart/templates/a.yaml": '{{ fail .Values.password }}',
+        "server/a.yaml": sops.encrypt(f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: wrong\ndata:\n  a: {PLAIN}\n")}, "encrypted")
+    mooring = moored(repository, path="app", decryption=DECRYPTION)
+    chart, server = mooring.beside("chart", "chart", decryption=DECRYPTION), mooring.beside("server", "server", decryption=DECRYPTION)
+    wait_for(lambda: (password(api, namespace), password(api, namespace, "made")) == (PLAIN, token), timeout=60, what="both Secrets")
+    wait_problem(chart, "chart/templates/a.yaml", "***")
+    wait_for(lambda: server.status().get("errors"), timeout=60, what="the server's refusal")
+    # What a differ that was killed amid a build has left is gone with the next one.
+    gitmoor.kill("differ")
+    (own,) = memory(gitmoor).iterdir()
+    (own / "left" / "0").mkdir(parents=True)
+    (own / "left" / "0" / "plain").write_text(PLAIN)
+    gitmoor.start_one("differ")
+    mooring.push({"app/db.yaml": sops.encrypt(SECRET.replace("# of the shop", "# again"))}, "again")
+    mooring.wait_applied(timeout=60)
+    assert readable(memory(gitmoor)) == []
+    for path in readable(gitmoor.folder):
+        assert not shows(path.read_bytes().decode("latin-1"), secrets), path
+    for kind in ("Application", "GitRepository", "Event", "ConfigMap"):
+        for found in api.list(kind, namespace):
+            assert not shows(json.dumps(found), secrets), found
+    for process in gitmoor.processes.values():
+        for name in ("cmdline", "environ"):
+            assert not shows(Path(f"/proc/{process.child.pid}/{name}").read_bytes().decode("latin-1"), secrets)
+
+
+def memory(gitmoor):
+    return Path(gitmoor.memory_folder.name)

@@ -1,6 +1,7 @@
 """The four processes of Gitmoor against a cluster, on one host over ipc://, as in development."""
 import http.client
 import secrets
+import tempfile
 from pathlib import Path
 
 from . import paths, ports
@@ -28,6 +29,7 @@ class Moor:
         self.kubeconfig = kubeconfig or cluster.kubeconfig
         self.applier_user = (users or user_of)("applier")
         self.bus = Path(bus or self.folder / "bus")
+        self.memory_folder = tempfile.TemporaryDirectory(prefix="gitmoor-", dir="/dev/shm")
         self.processes = {}
         self.listen = {}
         self.webhook_port = None
@@ -120,6 +122,7 @@ class Moor:
         if name == "fetcher":
             flags += ["--differ", self.inbox("differ")]
         if name == "differ":
+            flags += ["--memory-dir", self.memory_folder.name]
             for peer in ("fetcher", "applier", "admission"):
                 flags += [f"--{peer}", self.inbox(peer)]
         if name == "applier":
