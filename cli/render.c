@@ -8,6 +8,7 @@
 #include "common/base/text.h"
 #include "common/data/object.h"
 #include "common/data/yaml.h"
+#include "differ/generators.h"
 #include "differ/order.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@ struct render_chart {
     struct option_list api_versions;
     struct option_list substitute_from;
     struct option_list decrypt_keys;
+    const char *generators; /* file, or NULL */
 };
 
 struct render_line {
@@ -45,6 +47,7 @@ struct render_verb {
     cJSON *values;         /* contents of --values, or NULL */
     cJSON *variables;      /* to substitute, or NULL */
     cJSON *decryption;     /* keys, or NULL */
+    cJSON *generators;     /* that --generators allows, or NULL */
     char *api_versions;    /* joined, or NULL */
     const char *directory; /* as typed, without a slash at its end */
     const char *path;      /* the same, below the root */
@@ -307,6 +310,12 @@ static int render_directory(struct render_verb *verb, const char *asked_root, bo
     }
     options.values = verb->values;
     options.decryption = verb->decryption;
+    if (verb->chart->generators &&
+        !generators_read(verb->chart->generators, &verb->generators, &error)) {
+        error_prefix(&error, "--generators");
+        return cli_fail("render", CLI_USAGE, &error);
+    }
+    options.generators = verb->generators;
     options.variables = verb->variables;
     options.api_versions = verb->api_versions;
     const struct render_sink sink = {render_take_object, render_take_error, verb};
@@ -344,6 +353,7 @@ static int render_typed(const char *typed, const struct render_line *line, bool 
     json_free(verb.values);
     json_free(verb.variables);
     json_free(verb.decryption);
+    json_free(verb.generators);
     free(verb.api_versions);
     arena_release(&verb.arena);
     return status;
@@ -376,6 +386,8 @@ int cli_render(int argc, char **argv)
         {"decrypt-key", 0, OPTION_LIST, &chart->decrypt_keys, "FILE",
          "Age identities or an armoured OpenPGP private key, for what SOPS has encrypted, in the "
          "place of spec.decryption's Secret; may be repeated."},
+        {"generators", 0, OPTION_TEXT, &chart->generators, "FILE",
+         "The programs that spec.render.generator may name, as the differ's setting has them."},
         {"release-name", 0, OPTION_TEXT, &chart->release, "NAME",
          "Of a chart's release. Default: the Application's name, or DIR's."},
         {"namespace", 'n', OPTION_TEXT, &chart->namespace_, "NAME",

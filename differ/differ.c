@@ -15,6 +15,7 @@
 #include "differ/drift.h"
 #include "differ/drift_watch.h"
 #include "differ/gauges.h"
+#include "differ/generators.h"
 #include "differ/health_checks.h"
 #include "differ/kinds.h"
 #include "differ/owners.h"
@@ -464,7 +465,8 @@ static bool confine(struct differ *differ, const struct kube_config *config, str
             execute[count++] = programs[i];
         }
     }
-    bool ok = process_confine(common, config, read_write, execute, error);
+    AUTO_FREE const char **all = generators_executables(differ->generators, execute);
+    bool ok = process_confine(common, config, read_write, all, error);
     for (size_t i = 0; i < EXECUTE_MAXIMUM; i++) {
         free(programs[i]);
     }
@@ -524,6 +526,10 @@ bool differ_open(struct differ *differ, struct process *process,
         return error_prefix(error, "the data directory");
     }
     open_memory(differ);
+    if (settings->generators &&
+        !generators_read(settings->generators, &differ->generators, error)) {
+        return error_prefix(error, "--generators");
+    }
     process_set_ready(process, "discovery", false);
     process_set_ready(process, "applications", false);
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
@@ -571,6 +577,7 @@ void differ_close(struct differ *differ)
         directory_clear(differ->memory);
     }
     free(differ->memory);
+    json_free(differ->generators);
     free(differ->kube_version);
     free(differ->api_versions);
     free(differ->chart_capabilities);

@@ -75,7 +75,8 @@ struct differ {
     struct map elsewhere;    /* label value → key of an application that another replica has */
     struct map claims;       /* object key → struct application *: who declares it */
 
-    char *memory; /* our own directory in memory; NULL: there is none */
+    cJSON *generators; /* programs that the operator allows, or NULL */
+    char *memory;      /* our own directory in memory; NULL: there is none */
 
     struct managers people; /* whose fields are taken over */
     struct health_checks *health_checks;

@@ -36,7 +36,8 @@ static void fold_string_data(cJSON *secret)
         cJSON *data = json_ensure_object(secret, "data");
         for (cJSON *item = json_first(plain); item; item = item->next) {
             if (!cJSON_IsString(item)) {
-                continue; /* the server's validation names it better than we could */
+                json_set(data, item->string, json_copy(item)); /* the server refuses it */
+                continue;
             }
             AUTO_FREE char *encoded = base64_encode(item->valuestring, strlen(item->valuestring));
             json_set(data, item->string, json_new_string(encoded));

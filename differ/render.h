@@ -25,7 +25,7 @@
 #define RENDER_OBJECTS_MAXIMUM 50000
 #define RENDER_ERRORS_MAXIMUM 100 /* reported; then the render stops */
 
-enum render_type { RENDER_PLAIN, RENDER_KUSTOMIZE, RENDER_HELM };
+enum render_type { RENDER_PLAIN, RENDER_KUSTOMIZE, RENDER_HELM, RENDER_GENERATOR };
 
 /* Strings and trees are the caller's, and outlive the scan. */
 struct render_options {
@@ -43,6 +43,7 @@ struct render_options {
     /* The keys for what SOPS has encrypted: {"from": how they are named to people, "age": {name:
      * text}, "pgp": {name: text}}; NULL: nothing is decrypted. */
     const cJSON *decryption;
+    const cJSON *generators; /* as generators.h has them; NULL: none are allowed */
 };
 
 /* Where and within which limits another program may build. */

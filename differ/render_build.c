@@ -93,30 +93,51 @@ static void build_end(const char *output, size_t size, int exit_code, const stru
     }
 }
 
+/* Both lists in one, to be freed. */
+static const char **build_join(const char *const *left, const char *const *right)
+{
+    const char *const *const lists[] = {left, right};
+    const char **joined = mem_new(1, sizeof *joined);
+    size_t count = 0;
+    for (size_t i = 0; i < 2; i++) {
+        for (const char *const *it = lists[i]; it && *it; it++) {
+            joined = mem_resize(joined, count + 2, sizeof *joined);
+            joined[count++] = *it;
+            joined[count] = NULL;
+        }
+    }
+    return joined;
+}
+
 /* argv[0] is replaced by the program's path. */
 static void build_execute(struct render_job *job, const char **argv, struct event_base *loop)
 {
-    AUTO_FREE char *found = child_find_program(job->name);
+    AUTO_FREE char *found = job->program ? mem_string(job->program) : child_find_program(job->name);
     AUTO_FREE char *program = found ? realpath(found, NULL) : NULL; /* it starts elsewhere */
     if (!program) {
-        AUTO_FREE char *message = mem_format("%s builds this directory, and there is no program of "
-                                             "that name on the PATH, nor beside this one",
-                                             job->name);
+        AUTO_FREE char *message =
+            job->program ? mem_format("the generator %s cannot be run: there is no %s", job->name,
+                                      job->program)
+                         : mem_format("%s builds this directory, and there is no program of "
+                                      "that name on the PATH, nor beside this one",
+                                      job->name);
         build_problem(job, message);
         return;
     }
     const int64_t memory = job->memory_maximum;
     const int64_t timeout = job->timeout_ms;
     AUTO_FREE char *soft = mem_format("GOMEMLIMIT=%lld", (long long)(memory / 4 * 3));
-    const char *const environment[] = {"GOTRACEBACK=none",
-                                       "GOMAXPROCS=2",
-                                       "HELM_CACHE_HOME=/none",
-                                       "HELM_CONFIG_HOME=/none",
-                                       "HELM_DATA_HOME=/none",
-                                       memory ? soft : NULL,
-                                       NULL};
+    const char *const basis[] = {"GOTRACEBACK=none",
+                                 "GOMAXPROCS=2",
+                                 "HELM_CACHE_HOME=/none",
+                                 "HELM_CONFIG_HOME=/none",
+                                 "HELM_DATA_HOME=/none",
+                                 memory ? soft : NULL,
+                                 NULL};
+    const char *const own[] = {program, NULL};
     const char *const read_only[] = {job->scratch, NULL};
-    const char *const execute[] = {program, NULL};
+    AUTO_FREE const char **environment = build_join(basis, job->environment);
+    AUTO_FREE const char **execute = build_join(own, job->paths);
     const struct sandbox_options sandbox = {.read_only = read_only, .execute = execute};
     argv[0] = program;
     const struct child_options options = {
@@ -128,7 +149,7 @@ static void build_execute(struct render_job *job, const char **argv, struct even
         .timeout_ms = timeout,
         .memory_maximum = memory,
         .cpu_seconds = timeout / 1000 * 2 + 1,
-        .directory = job->tree,
+        .directory = job->directory ? job->directory : job->tree,
         .sandbox = &sandbox,
     };
     struct error error;
@@ -211,6 +232,7 @@ void render_job_free(struct render_job *job)
         directory_remove(job->scratch, NULL); /* what may be left goes with the next build */
     }
     buf_release(&job->input);
+    free(job->directory);
     free(job->scratch);
     free(job->tree);
     free(job);
@@ -248,8 +270,9 @@ struct render_job *render_job_start(struct render_scan *scan, const struct rende
         job->done = true;
         return job;
     }
-    bool begun = scan->type == RENDER_HELM ? render_helm_begin(job, loop, error)
-                                           : build_kustomize(job, loop, error);
+    bool begun = scan->type == RENDER_HELM        ? render_helm_begin(job, loop, error)
+                 : scan->type == RENDER_GENERATOR ? render_generator_begin(job, loop, error)
+                                                  : build_kustomize(job, loop, error);
     if (!begun) {
         render_job_free(job);
         return NULL;

@@ -129,6 +129,12 @@ bool render_helm_scan(struct render_scan *scan, struct error *error);
 bool render_helm_is_values(const struct render_scan *scan, const char *path);
 bool render_helm_begin(struct render_job *job, struct event_base *loop, struct error *error);
 
+/* ---- render_generator.c ---- */
+
+/* Notes the files of the application, and what it includes. False as render_scan. */
+bool render_generator_scan(struct render_scan *scan, struct error *error);
+bool render_generator_begin(struct render_job *job, struct event_base *loop, struct error *error);
+
 /* ---- render_values.c ---- */
 
 /* The values beside those in files; NULL with an error that names the source. */
@@ -147,7 +153,13 @@ struct render_job {
     struct child *child; /* NULL before and after */
     bool done;
     const char *name; /* of the program */
-    struct buf input; /* what it reads from its standard input */
+    /* Of a generator; while the job begins. NULL: the program is looked for by its name, and reads
+     * nothing but the copy, in whose directory it starts. */
+    const char *program;
+    const char *const *paths;       /* more that it reads and executes, ended by NULL */
+    const char *const *environment; /* beside what all have, ended by NULL */
+    char *directory;                /* in which it starts */
+    struct buf input;               /* what it reads from its standard input */
     /* Writes what the program reads beside the copy; NULL: nothing. */
     bool (*prepare)(struct render_job *job, struct error *error);
     /* What it answered; NULL: objects and nothing else. */

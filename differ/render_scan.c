@@ -376,8 +376,10 @@ static void scan_check_spec(struct render_scan *scan, const struct source_entry 
 /* How the directory is to be built. False as render_scan. */
 static bool scan_find_type(struct render_scan *scan, const char *file, struct error *error)
 {
-    static const char *const names[] = {"Plain", "Kustomize", "Helm"};
+    static const char *const names[] = {"Plain", "Kustomize", "Helm", "Generator"};
     const char *asked = json_string(scan->options.spec, "type");
+    bool generated = json_object(scan->options.spec, "generator");
+    asked = !asked && generated ? "Generator" : asked;
     struct source_entry *entries;
     size_t count;
     if (!scan_read_ignores(scan, scan->path, error) ||
@@ -396,6 +398,11 @@ static bool scan_find_type(struct render_scan *scan, const char *file, struct er
     }
     if (scan->type_is_detected && scan->type == RENDER_KUSTOMIZE) {
         render_key_add(scan, source_join(&scan->arena, scan->path, "Chart.yaml"));
+    }
+    if (generated != (scan->type == RENDER_GENERATOR)) {
+        scan_add_problem(scan, "spec.render",
+                         generated ? "generator is set, and type is not Generator"
+                                   : "type is Generator, and generator does not name one");
     }
     scan_check_spec(scan, entries, count);
     return true;
@@ -449,6 +456,8 @@ static bool scan_by_type(struct render_scan *scan, const char *file, struct erro
         return render_kustomize_scan(scan, error);
     case RENDER_HELM:
         return render_helm_scan(scan, error);
+    case RENDER_GENERATOR:
+        return render_generator_scan(scan, error);
     default:
         render_key_add(scan, scan->path);
         return scan_directory(scan, &top, error) &&

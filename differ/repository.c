@@ -399,6 +399,7 @@ static void run_worker(struct repository *repository, const struct request *requ
     charts_describe(repository->differ, body);
     AUTO_FREE char *memory = repository_memory(repository);
     json_add_string(body, "memory", memory);
+    json_add(body, "generators", json_copy(repository->differ->generators));
     free(repository->worker_commit);
     free(repository->worker_revision);
     repository->worker_commit = mem_string(commit);

@@ -15,6 +15,8 @@ const struct setting differ_settings_table[] = {
         "A directory in memory (tmpfs), where stands for the time of a build what has been "
         "decrypted "
         "for it. Without such a one, Applications that need it are refused."),
+    ROW(generators, "generators", SETTING_STRING, NULL, "FILE",
+        "The programs that render other languages (docs/generators.md); read at start."),
     ROW(fetcher, "fetcher", SETTING_STRING, NULL, "ADDRESS", "The fetcher's inbox on the bus."),
     ROW(applier, "applier", SETTING_STRING, NULL, "ADDRESS", "The applier's inbox on the bus."),
     ROW(admission, "admission", SETTING_STRING, NULL, "ADDRESS",

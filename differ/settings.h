@@ -11,6 +11,7 @@
 struct differ_settings {
     struct process_settings common;
     const char *data_dir;   /* bare object databases and packs on their way */
+    const char *generators; /* file of generators.h, or NULL */
     const char *memory_dir; /* for what is decrypted: in memory */
     const char *fetcher;    /* inboxes of the peers */
     const char *applier;

@@ -12,6 +12,7 @@
 #include "common/base/text.h"
 #include "common/run/child.h"
 #include "common/run/sandbox.h"
+#include "differ/generators.h"
 #include "differ/odb.h"
 #include "differ/render.h"
 
@@ -404,6 +405,7 @@ static bool worker_scan(struct worker *worker, struct worker_application *applic
         .values = application->values,
         .variables = application->variables,
         .decryption = application->decryption,
+        .generators = json_array(worker->request, "generators"),
     };
     AUTO_SCAN struct render_scan *scan = NULL;
     if (!render_scan(worker->source, &options, &scan, error)) {
@@ -549,8 +551,10 @@ static bool worker_enter_sandbox(const struct worker *worker, struct error *erro
     worker_find_programs(programs);
     const char *const read_only[] = {SANITIZER_FILES, worker->pack, NULL};
     const char *const read_write[] = {worker->repository, worker->memory, NULL};
+    AUTO_FREE const char **execute = generators_executables(
+        json_array(worker->request, "generators"), (const char *const *)programs);
     const struct sandbox_options options = {
-        .read_only = read_only, .read_write = read_write, .execute = (const char *const *)programs};
+        .read_only = read_only, .read_write = read_write, .execute = execute};
     enum sandbox_strength strength;
     if (mkdir(worker->repository, 0700) && errno != EEXIST) {
         return error_set_errno(error, errno, "cannot make the directory %s", worker->repository);

@@ -17,6 +17,7 @@
  *                     "values":["<YAML>"],                of valuesFrom, in order; optional
  *                     "variables":{"<name>":"<value>"},   to substitute; absent: nothing is
  *                     "decryption":{"from":…,"age":{…},"pgp":{…}}}],   as render.h has it; optional
+ *    "generators":[…],              as generators.h has them; optional
  *    "memory":"<directory>"}        for what is decrypted; made if it is not there; optional
  *
  * Answer: JSON lines on standard output. The first:

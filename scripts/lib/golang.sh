@@ -116,6 +116,24 @@ ensure_sops() {
     fi
 }
 
+# The generator of the tests (docs/generators.md): its version is what it is made of.
+ensure_hcl() {
+    local version
+    version=$(cat "$ROOT/tests/generators/hcl"/* | sha256sum | cut -c1-16)
+    if have hcl-render "$version"; then
+        present "hcl-render, of the tests"
+    else
+        ensure_go
+        step hcl "Building the generator of the tests (about 10 s)" build_hcl
+        built "$version" hcl-render
+    fi
+}
+build_hcl() {
+    go_build "$CACHE/hcl" "$ROOT/tests/generators/hcl" "" gitmoor.io/tests/generators/hcl || return 1
+    mv -f "$CACHE/hcl"/* "$CACHE/bin/hcl-render"
+    rmdir "$CACHE/hcl"
+}
+
 build_etcd() {
     # The package is called "server"; the program is etcd.
     go_build "$CACHE/etcd" "$ROOT/scripts/tools/etcd" "" go.etcd.io/etcd/server/v3 || return 1

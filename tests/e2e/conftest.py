@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitserver import GitServer
-from harness import parallel, paths
+from harness import generators, parallel, paths
 from harness.cluster import PROCESSES, Cluster, write_kubeconfig
 from harness.health import HealthRules
 from harness.moor import Moor
@@ -100,7 +100,8 @@ def repository(make_repository):
 def gitmoor(cluster, scratch):
     """The four processes, shared by the tests. A test that kills one must start it again."""
     tenancy, health = Tenancy(scratch / "tenancy"), HealthRules(scratch / "health")
-    extra = {**tenancy.extra, "differ": [*tenancy.extra["differ"], *health.flags]}
+    extra = {**tenancy.extra, "differ": [*tenancy.extra["differ"], *health.flags, "--generators",
+                                  generators.write(scratch / "generators.yaml")]}
     with Moor(cluster, scratch / "moor", extra=extra) as running:
         running.tenancy, running.health = tenancy, health
         tenancy.moor = health.moor = running
