@@ -216,6 +216,11 @@ static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
                               struct error *error)
 {
     bool has_uid = json_get(tree, "uid"), has_version = json_get(tree, "resourceVersion");
+    operation->foreground = json_bool(tree, "foreground", false);
+    if (json_get(tree, "foreground") && operation->verb != PLAN_DELETE) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: only a deletion has \"foreground\"",
+                         cursor->line);
+    }
     if (has_uid && operation->verb != PLAN_DELETE && operation->verb != PLAN_RECREATE) {
         return error_set(error, ERROR_INVALID, "plan, line %u: only a deletion has a \"uid\"",
                          cursor->line);
@@ -242,8 +247,8 @@ static bool parse_operation(struct cursor *cursor, const char *line, size_t size
                             struct plan_whole *whole, struct plan_operation *operation,
                             struct error *error)
 {
-    static const char *const members[] = {"op",  "stage",           "after", "path",
-                                          "uid", "resourceVersion", NULL};
+    static const char *const members[] = {"op",  "stage",           "after",      "path",
+                                          "uid", "resourceVersion", "foreground", NULL};
     AUTO_JSON cJSON *tree = NULL;
     if (!parse_line(cursor, line, size, members, &tree, error) ||
         !get_verb(cursor, tree, &operation->verb, error)) {

@@ -255,7 +255,7 @@ static void diff_listed(struct diff_application *application, const struct kube_
     };
     bool ours = object_managed_fields(item) != NULL;
     if (!ours || json_string_path(item, "metadata.deletionTimestamp") ||
-        desired_find(application->desired, object_ref_key(&ref, &arena))) {
+        desired_declares(application->desired, object_ref_key(&ref, &arena))) {
         return;
     }
     json_set(item, "apiVersion", json_new_string(object_ref_api_version(&ref, &arena)));

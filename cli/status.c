@@ -105,6 +105,30 @@ static void status_print_drift(const cJSON *status)
     }
 }
 
+/* A line for each that has been run, and for those that never are. */
+static void status_print_hooks(const cJSON *status)
+{
+    const char *label = "Hooks";
+    const cJSON *hooks = json_object(status, "hooks");
+    for (const cJSON *item = json_first(json_array(hooks, "runs")); item; item = item->next) {
+        const char *namespace_ = text_or_empty(json_string(item, "namespace"));
+        const char *message = json_string(item, "message");
+        AUTO_FREE char *text = mem_format(
+            "%s %s %s%s%s, %s%s%s", text_or_empty(json_string(item, "moment")),
+            text_or_empty(json_string(item, "kind")), namespace_, *namespace_ ? "/" : "",
+            text_or_empty(json_string(item, "name")), text_or_empty(json_string(item, "result")),
+            message ? ": " : "", text_or_empty(message));
+        status_line(label, text);
+        label = "";
+    }
+    for (const cJSON *item = json_first(json_array(hooks, "leftOut")); item; item = item->next) {
+        AUTO_FREE char *text =
+            mem_format("%s is left out", cJSON_IsString(item) ? item->valuestring : "");
+        status_line(label, text);
+        label = "";
+    }
+}
+
 /* "deploy/a.yaml:3: ConfigMap shop/a: why", as compilers do, so that editors find the place. */
 static void status_print_errors(const cJSON *status)
 {
@@ -154,6 +178,7 @@ static void status_print(const cJSON *object, const struct cluster_target *targe
     status_print_revisions(status);
     status_print_objects(status);
     status_print_drift(status);
+    status_print_hooks(status);
     status_print_errors(status);
     status_print_history(status);
 }

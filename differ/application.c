@@ -9,6 +9,8 @@
 #include "differ/depends.h"
 #include "differ/dispatch.h"
 #include "differ/health_checks.h"
+#include "differ/hook_pod.h"
+#include "differ/hooks.h"
 #include "differ/permit.h"
 #include "differ/recognise.h"
 #include "differ/repository.h"
@@ -173,6 +175,9 @@ void application_free(struct application *application)
     free(application->health_message);
     free(application->fight);
     rollback_free(application->rollback);
+    json_free(application->hooks);
+    hook_pod_free(application->hook_pod);
+    free(application->hook_waited_for);
     free(application->checked);
     free(application->rollback_requested);
     free(application);
@@ -254,6 +259,7 @@ static void adopt_status(struct application *application, const cJSON *object)
         json_free(application->status);
         application->status = json_copy(status);
     }
+    application->hooks = json_copy(json_object(status, "hooks"));
     cJSON *log = json_array(status, "drift");
     if (log) {
         json_free(application->drift_log);
@@ -331,6 +337,7 @@ void application_set_desired(struct application *application, struct desired_set
         verdict = waiting_take(application, desired, revision);
     }
     if (desired && verdict != WAITING_HELD) {
+        desired->render_key = render_key ? arena_string(&desired->arena, render_key) : NULL;
         install(application, desired, revision);
         application->begun = verdict == WAITING_INSTALL_BEGUN;
     }
@@ -375,7 +382,7 @@ bool application_is_ready(const struct application *application)
                      text_equal(repository->rendered, repository->commit);
     bool healthy = !application->spec.health_wait || application->health == HEALTH_CURRENT;
     return is_newest && !application->plan && application->settled && !application->rollback &&
-           application->outcome == OUTCOME_APPLIED && healthy;
+           application->outcome == OUTCOME_APPLIED && healthy && hooks_are_done(application);
 }
 
 void application_work(struct application *application)
@@ -390,6 +397,7 @@ void application_work(struct application *application)
     waiting_step(application);
     reconcile_step(application);
     health_step(application);
+    hooks_step(application);
     rollback_step(application);
     bool is_ready = application_is_ready(application);
     if (is_ready && !application->was_ready) {

@@ -11,6 +11,7 @@
 #include "differ/wave.h"
 
 struct chart_values;
+struct hook_pod;
 struct repository;
 struct recognition;
 
@@ -23,6 +24,7 @@ struct plan_item {
     const char *uid;      /* of what is deleted; NULL for an apply */
     const char *file;
     unsigned line;
+    const char *run;   /* of a hook that is created, or NULL (hooks.h) */
     bool heals;        /* it repairs drift */
     bool owners;       /* it writes managedFields only */
     bool recreates;    /* it is deleted first */
@@ -42,6 +44,8 @@ struct plan_under_way {
     char *text;           /* of a small plan; NULL otherwise */
     uint64_t hint;        /* to unsend */
     bool checks;          /* a dry-run of all waves, before the first is applied */
+    bool hooks;           /* it creates and deletes hooks, and does nothing else */
+    bool last_resort;     /* what it cannot create is given up */
     bool heal;            /* it repairs drift and does nothing else */
     bool dry_run;         /* it writes nothing: what would the server make of the objects? */
     bool cancelled;       /* it was told to stop */
@@ -55,16 +59,18 @@ struct application_counts {
 };
 
 enum application_outcome {
-    OUTCOME_NONE,    /* nothing has come of the newest set yet */
-    OUTCOME_WAITING, /* for the watch of a kind */
-    OUTCOME_INVALID, /* it does not render, or the preflight refused it */
-    OUTCOME_DENIED,  /* the tenancy settings refuse something of it */
-    OUTCOME_FAILED,  /* a write failed */
-    OUTCOME_HELD,    /* it would delete everything, and nobody has confirmed that */
-    OUTCOME_WAVE,    /* the objects of a wave are applied, and not healthy yet */
-    OUTCOME_BLOCKED, /* what it depends on is not ready */
-    OUTCOME_WINDOW,  /* the newest revision waits for a sync window */
-    OUTCOME_APPLIED, /* the cluster is what Git declares */
+    OUTCOME_NONE,        /* nothing has come of the newest set yet */
+    OUTCOME_WAITING,     /* for the watch of a kind */
+    OUTCOME_INVALID,     /* it does not render, or the preflight refused it */
+    OUTCOME_DENIED,      /* the tenancy settings refuse something of it */
+    OUTCOME_FAILED,      /* a write failed */
+    OUTCOME_HELD,        /* it would delete everything, and nobody has confirmed that */
+    OUTCOME_WAVE,        /* the objects of a wave are applied, and not healthy yet */
+    OUTCOME_HOOK,        /* hooks are run before it is applied */
+    OUTCOME_HOOK_FAILED, /* one of them has failed: it is not applied */
+    OUTCOME_BLOCKED,     /* what it depends on is not ready */
+    OUTCOME_WINDOW,      /* the newest revision waits for a sync window */
+    OUTCOME_APPLIED,     /* the cluster is what Git declares */
 };
 
 struct application {
@@ -99,6 +105,10 @@ struct application {
 
     bool recognised; /* what was applied before it came here is known: recognise.c */
     struct recognition *recognition; /* under way, or NULL */
+
+    cJSON *hooks;              /* which hooks have been run for what: hooks.h; or NULL */
+    struct hook_pod *hook_pod; /* asked why a Job failed; or NULL */
+    char *hook_waited_for;     /* which after the revision is applied; or NULL */
 
     struct rollback *rollback; /* an earlier revision is in force, or is to be; or NULL */
     char *rollback_requested;  /* value of the annotation, dealt with by this process; or NULL */
@@ -203,8 +213,8 @@ void status_step(struct application *application);
 /* Records an Event about the Application. */
 void status_event(struct application *application, const char *type, const char *reason,
                   const char *action, const char *note);
-/* Whether status lists these kinds and namespaces already; if not, writes them (and wakes the
- * application when that is done) and returns false. */
+/* Whether status lists these kinds and namespaces, and the hooks as they are, already; if not,
+ * writes them (and wakes the application when that is done) and returns false. */
 bool status_save_inventory(struct application *application);
 
 #endif

@@ -13,7 +13,7 @@ static struct application *holder_of(struct application *application, const char
     }
     if (live && !digest_is_zero(&live->fingerprint)) {
         struct application *named = map_get(&differ->by_label, live->group->label);
-        if (named && desired_find(named->desired, key)) {
+        if (named && desired_declares(named->desired, key)) {
             return named;
         }
     }
@@ -33,8 +33,8 @@ static const char *other_holder(const struct differ *differ, const char *key)
 
 void claims_take(struct application *application, struct problems *problems)
 {
-    for (size_t i = 0; i < application->desired->count; i++) {
-        const struct desired_object *object = &application->desired->objects[i];
+    const struct desired_object *object;
+    for (size_t i = 0; (object = desired_at(application->desired, i)); i++) {
         struct application *holder = holder_of(application, object->key);
         if (map_get(&application->differ->claims, object->key) != holder) {
             map_set(&application->differ->claims, object->key, holder);
@@ -70,10 +70,11 @@ void claims_release(struct application *application, const struct desired_set *k
 {
     struct map *claims = &application->differ->claims;
     bool released = false;
-    for (size_t i = 0; application->desired && i < application->desired->count; i++) {
-        const char *key = application->desired->objects[i].key;
-        if (map_get(claims, key) == application && !desired_find(kept, key)) {
-            map_remove(claims, key);
+    const struct desired_set *desired = application->desired;
+    const struct desired_object *object;
+    for (size_t i = 0; desired && (object = desired_at(desired, i)); i++) {
+        if (map_get(claims, object->key) == application && !desired_declares(kept, object->key)) {
+            map_remove(claims, object->key);
             released = true;
         }
     }
@@ -91,8 +92,8 @@ bool claims_is_declared(const struct differ *differ, const char *key)
          slot = map_next(&differ->applications, slot)) {
         const struct application *application = slot->value;
         const struct waiting *waiting = application->waiting;
-        if (desired_find(application->desired, key) ||
-            (waiting && desired_find(waiting->desired, key))) {
+        if (desired_declares(application->desired, key) ||
+            (waiting && desired_declares(waiting->desired, key))) {
             return true;
         }
     }

@@ -20,6 +20,20 @@ struct desired_object *desired_find(const struct desired_set *set, const char *k
     return set ? map_get(&set->by_key, key) : NULL;
 }
 
+bool desired_declares(const struct desired_set *set, const char *key)
+{
+    return set && (map_has(&set->by_key, key) || map_has(&set->hook_by_key, key));
+}
+
+struct desired_object *desired_at(const struct desired_set *set, size_t index)
+{
+    if (index < set->count) {
+        return &set->objects[index];
+    }
+    index -= set->count;
+    return index < set->hook_count ? &set->hooks[index].object : NULL;
+}
+
 void desired_look_again_at(struct desired_set *set, struct desired_object *object)
 {
     object->left_anew = true;
@@ -37,8 +51,10 @@ void desired_free(struct desired_set *set)
 {
     if (set) {
         map_release(&set->by_key, NULL);
+        map_release(&set->hook_by_key, NULL);
         arena_release(&set->arena);
         free(set->objects);
+        free(set->hooks);
         free(set);
     }
 }
@@ -133,7 +149,7 @@ static void leave_fields(struct build *build, cJSON *tree, const cJSON *metadata
 
 /* Completes one object from its normalised tree; false if something is wrong with it. */
 static bool complete_object(struct build *build, const struct desired_input *input, cJSON *tree,
-                            struct desired_object *object)
+                            bool is_hook, struct desired_object *object)
 {
     struct arena *arena = &build->set->arena;
     struct error error;
@@ -168,7 +184,7 @@ static bool complete_object(struct build *build, const struct desired_input *inp
                      "10000, in quotes");
         return false;
     }
-    build->set->has_waves |= object->wave != 0;
+    build->set->has_waves |= object->wave != 0 && !is_hook;
     if (!put_label(build, input, described, metadata)) {
         return false;
     }
@@ -209,6 +225,79 @@ static bool parse_input(struct build *build, const struct desired_input *input, 
     return true;
 }
 
+/* How long a finished Job stays is a matter of the delete policies: the controller that the field
+ * is for would take it away before its end has been seen. */
+static void take_lifetime(cJSON *tree, struct desired_hook *hook)
+{
+    cJSON *spec = json_object(tree, "spec");
+    hook->keep_for_seconds = json_int(spec, "ttlSecondsAfterFinished", -1);
+    if (text_equal(json_string(tree, "kind"), "Job")) {
+        json_remove(spec, "ttlSecondsAfterFinished");
+    }
+}
+
+static bool is_hook(struct build *build, const struct desired_input *input, const cJSON *tree,
+                    bool *ret, struct hook_spec *ret_spec)
+{
+    struct error error;
+    if (hook_read(json_object(tree, "metadata"), ret, ret_spec, &error)) {
+        return true;
+    }
+    problems_add(build->problems, "", input->file, input->line, "%s", error.message);
+    return false;
+}
+
+static struct desired_hook *new_hook(struct build *build, const struct desired_input *input)
+{
+    struct desired_set *set = build->set;
+    if (set->hook_count == DESIRED_HOOKS_MAXIMUM) {
+        problems_add(build->problems, "", input->file, input->line, "more than %d hooks",
+                     DESIRED_HOOKS_MAXIMUM);
+        return NULL;
+    }
+    if (!set->hooks) {
+        set->hooks = mem_new(DESIRED_HOOKS_MAXIMUM, sizeof *set->hooks);
+    }
+    return &set->hooks[set->hook_count];
+}
+
+static void add_hook(struct build *build, const struct desired_input *input, cJSON *tree,
+                     const struct hook_spec *spec)
+{
+    struct desired_hook *hook = new_hook(build, input);
+    if (!hook) {
+        return;
+    }
+    *hook = (struct desired_hook){.spec = *spec};
+    take_lifetime(tree, hook);
+    if (complete_object(build, input, tree, true, &hook->object)) {
+        hook->object.wave = spec->has_wave ? spec->wave : hook->object.wave;
+        hook->ends = hook_kind_ends(hook->object.ref.group, hook->object.ref.kind);
+        build->set->hook_count++;
+    }
+}
+
+static void add_object(struct build *build, const struct desired_input *input)
+{
+    AUTO_JSON cJSON *tree = NULL;
+    bool hook = false;
+    struct hook_spec spec;
+    if (!parse_input(build, input, &tree)) {
+        return;
+    }
+    normalise_object(tree);
+    if (!is_hook(build, input, tree, &hook, &spec)) {
+        return;
+    }
+    if (hook) {
+        add_hook(build, input, tree, &spec);
+        return;
+    }
+    struct desired_object *object = &build->set->objects[build->set->count];
+    *object = (struct desired_object){0};
+    build->set->count += complete_object(build, input, tree, false, object);
+}
+
 static bool is_definition(const cJSON *tree)
 {
     return text_equal(json_string(tree, "kind"), "CustomResourceDefinition") &&
@@ -247,23 +336,58 @@ static void inherit(const struct desired_set *before, struct desired_object *obj
     object->moves_entries = known->moves_entries;
 }
 
-/* Sorts, finds objects that are declared twice, and fills the index. */
+static bool is_twin(struct build *build, const struct desired_object *object)
+{
+    struct desired_set *set = build->set;
+    const struct desired_object *twin = map_get(&set->by_key, object->key);
+    const struct desired_hook *hook = map_get(&set->hook_by_key, object->key);
+    twin = hook ? &hook->object : twin;
+    if (twin) {
+        problems_add(build->problems, object_ref_describe(&object->ref, &set->arena), object->file,
+                     object->line, "declared twice, also at %s:%u: remove one", twin->file,
+                     twin->line);
+    }
+    return twin;
+}
+
+static int compare_hooks(const void *left, const void *right)
+{
+    const struct desired_hook *a = left, *b = right;
+    return order_compare(&a->object.ref, &b->object.ref);
+}
+
+/* Sorts, finds objects that are declared twice, and fills the indexes. */
 static void index_set(struct build *build)
 {
     struct desired_set *set = build->set;
     qsort(set->objects, set->count, sizeof *set->objects, compare_objects);
+    if (set->hook_count > 0) {
+        qsort(set->hooks, set->hook_count, sizeof *set->hooks, compare_hooks);
+    }
     for (size_t i = 0; i < set->count; i++) {
         struct desired_object *object = &set->objects[i];
-        const struct desired_object *twin = map_get(&set->by_key, object->key);
-        if (twin) {
-            problems_add(build->problems, object_ref_describe(&object->ref, &set->arena),
-                         object->file, object->line, "declared twice, also at %s:%u: remove one",
-                         twin->file, twin->line);
-            continue;
+        if (!is_twin(build, object)) {
+            map_set(&set->by_key, object->key, object);
+            inherit(build->options->before, object);
         }
-        map_set(&set->by_key, object->key, object);
-        inherit(build->options->before, object);
     }
+    for (size_t i = 0; i < set->hook_count; i++) {
+        struct desired_hook *hook = &set->hooks[i];
+        if (!is_twin(build, &hook->object)) {
+            map_set(&set->hook_by_key, hook->object.key, hook);
+        }
+    }
+}
+
+static void digest_set(struct desired_set *set)
+{
+    struct digest_state *state = digest_new();
+    const struct desired_object *object;
+    for (size_t i = 0; (object = desired_at(set, i)); i++) {
+        digest_update(state, object->key, strlen(object->key) + 1);
+        digest_update(state, object->digest.bytes, sizeof object->digest.bytes);
+    }
+    digest_finish(state, &set->content);
 }
 
 struct desired_set *desired_build(const struct desired_options *options,
@@ -276,6 +400,7 @@ struct desired_set *desired_build(const struct desired_options *options,
                           .unknown_kinds = unknown_kinds};
     arena_init(&build.set->arena);
     map_init(&build.set->by_key);
+    map_init(&build.set->hook_by_key);
     map_init(&build.defined);
     build.set->objects = mem_new(count, sizeof *build.set->objects);
 
@@ -291,18 +416,10 @@ struct desired_set *desired_build(const struct desired_options *options,
         }
     }
     for (size_t i = 0; i < count; i++) {
-        AUTO_JSON cJSON *tree = NULL;
-        if (!parse_input(&build, &inputs[i], &tree)) {
-            continue;
-        }
-        normalise_object(tree);
-        struct desired_object *object = &build.set->objects[build.set->count];
-        *object = (struct desired_object){0};
-        if (complete_object(&build, &inputs[i], tree, object)) {
-            build.set->count++;
-        }
+        add_object(&build, &inputs[i]);
     }
     index_set(&build);
+    digest_set(build.set);
     build.set->built = clock_monotonic_us();
     map_release(&build.defined, NULL);
     return build.set;

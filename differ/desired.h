@@ -10,6 +10,7 @@
 #include "common/base/map.h"
 #include "common/data/object.h"
 #include "common/kube/resource.h"
+#include "differ/hook.h"
 #include "differ/ignore_fields.h"
 #include "differ/order.h"
 #include "differ/problem.h"
@@ -54,13 +55,28 @@ struct desired_object {
     int64_t drifted_at; /* monotonic ms: drift seen and not repaired; 0: none */
 };
 
+/* An object that is run at a moment, and not kept as it is declared. */
+struct desired_hook {
+    struct desired_object object; /* its wave orders hooks among themselves */
+    struct hook_spec spec;
+    bool ends;                /* see hook_kind_ends */
+    int64_t keep_for_seconds; /* after its end (ttlSecondsAfterFinished); -1: as long as it likes */
+};
+
+#define DESIRED_HOOKS_MAXIMUM 100 /* the status tells of each */
+
 struct desired_set {
     struct arena arena;
     int64_t built;                  /* monotonic us */
     struct desired_object *objects; /* sorted by order_compare */
     size_t count;
-    bool has_waves;    /* not all are of wave 0 */
-    struct map by_key; /* key → struct desired_object * */
+    struct desired_hook *hooks; /* sorted by order_compare */
+    size_t hook_count;
+    bool has_waves;         /* not all are of wave 0 */
+    struct map by_key;      /* key → struct desired_object *, without the hooks */
+    struct map hook_by_key; /* key → struct desired_hook * */
+    struct digest content;  /* of all texts */
+    const char *render_key; /* set by the owner: of the newest revision; NULL: of an earlier one */
 };
 
 /* What of an Application shapes its objects. */
@@ -95,6 +111,11 @@ void desired_free(struct desired_set *set); /* NULL is fine */
 void desired_look_again(struct desired_set *set);
 void desired_look_again_at(struct desired_set *set, struct desired_object *object);
 
+/* The object that is kept as it is declared; NULL: none, or a hook, or no set. */
 struct desired_object *desired_find(const struct desired_set *set, const char *key);
+/* Whether it is declared, as a hook or otherwise. */
+bool desired_declares(const struct desired_set *set, const char *key);
+/* All that is declared, the hooks last: for `index` from 0, NULL at the end. */
+struct desired_object *desired_at(const struct desired_set *set, size_t index);
 
 #endif

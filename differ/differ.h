@@ -18,6 +18,9 @@
  *   health.c       are its objects healthy, and for how long have we waited?
  *   health_checks.c  which health rules hold for which object
  *   rollback.c     an earlier revision in the place of the newest
+ *   hook.c         what an object says of being a hook, and how a live one has ended
+ *   hooks.c        hooks: run for each revision, before it, after it, or when it has failed
+ *   hook_record.c  which have been run, in the status
  *   drift.c        is a live object what Git declares?
  *   owners.c       who owns its fields, and who should
  *   drift_watch.c  drift as the watch tells of it: who changed what (blame.c), noted (drift_log.c)

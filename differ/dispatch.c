@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/run/metrics.h"
 
+#include <limits.h>
 #include <malloc.h>
 
 #define LARGE_PLAN 200  /* operations; then memory is given back */
@@ -12,7 +13,8 @@
 
 static struct metric plans = {
     .name = "gitmoor_differ_plans_total",
-    .help = "Plans sent, by kind: apply, heal, or question (a dry-run that settles what drifted).",
+    .help = "Plans sent, by kind: apply, heal, hooks, or question (a dry-run that settles what "
+            "drifted).",
     .type = METRIC_COUNTER,
     .label = "kind",
 };
@@ -41,6 +43,8 @@ static unsigned plan_stage(const struct object_ref *ref)
 {
     return FIRST_STAGE + order_stage_of(ref) * 2 + is_binding(ref);
 }
+
+#define BY_KIND UINT_MAX
 
 static unsigned delete_stage(const struct object_ref *ref)
 {
@@ -148,21 +152,87 @@ static void add_applies(struct application *application, const struct selection 
     }
 }
 
+static void add_deletion(const struct live_object *live, unsigned stage, bool after_its_own,
+                         struct plan *plan, struct plan_under_way *way)
+{
+    const struct kube_resource *resource = &live->kind->resource;
+    const struct object_ref ref = {
+        .group = resource->group,
+        .version = resource->version,
+        .kind = resource->kind,
+        .namespace_ = live->namespace_,
+        .name = live->name,
+    };
+    stage = stage == BY_KIND ? delete_stage(&ref) : stage;
+    if (after_its_own) {
+        plan_delete_after_its_own(plan, stage, resource, live->namespace_, live->name, live->uid);
+    } else {
+        plan_delete(plan, stage, resource, live->namespace_, live->name, live->uid);
+    }
+    add_item(way, &ref)->uid = arena_string(&way->arena, live->uid);
+}
+
 static void add_deletes(const struct selection *selection, struct plan *plan,
                         struct plan_under_way *way)
 {
     for (size_t i = 0; i < selection->prune.count; i++) {
-        const struct live_object *live = selection->prune.objects[i];
-        const struct kube_resource *resource = &live->kind->resource;
-        const struct object_ref ref = {
-            .group = resource->group,
-            .version = resource->version,
-            .kind = resource->kind,
-            .namespace_ = live->namespace_,
-            .name = live->name,
-        };
-        plan_delete(plan, delete_stage(&ref), resource, live->namespace_, live->name, live->uid);
-        add_item(way, &ref)->uid = arena_string(&way->arena, live->uid);
+        add_deletion(selection->prune.objects[i], BY_KIND, false, plan, way);
+    }
+}
+
+/* ---- Hooks ---- */
+
+#define CHECKED_NAME_MAXIMUM 50 /* of 63; with a suffix of 9 */
+
+/* The hook as it is sent: for this run, or (NULL) to be checked. One that is there from an earlier
+ * run is checked under another name, since it cannot become the new one. */
+static void copy_hook(const struct application *application, const struct desired_hook *hook,
+                      const char *run, struct arena *arena, struct desired_object *ret)
+{
+    const struct live_object *live = live_get(application->differ->live, hook->object.key);
+    bool is_replaced = hook->ends || hook->spec.deletes & HOOK_DELETE_BEFORE;
+    AUTO_JSON cJSON *tree = NULL;
+    *ret = hook->object;
+    json_parse(ret->text, ret->size, NULL, &tree, NULL); /* as desired_build wrote it */
+    cJSON *metadata = json_object(tree, "metadata");
+    if (run) {
+        json_set(json_ensure_object(metadata, "annotations"), HOOK_RUN_ANNOTATION,
+                 json_new_string(run));
+    } else if (live && is_replaced) {
+        char hex[DIGEST_HEX_SIZE];
+        digest_to_hex(&hook->object.digest, hex);
+        ret->ref.name =
+            arena_format(arena, "%.*s-%.8s", CHECKED_NAME_MAXIMUM, hook->object.ref.name, hex);
+        json_set(metadata, "name", json_new_string(ret->ref.name));
+    }
+    AUTO_BUF struct buf text;
+    buf_init(&text, json_default_limits.bytes);
+    json_write(tree, &text);
+    ret->text = arena_string_n(arena, text.data, text.size);
+    ret->size = text.size;
+}
+
+static void add_hooks(const struct application *application, const struct hook_work *work,
+                      struct plan *plan, struct plan_under_way *way)
+{
+    for (unsigned stage = FIRST_STAGE; stage < FIRST_STAGE + ORDER_STAGES * 2; stage++) {
+        for (size_t i = 0; i < work->apply_count; i++) {
+            if (plan_stage(&work->applies[i]->object.ref) == stage) {
+                struct desired_object copy;
+                copy_hook(application, work->applies[i], work->run, &way->arena, &copy);
+                plan_apply(plan, stage, -1, &copy);
+                add_apply_item(way, &copy)->run = arena_string(&way->arena, work->run);
+            }
+        }
+    }
+}
+
+/* What belongs to one goes first: else the Pods of a Job might still run when the next begins. */
+static void delete_hooks(const struct hook_work *work, struct plan *plan,
+                         struct plan_under_way *way)
+{
+    for (size_t i = 0; i < work->delete_count; i++) {
+        add_deletion(work->deletes[i], OWNERS_STAGE, true, plan, way);
     }
 }
 
@@ -234,27 +304,35 @@ static bool send_plan(struct application *application, const struct plan *plan, 
            error_set(error, ERROR_UNAVAILABLE, "too much waits for the applier already");
 }
 
-static struct plan_under_way *way_new(struct application *application,
-                                      const struct selection *selection, bool heal)
+static struct plan_under_way *way_new_for(struct application *application, size_t operations,
+                                          const char *revision, bool heal)
 {
     struct differ *differ = application->differ;
     struct plan_under_way *way = NEW(struct plan_under_way);
     arena_init(&way->arena);
     way->id = mem_format("%s-%lld-%llu", process_instance(differ->process),
                          (long long)clock_wall_ms(), (unsigned long long)++differ->plans);
-    way->items = mem_new(selection->owner_count + selection->count + selection->ask_count +
-                             selection->later_count + selection->prune.count,
-                         sizeof *way->items);
-    way->revision = mem_string(selection->revision ? selection->revision : application->revision);
+    way->items = mem_new(operations, sizeof *way->items);
+    way->revision = mem_string(revision);
     way->heal = heal;
     way->started = clock_monotonic_ms();
     way->resend_at = way->started + RESEND_MS;
     return way;
 }
 
+static struct plan_under_way *way_new(struct application *application,
+                                      const struct selection *selection, bool heal)
+{
+    return way_new_for(application,
+                       selection->owner_count + selection->count + selection->ask_count +
+                           selection->later_count + selection->prune.count +
+                           selection->set->hook_count,
+                       selection->revision ? selection->revision : application->revision, heal);
+}
+
 static const char *kind_of(const struct plan_under_way *way)
 {
-    return way->dry_run ? "question" : way->heal ? "heal" : "apply";
+    return way->dry_run ? "question" : way->heal ? "heal" : way->hooks ? "hooks" : "apply";
 }
 
 static void begin(const struct application *application, const struct plan_under_way *way,
@@ -267,7 +345,7 @@ static void begin(const struct application *application, const struct plan_under
         .uid = application->uid,
         .revision = way->revision,
         .dry_run = way->dry_run,
-        .preflight = application->spec.preflight && !way->heal && !way->dry_run,
+        .preflight = application->spec.preflight && !way->heal && !way->dry_run && !way->hooks,
         .heal = way->heal,
     };
     plan_begin(plan, &head);
@@ -327,6 +405,23 @@ static void add_check(struct application *application, const struct selection *s
     }
 }
 
+/* Hooks of this revision that have been run already are checked too: nothing is lost by it. */
+static void check_hooks(const struct application *application, const struct selection *selection,
+                        struct plan *plan, struct plan_under_way *way)
+{
+    bool is_earlier = application->rollback && !selection->revision; /* which runs no hooks */
+    for (size_t i = 0; i < selection->set->hook_count && !is_earlier; i++) {
+        const struct desired_hook *hook = &selection->set->hooks[i];
+        if (depends_on(application, selection, &hook->object) >= 0) {
+            continue;
+        }
+        struct desired_object copy;
+        copy_hook(application, hook, NULL, &way->arena, &copy);
+        plan_apply(plan, 0, -1, &copy);
+        add_apply_item(way, &hook->object)->run = "";
+    }
+}
+
 void dispatch_check(struct application *application, const struct selection *selection)
 {
     struct plan_under_way *way = way_new(application, selection, false);
@@ -335,6 +430,20 @@ void dispatch_check(struct application *application, const struct selection *sel
     begin(application, way, &plan);
     add_check(application, selection, selection->applies, selection->count, &plan, way);
     add_check(application, selection, selection->later, selection->later_count, &plan, way);
+    check_hooks(application, selection, &plan, way);
+    finish(application, way, &plan);
+}
+
+void dispatch_hooks(struct application *application, const struct hook_work *work)
+{
+    struct plan_under_way *way = way_new_for(application, work->apply_count + work->delete_count,
+                                             application->revision, false);
+    struct plan plan;
+    way->hooks = true;
+    way->last_resort = work->is_last_resort;
+    begin(application, way, &plan);
+    delete_hooks(work, &plan, way);
+    add_hooks(application, work, &plan, way);
     finish(application, way, &plan);
 }
 

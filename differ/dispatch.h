@@ -8,10 +8,21 @@
 /* Makes the application's plan and sends it; if that cannot be, its outcome says why. */
 void dispatch_plan(struct application *application, const struct selection *selection, bool heal);
 
-/* Sends what the selection asks for as a dry-run. */
-/* Dry-runs everything of the revision that can be now, those of later waves included. */
+/* Dry-runs everything of the revision that can be now, those of later waves and hooks included. */
 void dispatch_check(struct application *application, const struct selection *selection);
+/* Sends what the selection asks for as a dry-run. */
 void dispatch_question(struct application *application, const struct selection *selection);
+
+/* Hooks that are to be created for the run, and live ones that are to go. */
+struct hook_work {
+    char *run; /* HOOK_RUN_ANNOTATION of those that are created */
+    const struct desired_hook **applies;
+    size_t apply_count;
+    const struct live_object **deletes;
+    size_t delete_count;
+    bool is_last_resort; /* whatever cannot be created is given up */
+};
+void dispatch_hooks(struct application *application, const struct hook_work *work);
 
 /* Each time the application is looked at: sends the plan again when it has been silent for long,
  * and cancels it when it is of an older revision or the application is suspended. */

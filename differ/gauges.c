@@ -57,7 +57,8 @@ void gauges_collect(void *context)
         applied += application->outcome == OUTCOME_APPLIED;
         failed += application->outcome == OUTCOME_INVALID ||
                   application->outcome == OUTCOME_DENIED ||
-                  application->outcome == OUTCOME_FAILED || application->outcome == OUTCOME_HELD;
+                  application->outcome == OUTCOME_FAILED || application->outcome == OUTCOME_HELD ||
+                  application->outcome == OUTCOME_HOOK_FAILED;
     }
     metric_set(&applications_gauge, "applied", (double)applied);
     metric_set(&applications_gauge, "failed", (double)failed);

@@ -43,8 +43,9 @@ static cJSON *sorted(cJSON *array)
 static void add_declared(const struct application *application, cJSON *kinds, cJSON *namespaces)
 {
     const struct object_ref *before = NULL;
-    for (size_t i = 0; i < application->desired->count; i++) {
-        const struct object_ref *ref = &application->desired->objects[i].ref;
+    const struct desired_object *object;
+    for (size_t i = 0; (object = desired_at(application->desired, i)); i++) {
+        const struct object_ref *ref = &object->ref;
         if (!before || !text_equal(ref->kind, before->kind) ||
             !text_equal(ref->group, before->group)) {
             AUTO_FREE char *kind = live_kind_name(ref->group, ref->kind);

@@ -98,8 +98,9 @@ static void add_needed(const struct application *application, struct map *needed
 {
     const struct desired_set *desired = application->desired;
     const struct object_ref *before = NULL;
-    for (size_t i = 0; desired && i < desired->count; i++) {
-        const struct object_ref *ref = &desired->objects[i].ref;
+    const struct desired_object *object;
+    for (size_t i = 0; desired && (object = desired_at(desired, i)); i++) {
+        const struct object_ref *ref = &object->ref;
         if (!before || !text_equal(before->kind, ref->kind) ||
             !text_equal(before->group, ref->group)) {
             AUTO_FREE char *name = live_kind_name(ref->group, ref->kind);

@@ -71,9 +71,19 @@ static void group_join(struct live *live, struct live_object *object, const char
 
 /* ---- Objects ---- */
 
+static void hook_free(struct live_hook *hook)
+{
+    if (hook) {
+        free(hook->run);
+        free(hook->message);
+        free(hook);
+    }
+}
+
 static void object_free(void *value)
 {
     struct live_object *object = value;
+    hook_free(object->hook);
     free(object->key);
     free(object->uid);
     free(object->namespace_);
@@ -129,6 +139,26 @@ static void judge_health(const struct live *live, struct live_object *object, co
     object->health_message = object->health == HEALTH_CURRENT ? NULL : mem_string(message);
 }
 
+static void set_hook(struct live_object *object, const char *run, enum hook_end end,
+                     const char *message)
+{
+    hook_free(object->hook);
+    object->hook = NULL;
+    if (run) {
+        object->hook = NEW(struct live_hook);
+        *object->hook = (struct live_hook){mem_string(run), end, mem_string(message)};
+    }
+}
+
+static void note_hook(struct live_object *object, const cJSON *tree, const cJSON *metadata)
+{
+    char message[HEALTH_MESSAGE_SIZE] = "";
+    const char *run = json_string(json_object(metadata, "annotations"), HOOK_RUN_ANNOTATION);
+    enum hook_end end =
+        run ? hook_judge(tree, object->health, object->health_message, message) : HOOK_RUNS;
+    set_hook(object, run, end, message);
+}
+
 static void note_reason(struct live_object *object, const cJSON *metadata)
 {
     const char *reason =
@@ -167,6 +197,7 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     note_reason(object, metadata);
     const char *label = text_or_empty(object_label(event->object));
     judge_health(live, object, label, event->object);
+    note_hook(object, event->object, metadata);
     group_join(live, object, label);
     live->handlers.changed(object, label, event->object, live->handlers.context);
 }
@@ -430,6 +461,14 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
     free(object->health_message);
     object->health_message = mem_string("applied, not seen by the watch yet");
     group_join(live, object, label);
+}
+
+void live_record_run(struct live *live, const char *key, const char *run)
+{
+    struct live_object *object = map_get(&live->objects, key);
+    if (object && !(object->hook && text_equal(object->hook->run, run))) {
+        set_hook(object, run, HOOK_RUNS, "created, not seen by the watch yet");
+    }
 }
 
 void live_forget_owners(struct live *live, const char *key, uint64_t before)

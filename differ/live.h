@@ -10,8 +10,16 @@
 #include "common/data/object.h"
 #include "common/kube/resource.h"
 #include "common/kube/watch.h"
+#include "differ/hook.h"
 
 struct live_group;
+
+/* Of a live hook. */
+struct live_hook {
+    char *run; /* the annotation: for what it runs */
+    enum hook_end end;
+    char *message;
+};
 
 struct live_object {
     char *key; /* object_ref_key */
@@ -24,9 +32,10 @@ struct live_object {
     int64_t told;              /* monotonic us, when its content was last looked at */
     struct digest fingerprint; /* zero: no managedFields entry of ours */
     enum health_status health;
-    char *health_message; /* NULL when Current */
-    char *reason;         /* of break-glass, that stands on the object, or NULL */
-    bool deleting;        /* deletionTimestamp is set */
+    char *health_message;   /* NULL when Current */
+    char *reason;           /* of break-glass, that stands on the object, or NULL */
+    bool deleting;          /* deletionTimestamp is set */
+    struct live_hook *hook; /* NULL: it is none */
     /* managedFields as they should be (owners.h), in this very version; NULL: as they are. Set by
      * the handler, forgotten with each newer version. */
     char *owners;
@@ -102,6 +111,8 @@ const struct live_group *live_group_get(const struct live *live, const char *lab
 void live_record(struct live *live, struct live_kind *kind, const struct object_ref *ref,
                  const char *label, const char *uid, const char *resource_version,
                  const struct digest *fingerprint);
+/* The same: for what the hook runs that was applied. */
+void live_record_run(struct live *live, const char *key, const char *run);
 /* Learns that the owners are others by now: what is known of a version before this one is
  * forgotten, and the watch tells. What it has told already stays. */
 void live_forget_owners(struct live *live, const char *key, uint64_t before);

@@ -42,8 +42,8 @@ static bool check_account(const struct application *application, struct error *e
 static void judge_objects(struct application *application)
 {
     struct error error;
-    for (size_t i = 0; i < application->desired->count; i++) {
-        struct desired_object *object = &application->desired->objects[i];
+    struct desired_object *object;
+    for (size_t i = 0; (object = desired_at(application->desired, i)); i++) {
         object->denied = !check_object(application, &object->resource, object->ref.namespace_,
                                        object->ref.name, &error);
         if (object->denied) {

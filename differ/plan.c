@@ -95,6 +95,16 @@ void plan_delete(struct plan *plan, unsigned stage, const struct kube_resource *
     append_line(&plan->text, line);
 }
 
+void plan_delete_after_its_own(struct plan *plan, unsigned stage,
+                               const struct kube_resource *resource, const char *namespace_,
+                               const char *name, const char *uid)
+{
+    AUTO_JSON cJSON *line = new_operation(plan, "delete", stage, resource, namespace_, name);
+    json_add_string(line, "uid", uid);
+    json_add_bool(line, "foreground", true);
+    append_line(&plan->text, line);
+}
+
 /* ---- Results ---- */
 
 /* Takes the next line off the text; false at the end. */

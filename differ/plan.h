@@ -36,6 +36,10 @@ void plan_owners(struct plan *plan, unsigned stage, const struct kube_resource *
                  const char *namespace_, const char *name, uint64_t version, const char *owners);
 void plan_delete(struct plan *plan, unsigned stage, const struct kube_resource *resource,
                  const char *namespace_, const char *name, const char *uid);
+/* The object goes last, after all that belongs to it: the Pods of a Job. */
+void plan_delete_after_its_own(struct plan *plan, unsigned stage,
+                               const struct kube_resource *resource, const char *namespace_,
+                               const char *name, const char *uid);
 
 /* ---- Results ---- */
 

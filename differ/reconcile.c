@@ -8,6 +8,7 @@
 #include "differ/claims.h"
 #include "differ/depends.h"
 #include "differ/dispatch.h"
+#include "differ/hooks.h"
 #include "differ/kinds.h"
 #include "differ/permit.h"
 #include "differ/recognise.h"
@@ -46,8 +47,9 @@ static bool declared_kinds_are_known(struct application *application)
     const struct kube_discovery *discovery = application->differ->discovery;
     const struct object_ref *before = NULL;
     bool known = true;
-    for (size_t i = 0; i < application->desired->count; i++) {
-        const struct object_ref *ref = &application->desired->objects[i].ref;
+    const struct desired_object *object;
+    for (size_t i = 0; (object = desired_at(application->desired, i)); i++) {
+        const struct object_ref *ref = &object->ref;
         if (before && text_equal(before->kind, ref->kind) &&
             text_equal(before->group, ref->group)) {
             continue; /* sorted by kind */
@@ -218,8 +220,8 @@ static bool is_blocked(struct application *application, const struct selection *
 {
     AUTO_BUF struct buf reason;
     buf_init(&reason, 8192);
-    if (selection_is_empty(selection) || selection_only_heals(selection) ||
-        depends_are_ready(application, &reason)) {
+    bool writes = !selection_is_empty(selection) && !selection_only_heals(selection);
+    if ((!writes && !hooks_are_due(application)) || depends_are_ready(application, &reason)) {
         return false;
     }
     outcome_set(application, OUTCOME_BLOCKED, reason.data);
@@ -259,7 +261,7 @@ static void do_or_settle(struct application *application, bool repairs_only,
     if (heal || status_save_inventory(application)) {
         application->settled = false;
         if (application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WAVE ||
-            application->outcome == OUTCOME_WINDOW) {
+            application->outcome == OUTCOME_WINDOW || application->outcome == OUTCOME_HOOK) {
             outcome_set(application, OUTCOME_NONE, NULL);
         }
         dispatch_plan(application, selection, heal);
@@ -271,15 +273,18 @@ static void act(struct application *application)
     bool repairs_only = !may_apply(application);
     struct selection selection;
     selection_make(application, repairs_only, &selection);
-    if (!repairs_only && !selection_is_empty(&selection) && !selection_only_heals(&selection) &&
-        waiting_take_back(application)) {
+    bool writes = !selection_is_empty(&selection) && !selection_only_heals(&selection);
+    if (!repairs_only && (writes || hooks_are_due(application)) && waiting_take_back(application)) {
         selection_release(&selection);
         return;
     }
-    if (!repairs_only &&
-        (is_held(application, &selection) || is_blocked(application, &selection))) {
+    if (!repairs_only && (is_held(application, &selection) || is_blocked(application, &selection) ||
+                          !hooks_let_apply(application, &selection))) {
         repairs_only = true;
         selection_release(&selection);
+        if (application->plan || application->saving) {
+            return; /* of a hook */
+        }
         selection_make(application, repairs_only, &selection);
     }
     if (selection.unwatched) {

@@ -2,9 +2,9 @@
  * renders as for an installation (`helm template`), and answers documents that name the template
  * that each is from, which is how objects and errors get their file.
  *
- * Hooks are objects that Helm would run at a moment of its own choosing. Gitmoor has no such
- * moments, so the author is asked: refused, unless the Application says that they be left out.
- * Tests, and what belongs to deleting or rolling back, are never part of an installation. */
+ * Hooks are objects that Helm would run at a moment of its own choosing. They are handed on like
+ * all others, and run by the differ (hook.h), unless the Application says that they be left out or
+ * refused. Tests are never part of an installation. */
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/yaml.h"
@@ -19,7 +19,7 @@
 #define API_VERSIONS_SIZE ((size_t)100 << 10)
 #define ARGUMENTS_MAXIMUM 300
 #define VALUES_MAXIMUM 100
-#define HOOK_ANNOTATION "helm.sh/hook"
+#define HELM_HOOK_ANNOTATION "helm.sh/hook"
 
 static const cJSON *helm_spec(const struct render_scan *scan)
 {
@@ -209,7 +209,7 @@ static const char *helm_origin_of(struct helm_answer *answer, unsigned line)
     return answer->next ? answer->origins[answer->next - 1].file : answer->job->scan->builder_file;
 }
 
-enum helm_hook { HOOK_NONE, HOOK_OF_INSTALLATION, HOOK_OF_NO_CONCERN };
+enum helm_hook { HOOK_NONE, HOOK_OF_INSTALLATION, HOOK_OF_OTHER_MOMENTS, HOOK_TEST };
 
 static enum helm_hook helm_hook_of(const char *events)
 {
@@ -223,7 +223,7 @@ static enum helm_hook helm_hook_of(const char *events)
             return HOOK_OF_INSTALLATION;
         }
     }
-    return HOOK_OF_NO_CONCERN;
+    return strstr(events, "test") ? HOOK_TEST : HOOK_OF_OTHER_MOMENTS;
 }
 
 static void helm_refuse_hook(const struct helm_answer *answer, const cJSON *object,
@@ -231,9 +231,8 @@ static void helm_refuse_hook(const struct helm_answer *answer, const cJSON *obje
 {
     const struct render_sink *sink = answer->job->sink;
     AUTO_FREE char *message =
-        mem_format("%s %s is a Helm hook (%s), and hooks are not run; spec.render.helm.hooks: Omit "
-                   "leaves them "
-                   "out",
+        mem_format("%s %s is a Helm hook (%s), and spec.render.helm.hooks is Refuse: Run runs "
+                   "them, Omit leaves them out",
                    text_or_empty(json_string(object, "kind")),
                    text_or_empty(json_string_path(object, "metadata.name")), events);
     sink->error(file, 0, message, sink->context);
@@ -244,15 +243,16 @@ static void helm_take_object(cJSON *object, const char *file, unsigned line, voi
     struct helm_answer *answer = context;
     const struct render_sink *sink = answer->job->sink;
     const cJSON *metadata = json_object(object, "metadata");
-    const char *events = json_string(json_object(metadata, "annotations"), HOOK_ANNOTATION);
+    const char *events = json_string(json_object(metadata, "annotations"), HELM_HOOK_ANNOTATION);
     enum helm_hook hook = helm_hook_of(events);
-    bool omit = text_equal(json_string(helm_spec(answer->job->scan), "hooks"), "Omit");
+    const char *wish = json_string(helm_spec(answer->job->scan), "hooks");
+    bool refuse = text_equal(wish, "Refuse"), omit = text_equal(wish, "Omit");
     file = helm_origin_of(answer, line);
-    if (hook == HOOK_NONE) {
+    if (hook == HOOK_NONE || (hook != HOOK_TEST && !refuse && !omit)) {
         sink->object(object, file, 0, sink->context);
         return;
     }
-    if (hook == HOOK_OF_INSTALLATION && !omit) {
+    if (hook == HOOK_OF_INSTALLATION && refuse) {
         helm_refuse_hook(answer, object, file, events);
     }
     json_free(object);

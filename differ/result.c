@@ -9,6 +9,7 @@
 #include "differ/drift.h"
 #include "differ/drift_watch.h"
 #include "differ/force.h"
+#include "differ/hooks.h"
 #include "differ/kinds.h"
 
 #include <string.h>
@@ -36,6 +37,7 @@ struct reading {
     bool not_allowed; /* something was refused by the tenancy settings */
     size_t repaired;  /* objects that a repair has changed */
     size_t recreated; /* that are to be made anew by the next plan */
+    size_t given_up;  /* hooks that could not be created, and are not needed for anything */
     size_t raced;     /* whose owners were not written, since they are of a newer version by now */
 };
 
@@ -44,7 +46,7 @@ struct reading {
 static void note_deletion(struct application *application, const struct plan_item *item)
 {
     live_record_deletion(application->differ->live, item->key, item->uid);
-    application->pruned++;
+    application->pruned += !application->plan->hooks;
 }
 
 /* What the desired object, if its text is still the one that was sent, looks like on the server. */
@@ -66,6 +68,35 @@ static void note_synced(struct application *application, const struct plan_item 
     }
 }
 
+static void note_hook(struct reading *reading, const struct plan_item *item,
+                      const struct plan_outcome *outcome)
+{
+    struct application *application = reading->application;
+    struct live *live = application->differ->live;
+    AUTO_FREE char *name = live_kind_name(item->ref.group, item->ref.kind);
+    struct live_kind *kind = live_kind_get(live, name);
+    if (kind && text_equal(kind->resource.version, item->ref.version)) {
+        live_record(live, kind, &item->ref, application->label, outcome->uid,
+                    outcome->resource_version, &outcome->fingerprint);
+        live_record_run(live, item->key, item->run);
+    }
+    hooks_note_created(application, item->key, item->run);
+}
+
+/* Whoever made it, it has not run for this revision, and would seem to. */
+static void note_check_of_hook(struct reading *reading, struct plan_item *item,
+                               const struct plan_outcome *outcome)
+{
+    if (*outcome->resource_version && hook_kind_ends(item->ref.group, item->ref.kind)) {
+        AUTO_ARENA struct arena arena;
+        arena_init(&arena);
+        problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,
+                     item->line,
+                     "it exists already, and is no hook that Gitmoor has created: delete it, or "
+                     "give the hook another name");
+    }
+}
+
 static void note_success(struct reading *reading, const struct plan_item *item,
                          const struct plan_outcome *outcome)
 {
@@ -73,6 +104,10 @@ static void note_success(struct reading *reading, const struct plan_item *item,
     struct differ *differ = application->differ;
     if (item->uid) {
         note_deletion(application, item);
+        return;
+    }
+    if (item->run) {
+        note_hook(reading, item, outcome);
         return;
     }
     int64_t version = 0;
@@ -167,6 +202,8 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
         item->done = true;
         if (!way->checks) {
             note_synced(reading->application, item, &outcome->fingerprint, true, 0);
+        } else if (item->run) {
+            note_check_of_hook(reading, item, outcome);
         }
         return;
     }
@@ -182,6 +219,12 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     reading->not_allowed |= text_equal(outcome->reason, TENANCY_REASON);
     if (item->owners && (outcome->status == 409 || outcome->status == 404)) {
         note_race(reading, item);
+        return;
+    }
+    if (way->last_resort && item->run && !outcome->retryable) {
+        hooks_note_refused(reading->application, item->key, item->run,
+                           shown_message(item, outcome));
+        reading->given_up++;
         return;
     }
     note_stuck_entries(reading->application, item, outcome);
@@ -239,9 +282,11 @@ static void back_off_repairs(struct application *application)
 static void take_failure(struct application *application, const struct plan_result *result,
                          struct problems *problems)
 {
-    enum application_outcome outcome = result->not_allowed                      ? OUTCOME_DENIED
-                                       : text_equal(result->outcome, "invalid") ? OUTCOME_INVALID
-                                                                                : OUTCOME_FAILED;
+    bool invalid = text_equal(result->outcome, "invalid") ||
+                   (application->plan->checks && text_equal(result->outcome, "applied"));
+    enum application_outcome outcome = result->not_allowed ? OUTCOME_DENIED
+                                       : invalid           ? OUTCOME_INVALID
+                                                           : OUTCOME_FAILED;
     if (problems->total == 0) {
         problems_add(problems, "", "", 0, "the applier could not execute the plan%s%s",
                      *result->message ? ": " : "", result->message);
@@ -269,7 +314,7 @@ static void judge(struct reading *reading, const struct plan_result *result)
     struct application *application = reading->application;
     struct problems *problems = &reading->problems;
     const struct plan_under_way *way = application->plan;
-    if (reading->raced + reading->recreated > 0 && problems->total == 0) {
+    if (reading->raced + reading->recreated + reading->given_up > 0 && problems->total == 0) {
         application->retry_at = 0;
         return; /* it is planned anew */
     }
@@ -279,7 +324,8 @@ static void judge(struct reading *reading, const struct plan_result *result)
         problems_add(problems, "", "", 0,
                      "the applier says nothing of %zu operations of the plan: a defect", untried);
     }
-    if (untried > 0 || text_equal(result->outcome, "invalid") ||
+    bool is_refused = way->checks && problems->total > 0;
+    if (untried > 0 || is_refused || text_equal(result->outcome, "invalid") ||
         text_equal(result->outcome, "failed")) {
         take_failure(application, result, problems);
     } else if (!applied && !way->cancelled) {

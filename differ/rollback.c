@@ -7,6 +7,7 @@
 #include "common/run/metrics.h"
 #include "differ/application.h"
 #include "differ/break_glass.h"
+#include "differ/hooks.h"
 #include "differ/repository.h"
 
 #include <string.h>
@@ -15,7 +16,7 @@
 
 static struct metric rollbacks = {
     .name = "gitmoor_differ_rollbacks_total",
-    .help = "Applications rolled back, by cause: HealthCheckFailed or Requested.",
+    .help = "Applications rolled back, by cause: HealthCheckFailed, HookFailed or Requested.",
     .type = METRIC_COUNTER,
     .label = "cause",
 };
@@ -61,6 +62,7 @@ static void begin(struct application *application, const char *to, const char *r
         .message = mem_string(message),
         .at = mem_string(now),
     };
+    hooks_end_attempt(application);
     put(application, rollback);
     metric_add(&rollbacks, reason, 1);
     log_warn("rolling back", "application", application->key, "to", to, "message", message);
@@ -77,8 +79,10 @@ void rollback_step(struct application *application)
     bool is_applied = application->outcome == OUTCOME_APPLIED && application->settled;
     bool failed = (is_applied || application->outcome == OUTCOME_WAVE) &&
                   (application->health == HEALTH_FAILED || application->health_timed_out);
+    const char *hook = is_applied ? hooks_failure(application) : NULL;
+    failed |= hook != NULL;
     if (!application->spec.rollback_on_failure || application->rollback || !failed ||
-        application->spec.suspend || text_is_empty(healthy) ||
+        hooks_hold_rollback(application) || application->spec.suspend || text_is_empty(healthy) ||
         text_equal(healthy, application->revision) ||
         !text_equal(application->revision, application->attempted)) {
         return;
@@ -87,9 +91,11 @@ void rollback_step(struct application *application)
         "%s %s: %s. Rolled back to %s, which stays in force until a newer commit changes "
         "this Application, or `gitmoor rollback --cancel`",
         application->revision,
-        application->health_timed_out ? "was not healthy in time" : "is not healthy",
-        text_or_empty(application->health_message), healthy);
-    begin(application, healthy, "HealthCheckFailed", message);
+        hook                            ? "has failed"
+        : application->health_timed_out ? "was not healthy in time"
+                                        : "is not healthy",
+        hook ? hook : text_or_empty(application->health_message), healthy);
+    begin(application, healthy, hook ? "HookFailed" : "HealthCheckFailed", message);
 }
 
 /* ---- On request ---- */

@@ -152,7 +152,7 @@ static void select_one(struct application *application, bool repairs_only,
 void selection_make(struct application *application, bool repairs_only, struct selection *ret)
 {
     const struct desired_set *desired = application->desired;
-    *ret = (struct selection){0};
+    *ret = (struct selection){.set = desired};
     map_init(&ret->new_namespaces);
     ret->applies = mem_new(desired->count, sizeof(struct desired_object *));
     ret->heals = mem_new(desired->count, sizeof(bool));
@@ -175,7 +175,7 @@ void selection_make(struct application *application, bool repairs_only, struct s
 void selection_make_waiting(const struct application *application, struct selection *ret)
 {
     const struct desired_set *set = application->waiting->desired;
-    *ret = (struct selection){.revision = application->waiting->revision};
+    *ret = (struct selection){.set = set, .revision = application->waiting->revision};
     map_init(&ret->new_namespaces);
     ret->applies = mem_new(set->count, sizeof(struct desired_object *));
     for (size_t i = 0; i < set->count; i++) {

@@ -17,11 +17,12 @@ struct selection {
     struct desired_object **asks; /* to be dry-run first: has it drifted? */
     size_t ask_count;
     struct prune_list prune;
-    const char *revision;      /* that they are of; NULL: the one in force */
-    struct map new_namespaces; /* that the plan creates: name → "" */
-    bool new_roles;            /* it creates or changes roles */
-    bool repairs_wait;         /* a repair has failed lately, and is for later */
-    bool unwatched;            /* something was applied whose kind is not known to be served */
+    const struct desired_set *set; /* that the objects are of */
+    const char *revision;          /* that they are of; NULL: the one in force */
+    struct map new_namespaces;     /* that the plan creates: name → "" */
+    bool new_roles;                /* it creates or changes roles */
+    bool repairs_wait;             /* a repair has failed lately, and is for later */
+    bool unwatched;                /* something was applied whose kind is not known to be served */
 };
 
 /* `repairs_only`: the revision must not be applied (yet), but what was in sync is kept so. Counts

@@ -6,6 +6,7 @@
 #include "common/run/log.h"
 #include "differ/application.h"
 #include "differ/drift_log.h"
+#include "differ/hooks.h"
 #include "differ/inventory.h"
 #include "differ/repository.h"
 
@@ -77,6 +78,17 @@ static struct verdict applied_verdict(const struct application *application, str
                           text_or_empty(application->health_message));
         return (struct verdict){"Unknown", "Progressing", text->data};
     }
+    if (hooks_failure(application)) {
+        buf_append_format(text, "applied %s, but the %s", application->revision,
+                          hooks_failure(application));
+        return (struct verdict){"False", "HookFailed", text->data};
+    }
+    if (!hooks_are_done(application)) {
+        const char *hook = hooks_waited_for(application);
+        buf_append_format(text, "applied %s, %s", application->revision,
+                          hook ? hook : "its hooks are run");
+        return (struct verdict){"Unknown", "Progressing", text->data};
+    }
     buf_append_format(text, "applied %s", application->revision);
     return (struct verdict){"True", "Applied", text->data};
 }
@@ -112,8 +124,12 @@ static struct verdict judge(const struct application *application, struct buf *t
         return (struct verdict){"False", "DependencyNotReady", message};
     case OUTCOME_WINDOW:
         return (struct verdict){"False", "SyncWindowClosed", message};
+    case OUTCOME_HOOK_FAILED:
+        return (struct verdict){"False", "HookFailed", message};
     case OUTCOME_WAITING:
         return (struct verdict){"Unknown", "Waiting", message};
+    case OUTCOME_HOOK:
+        return (struct verdict){"Unknown", "Progressing", message};
     case OUTCOME_APPLIED:
     case OUTCOME_WAVE:
         return applied_verdict(application, text);
@@ -173,7 +189,8 @@ static void set_ready(struct application *application, cJSON *conditions)
         application->outcome == OUTCOME_INVALID || application->outcome == OUTCOME_DENIED;
     bool stalled = refused && !retrying;
     bool stays = application->rollback && application->outcome == OUTCOME_APPLIED;
-    if (stalled || stays || application->outcome == OUTCOME_HELD) {
+    bool hook_failed = text_equal(verdict.reason, "HookFailed");
+    if (stalled || stays || hook_failed || application->outcome == OUTCOME_HELD) {
         status_set_condition(conditions, "Stalled", "True", verdict.reason,
                              text_or_empty(verdict.message), generation);
     } else {
@@ -309,7 +326,7 @@ static void set_drift(struct application *application, cJSON *status)
 
 static void set_healthy_revision(const struct application *application, cJSON *status)
 {
-    if (application->health == HEALTH_CURRENT &&
+    if (application->health == HEALTH_CURRENT && hooks_are_done(application) &&
         text_equal(application->revision, json_string(status, "lastAppliedRevision"))) {
         json_set(status, "lastHealthyRevision", json_new_string(application->revision));
     }
@@ -350,6 +367,7 @@ static cJSON *make_status(struct application *application)
     break_glass_set_status(application, status);
     set_counts(application, status);
     set_errors(application, status);
+    hooks_set_status(application, status);
     set_drift(application, status);
     waiting_set_status(application, status);
     if (application->outcome == OUTCOME_APPLIED && application->settled) {
@@ -362,6 +380,14 @@ static cJSON *make_status(struct application *application)
 
 /* ---- Writing ---- */
 
+/* What a schema does not have is dropped without a word. */
+static bool keeps_hooks(const struct application *application, const struct kube_response *response)
+{
+    const char *run = text_or_empty(json_string(application->hooks, "run"));
+    bool is_written = json_equal(application->hooks, json_get(application->status, "hooks"));
+    return !is_written || memmem(response->body, response->size, run, strlen(run));
+}
+
 static void on_written(const struct kube_response *response, void *context)
 {
     struct application *application = context;
@@ -369,6 +395,13 @@ static void on_written(const struct kube_response *response, void *context)
     if (!response->ok && response->error.code != ERROR_NOT_FOUND) {
         log_warn("status cannot be written", "application", application->key, "error",
                  response->error.message);
+        application->status_dirty = true;
+        application->status_retry_at = clock_monotonic_ms() + WRITE_RETRY_MS;
+    } else if (response->ok && application->hooks && !keeps_hooks(application, response)) {
+        log_error(
+            "the record of hooks is not kept, and so none is run: the "
+            "CustomResourceDefinition of Application is of an older Gitmoor; apply this one's",
+            "application", application->key);
         application->status_dirty = true;
         application->status_retry_at = clock_monotonic_ms() + WRITE_RETRY_MS;
     }
@@ -412,6 +445,8 @@ static bool is_busy(const struct application *application)
     case OUTCOME_BLOCKED:
     case OUTCOME_WAVE:
     case OUTCOME_WINDOW:
+    case OUTCOME_HOOK:
+    case OUTCOME_HOOK_FAILED:
         return false;
     case OUTCOME_APPLIED:
         break;
@@ -496,7 +531,10 @@ bool status_save_inventory(struct application *application)
 {
     AUTO_JSON cJSON *status = json_copy(application->status);
     inventory_set(application, status, true);
-    if (!application->status_dirty &&
+    hooks_set_status(application, status);
+    bool is_on_its_way = application->status_call && application->hooks;
+    if (!application->status_dirty && !is_on_its_way &&
+        json_equal(json_get(status, "hooks"), json_get(application->status, "hooks")) &&
         json_equal(json_get(status, "kinds"), json_get(application->status, "kinds")) &&
         json_equal(json_get(status, "namespaces"), json_get(application->status, "namespaces"))) {
         return true;

@@ -44,8 +44,15 @@ static void count(const struct application *application, const struct desired_se
         const struct desired_object *former = before ? desired_find(before, object->key) : NULL;
         *ret_changed += !former || !digest_equal(&former->digest, &object->digest);
     }
-    for (size_t i = 0; before && application->spec.prune && i < before->count; i++) {
-        *ret_pruned += !desired_find(set, before->objects[i].key);
+    for (size_t i = 0; i < set->hook_count; i++) {
+        const struct desired_hook *hook = &set->hooks[i];
+        const struct desired_hook *former =
+            before ? map_get(&before->hook_by_key, hook->object.key) : NULL;
+        *ret_changed += !former || !digest_equal(&former->object.digest, &hook->object.digest);
+    }
+    const struct desired_object *object;
+    for (size_t i = 0; before && application->spec.prune && (object = desired_at(before, i)); i++) {
+        *ret_pruned += !desired_declares(set, object->key);
     }
 }
 

@@ -169,19 +169,22 @@ def test_what_the_application_says(tmp_path):
 HOOK = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: migrate\n  annotations: {helm.sh/hook: '%s'}\n"
 
 
-def test_hooks_are_refused_or_left_out_as_the_application_says(tmp_path):
+def test_hooks_are_rendered_refused_or_left_out_as_the_application_says(tmp_path):
     write(tmp_path, chart(template(MAP % "a" + "  x: hello\n"), template(HOOK % "pre-install, pre-upgrade", "jobs/migrate.yaml")))
     done = render("app", cwd=tmp_path)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2), done.stderr
+    done = render("app", "--application", application(tmp_path, {"hooks": "Refuse"}), cwd=tmp_path)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("app/templates/jobs/migrate.yaml: Job migrate is a Helm hook (pre-install, pre-upgrade)"), done.stderr
     done = render("app", "--application", application(tmp_path, {"hooks": "Omit"}), cwd=tmp_path)
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
 
 
-@pytest.mark.parametrize("event", ["pre-delete", "post-delete", "pre-rollback", "test", "test-success"])
-def test_hooks_of_other_moments_are_left_out(tmp_path, event):
+@pytest.mark.parametrize("event, hooks", [("pre-delete", "Omit"), ("post-delete", "Refuse"), ("pre-rollback", "Omit"), ("test", "Run"),
+                                          ("test-success", "Run")])
+def test_hooks_of_other_moments_are_left_out(tmp_path, event, hooks):
     write(tmp_path, chart(template(MAP % "a" + "  x: hello\n"), template(HOOK % event, "hook.yaml")))
-    done = render("app", cwd=tmp_path)
+    done = render("app", "--application", application(tmp_path, {"hooks": hooks}), cwd=tmp_path)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
 
 
@@ -221,7 +224,7 @@ def test_values_files_stay_inside_of_the_repository(tmp_path):
 # ------------------------------------------------------------------------------- the differ
 
 @pytest.mark.parametrize("render, word", [
-    ({"helm": {}, "kustomize": {}}, "not by both"), ({"type": "Jsonnet"}, "Jsonnet"), ({"helm": {"hooks": "Run"}}, "Run"),
+    ({"helm": {}, "kustomize": {}}, "not by both"), ({"type": "Jsonnet"}, "Jsonnet"), ({"helm": {"hooks": "Always"}}, "Always"),
     ({"helm": {"releaseName": "Not a name"}}, "releaseName"), ({"helm": {"valuesFrom": [{"kind": "Pod", "name": "x"}]}}, "Pod"),
     ({"kustomize": {"patches": [{"target": {}}]}}, "patch")])
 def test_the_api_refuses_what_makes_no_sense(api, namespace, render, word):

@@ -121,6 +121,8 @@ static void what_is_not_a_plan_is_refused_with_its_line(void **state)
          "\"/metrics\" is not an object's path"},
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"uid\":\"x\",\"path\":\"" PATH "\"}\n{}\n",
          "only a deletion has a \"uid\""},
+        {HEAD "{\"op\":\"apply\",\"stage\":1,\"foreground\":true,\"path\":\"" PATH "\"}\n{}\n",
+         "only a deletion has \"foreground\""},
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"resourceVersion\":\"7\",\"path\":\"" PATH
               "\"}\n{}\n",
          "only a change of owners has a \"resourceVersion\""},

@@ -62,6 +62,9 @@ static void a_delete_names_the_uid_and_says_dry_run_in_its_body(void **state)
                         "{\"uid\":\"u-1\"},\"propagationPolicy\":\"Background\"}");
     assert_string_equal(request->user, "system:serviceaccount:team:deployer");
     assert_non_null(strstr(send_one(&removal, true)->body, "\"dryRun\":[\"All\"]"));
+    struct plan_operation last = removal;
+    last.foreground = true;
+    assert_non_null(strstr(send_one(&last, false)->body, "\"propagationPolicy\":\"Foreground\""));
 }
 
 static void a_change_of_owners_writes_managed_fields_in_one_version_and_nothing_else(void **state)

@@ -226,6 +226,47 @@ static void what_is_known_is_kept_for_an_unchanged_object_only(void **state)
     release(&after);
 }
 
+#define HOOK ",\"annotations\":{\"gitmoor.io/hook\":\"before\",\"gitmoor.io/wave\":\"7\"}"
+
+static void a_hook_is_none_of_the_objects_and_is_declared_all_the_same(void **state)
+{
+    struct built built = build(*state, NULL, NULL,
+                               (const char *[]){CONFIG_MAP("a", ""), CONFIG_MAP("h", HOOK), NULL});
+    assert_int_equal(built.problems.total, 0);
+    assert_int_equal(built.set->count, 1);
+    assert_int_equal(built.set->hook_count, 1);
+    assert_null(desired_find(built.set, "/ConfigMap/shop/h"));
+    assert_true(desired_declares(built.set, "/ConfigMap/shop/h"));
+    assert_string_equal(desired_at(built.set, 1)->key, "/ConfigMap/shop/h");
+    assert_null(desired_at(built.set, 2));
+    assert_int_equal(built.set->hooks[0].object.wave, 7);
+    assert_false(built.set->has_waves);
+    release(&built);
+}
+
+static void a_hook_and_an_object_of_one_name_are_declared_twice(void **state)
+{
+    struct built built = build(*state, NULL, NULL,
+                               (const char *[]){CONFIG_MAP("a", ""), CONFIG_MAP("a", HOOK), NULL});
+    expect_problem(&built, "declared twice, also at app.yaml:1");
+    release(&built);
+}
+
+static void the_digest_of_the_content_covers_hooks_and_not_their_order(void **state)
+{
+    static const char *const texts[][3] = {{CONFIG_MAP("a", ""), CONFIG_MAP("h", HOOK), NULL},
+                                           {CONFIG_MAP("h", HOOK), CONFIG_MAP("a", ""), NULL},
+                                           {CONFIG_MAP("a", ""), NULL}};
+    struct built first = build(*state, NULL, NULL, texts[0]);
+    struct built turned = build(*state, NULL, NULL, texts[1]);
+    struct built without = build(*state, NULL, NULL, texts[2]);
+    assert_true(digest_equal(&first.set->content, &turned.set->content));
+    assert_false(digest_equal(&first.set->content, &without.set->content));
+    release(&first);
+    release(&turned);
+    release(&without);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +279,9 @@ int main(void)
         cmocka_unit_test(an_object_declared_twice_names_both_places),
         cmocka_unit_test(our_label_may_not_be_claimed_in_git),
         cmocka_unit_test(generate_name_is_refused),
+        cmocka_unit_test(a_hook_is_none_of_the_objects_and_is_declared_all_the_same),
+        cmocka_unit_test(a_hook_and_an_object_of_one_name_are_declared_twice),
+        cmocka_unit_test(the_digest_of_the_content_covers_hooks_and_not_their_order),
         cmocka_unit_test(what_is_known_is_kept_for_an_unchanged_object_only),
     };
     return cmocka_run_group_tests(tests, open_discovery, close_discovery);

@@ -2,7 +2,8 @@
 """A stand-in for a node: no container runs, but Pods are scheduled, become Ready, and end when they are deleted.
 
 With kube-controller-manager that is enough for Deployments to roll out and Jobs to fail or wait as in a cluster. A Pod whose image
-contains the word "broken" never becomes Ready, as with an image that cannot be pulled.
+contains the word "broken" never becomes Ready, as with an image that cannot be pulled; one whose image contains "succeeds" ends at
+once, one with "fails" with exit code 3.
 """
 import argparse
 import json
@@ -39,9 +40,23 @@ def bind(api, pod):
     api.request("POST", path_of("Pod", meta["namespace"], meta["name"]) + "/binding", binding)
 
 
+def ended(pod, code):
+    """The status of a Pod whose containers have ended."""
+    word = "Error" if code else "Completed"
+    state = {"terminated": {"exitCode": code, "reason": word, "finishedAt": now_rfc3339(), "startedAt": now_rfc3339(),
+                            **({"message": "no such table: orders"} if code else {})}}
+    return {"phase": "Failed" if code else "Succeeded", "startTime": now_rfc3339(),
+            "conditions": [{"type": "Ready", "status": "False", "reason": "PodCompleted", "lastTransitionTime": now_rfc3339()}],
+            "containerStatuses": [{"name": container["name"], "image": container["image"], "imageID": "", "restartCount": 0,
+                                   "ready": False, "started": False, "state": state} for container in pod["spec"]["containers"]]}
+
+
 def status_of(pod):
     """The status that a kubelet would report for a Pod that runs, or cannot."""
-    broken = any("broken" in container["image"] for container in pod["spec"]["containers"])
+    images = " ".join(container["image"] for container in pod["spec"]["containers"])
+    if "succeeds" in images or "fails" in images:
+        return ended(pod, 3 if "fails" in images else 0)
+    broken = "broken" in images
     ready = "False" if broken else "True"
     state = {"waiting": {"reason": "ImagePullBackOff"}} if broken else {"running": {"startedAt": now_rfc3339()}}
     return {

@@ -21,16 +21,22 @@ class Fault:
     status: int = 0           # answered instead; 0: the connection is dropped without an answer
     method: str = ""          # "" matches all
     path: str = ""            # contained in the path with its query
+    but: str = ""             # not contained in it
     retry_after: str = ""
     times: int = -1           # so often, then never again; -1: until faults are cleared
+    skip: int = 0             # but not the first so many
+    executed: bool = False    # with status 0: the API server executes it, and the caller is not told
+    act: object = None        # called at that instant, without arguments
     hits: int = 0
     at: list = field(default_factory=list)  # when
 
     def takes(self, method, path):
-        if self.times == 0 or (self.method and self.method != method) or self.path not in path:
+        if self.times == 0 or (self.method and self.method != method) or self.path not in path or (self.but and self.but in path):
             return False
         self.hits += 1
         self.at.append(time.monotonic())
+        if self.hits <= self.skip:
+            return False
         self.times -= self.times > 0
         return True
 
@@ -57,6 +63,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         owner.requests.append(f"{self.command} {self.path}")
         fault = owner.fault_for(self.command, self.path)
+        if fault and fault.executed:
+            self._forward(body).read()
+        if fault and fault.act:
+            fault.act()
         if fault and not fault.status:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
