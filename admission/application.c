@@ -71,7 +71,7 @@ bool application_from_json(const cJSON *object, struct application **ret, struct
     const cJSON *source = json_object(spec, "source");
     const cJSON *status = json_object(object, "status");
     application->protection = protection_from_text(json_string(spec, "protection"));
-    application->repository = mem_string(json_string(source, "repository"));
+    application->repository = object_source_word(object);
     const char *source_namespace = json_string(source, "namespace");
     application->source_namespace =
         mem_string(text_is_empty(source_namespace) ? namespace_ : source_namespace);

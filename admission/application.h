@@ -17,7 +17,7 @@ struct application {
     char *namespace_;
     char *name;
     enum protection protection;
-    char *repository;       /* spec.source.repository, a GitRepository */
+    char *repository;       /* spec.source, as object_source_word names it; or NULL */
     char *source_namespace; /* where that is: spec.source.namespace, or the Application's own */
     char *path;             /* spec.source.path */
     char *revision;         /* status.lastAppliedRevision, or NULL while there is none */

@@ -110,8 +110,10 @@ static void append_owner(struct buf *out, const struct application *owner)
         return; /* as with an Application that the API server would refuse */
     }
     bool elsewhere = !text_equal(owner->source_namespace, owner->namespace_);
-    buf_append_format(out, " (repository %s%s%s, path %s", elsewhere ? owner->source_namespace : "",
-                      elsewhere ? "/" : "", owner->repository, owner->path);
+    const char *kind, *name = object_source_name(owner->repository, &kind);
+    buf_append_format(
+        out, " (%s %s%s%s, path %s", text_equal(kind, "HelmRepository") ? kind : "repository",
+        elsewhere ? owner->source_namespace : "", elsewhere ? "/" : "", name, owner->path);
     if (owner->revision) {
         buf_append_format(out, ", revision %s", owner->revision);
     }

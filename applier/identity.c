@@ -14,7 +14,7 @@ struct entry {
     char *uid;
     char *service_account;  /* NULL: the default */
     char *source_namespace; /* NULL: its own */
-    char *source;           /* the name of its GitRepository, or NULL */
+    char *source;           /* object_source_word */
     uint64_t epoch;
 };
 
@@ -149,7 +149,8 @@ static bool remember(struct identities *identities, const char *key, const cJSON
     changed |=
         replace(&entry->service_account, json_string_path(object, "spec.serviceAccountName"));
     changed |= replace(&entry->source_namespace, json_string_path(object, "spec.source.namespace"));
-    changed |= replace(&entry->source, json_string_path(object, "spec.source.repository"));
+    AUTO_FREE char *source = object_source_word(object);
+    changed |= replace(&entry->source, source);
     return changed;
 }
 

@@ -36,6 +36,22 @@ static struct metric refusals = {
     .label = "kind",
 };
 
+const cJSON *differ_source_object(const struct differ *differ, const char *namespace_,
+                                  const char *word)
+{
+    const char *kind, *name = object_source_name(word, &kind);
+    bool helm = text_equal(kind, "HelmRepository");
+    return kube_store_get(helm ? differ->helm_repository_objects : differ->repository_objects,
+                          namespace_, name);
+}
+
+static bool are_stores_synced(const struct differ *differ)
+{
+    return kube_store_is_synced(differ->repository_objects) &&
+           kube_store_is_synced(differ->helm_repository_objects) &&
+           kube_store_is_synced(differ->application_objects);
+}
+
 /* ---- Start ---- */
 
 static bool is_waited_for(const struct differ *differ, const struct application *application)
@@ -43,9 +59,8 @@ static bool is_waited_for(const struct differ *differ, const struct application 
     AUTO_FREE char *key = application_source(application);
     const struct repository *repository = map_get(&differ->repositories, key);
     bool hopeless = repository && repository->trouble;
-    const cJSON *object =
-        kube_store_get(differ->repository_objects, application->spec.source_namespace,
-                       application->spec.repository);
+    const cJSON *object = differ_source_object(differ, application->spec.source_namespace,
+                                               application->spec.repository);
     /* A repository without a revision in its status has never been fetched. */
     return !application->rendered && !application->source_denied && !hopeless && object &&
            json_string_path(object, "status.revision");
@@ -80,6 +95,7 @@ static void remove_what_is_not_used(struct differ *differ)
     struct cleaning cleaning = {.directory = differ->settings->data_dir};
     map_init(&cleaning.uids);
     kube_store_each(differ->repository_objects, note_uid, &cleaning.uids);
+    kube_store_each(differ->helm_repository_objects, note_uid, &cleaning.uids);
     for (struct map_slot *slot = map_first(&differ->repositories); slot;
          slot = map_next(&differ->repositories, slot)) {
         const struct repository *announced = slot->value;
@@ -103,8 +119,7 @@ static void start(struct differ *differ)
 
 void differ_check_started(struct differ *differ)
 {
-    if (differ->started || !kube_store_is_synced(differ->repository_objects) ||
-        !kube_store_is_synced(differ->application_objects) || !differ->discovery ||
+    if (differ->started || !are_stores_synced(differ) || !differ->discovery ||
         !members_is_ready(differ->members)) {
         return;
     }
@@ -122,9 +137,8 @@ static void on_start_timer(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct differ *differ = context;
-    bool synced = kube_store_is_synced(differ->repository_objects) &&
-                  kube_store_is_synced(differ->application_objects) && differ->discovery &&
-                  members_is_ready(differ->members);
+    bool synced =
+        are_stores_synced(differ) && differ->discovery && members_is_ready(differ->members);
     if (synced && !differ->started) {
         log_warn("some repositories do not come: starting without them");
         start(differ);
@@ -172,9 +186,10 @@ static void on_application(const char *namespace_, const char *name, const cJSON
     struct differ *differ = context;
     /* All applications of a repository are with one replica: docs/adr/0006. */
     const char *source_namespace = json_string_path(now, "spec.source.namespace");
+    AUTO_FREE char *source = object_source_word(now);
     AUTO_FREE char *share =
         mem_format("%s/%s", text_is_empty(source_namespace) ? namespace_ : source_namespace,
-                   text_or_empty(json_string_path(now, "spec.source.repository")));
+                   text_or_empty(source));
     bool mine = now && members_is_mine(differ->members, share);
     char label[OBJECT_LABEL_VALUE_SIZE];
     object_label_value(namespace_, name, label);
@@ -227,8 +242,8 @@ static void on_peer_gone(struct bus_peer *peer, void *context)
 
 /* The status of an application names the repository's state while there is nothing to apply, and
  * tells of one that does not exist in any case. */
-static void on_repository(const char *namespace_, const char *name, const cJSON *now,
-                          const cJSON *before, void *context)
+static void on_source(const char *namespace_, const char *name, const cJSON *now,
+                      const cJSON *before, void *context)
 {
     struct differ *differ = context;
     bool came_or_went = !now || !before;
@@ -245,6 +260,13 @@ static void on_repository(const char *namespace_, const char *name, const cJSON 
             application_wake(application);
         }
     }
+}
+
+static void on_helm_repository(const char *namespace_, const char *name, const cJSON *now,
+                               const cJSON *before, void *context)
+{
+    AUTO_FREE char *word = mem_format(OBJECT_SOURCE_HELM "%s", name);
+    on_source(namespace_, word, now, before, context);
 }
 
 static void on_synced(void *context)
@@ -545,8 +567,9 @@ bool differ_open(struct differ *differ, struct process *process,
                                      .judge = health_checks_judge,
                                      .context = differ};
     differ->live = live_new(differ->client, &handlers);
-    differ->repository_objects =
-        open_store(differ, "gitrepositories", "GitRepository", on_repository);
+    differ->repository_objects = open_store(differ, "gitrepositories", "GitRepository", on_source);
+    differ->helm_repository_objects =
+        open_store(differ, "helmrepositories", "HelmRepository", on_helm_repository);
     differ->application_objects = open_store(differ, "applications", "Application", on_application);
     kinds_reload(differ);
     struct timeval patience = {.tv_sec = START_PATIENCE_MS / 1000};
@@ -560,6 +583,7 @@ void differ_close(struct differ *differ)
 {
     kube_store_free(differ->application_objects);
     kube_store_free(differ->repository_objects);
+    kube_store_free(differ->helm_repository_objects);
     const struct map_slot *slot;
     while ((slot = map_first(&differ->applications))) {
         application_free(slot->value);

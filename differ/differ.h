@@ -71,6 +71,7 @@ struct differ {
     char *chart_capabilities;    /* both, to notice a change */
 
     struct kube_store *repository_objects;
+    struct kube_store *helm_repository_objects;
     struct kube_store *application_objects;
     struct map repositories; /* "namespace/name" → struct repository * */
     struct map applications; /* "namespace/name" → struct application *; this replica's share */
@@ -102,5 +103,9 @@ void differ_close(struct differ *differ);
 
 /* Whether all that can be rendered at start has been; then lets the watches start. */
 void differ_check_started(struct differ *differ);
+
+/* The GitRepository or HelmRepository of that word (object_source_word), or NULL. */
+const cJSON *differ_source_object(const struct differ *differ, const char *namespace_,
+                                  const char *word);
 
 #endif

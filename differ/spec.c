@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/object.h"
 
 #include <string.h>
 
@@ -128,13 +129,14 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
     const cJSON *spec = json_object(object, "spec");
     const cJSON *health = json_object(spec, "health");
     const char *target = json_string(spec, "targetNamespace");
+    char *source = object_source_word(object);
     const char *source_namespace = json_string_path(spec, "source.namespace");
     if (text_is_empty(source_namespace)) {
         source_namespace = text_or_empty(json_string_path(object, "metadata.namespace"));
     }
     *ret = (struct application_spec){
         .source_namespace = mem_string(source_namespace),
-        .repository = mem_string(text_or_empty(json_string_path(spec, "source.repository"))),
+        .repository = source ? source : mem_string(""),
         .path = clean_path(json_string_path(spec, "source.path")),
         .target_namespace = mem_string(target),
         .service_account = mem_string(json_string(spec, "serviceAccountName")),

@@ -16,8 +16,8 @@ struct prune_limit {
 };
 
 struct application_spec {
-    char *source_namespace;  /* of the GitRepository; the Application's own, mostly */
-    char *repository;        /* its name */
+    char *source_namespace;  /* of the repository; the Application's own, mostly */
+    char *repository;        /* object_source_word; "" if there is none */
     char *path;              /* "." for the whole repository */
     char *target_namespace;  /* or NULL */
     char *service_account;   /* or NULL */

@@ -29,26 +29,25 @@ struct verdict {
 
 static const cJSON *repository_object(const struct application *application)
 {
-    return kube_store_get(application->differ->repository_objects,
-                          application->spec.source_namespace, application->spec.repository);
+    return differ_source_object(application->differ, application->spec.source_namespace,
+                                application->spec.repository);
 }
 
 static const char *repository_message(const struct application *application, struct buf *out)
 {
     const cJSON *object = repository_object(application);
     const cJSON *ready = status_condition(json_get_path(object, "status.conditions"), "Ready");
+    const char *namespace_ = application->spec.source_namespace;
+    const char *kind, *name = object_source_name(application->spec.repository, &kind);
     if (!object) {
-        buf_append_format(out,
-                          "GitRepository %s/%s does not exist: create it, or correct "
-                          "spec.source.repository",
-                          application->spec.source_namespace, application->spec.repository);
+        buf_append_format(out, "%s %s/%s does not exist: create it, or correct spec.source.%s",
+                          kind, namespace_, name,
+                          text_equal(kind, "HelmRepository") ? "helmRepository" : "repository");
     } else if (ready && !text_equal(json_string(ready, "status"), "True")) {
-        buf_append_format(out, "GitRepository %s/%s is not ready: %s",
-                          application->spec.source_namespace, application->spec.repository,
+        buf_append_format(out, "%s %s/%s is not ready: %s", kind, namespace_, name,
                           text_or_empty(json_string(ready, "message")));
     } else {
-        buf_append_format(out, "waiting for the content of GitRepository %s/%s",
-                          application->spec.source_namespace, application->spec.repository);
+        buf_append_format(out, "waiting for the content of %s %s/%s", kind, namespace_, name);
     }
     return out->data;
 }

@@ -372,7 +372,8 @@ void announce_drop_packs(struct repository *repository)
     while (!TAILQ_EMPTY(&repository->packs)) {
         struct pack_wanted *wanted = TAILQ_FIRST(&repository->packs);
         TAILQ_REMOVE(&repository->packs, wanted, link);
-        answer_error(wanted->peer, repository->key, wanted->want, "the GitRepository is gone");
+        answer_error(wanted->peer, repository->key, wanted->want,
+                     "the repository is gone from the API");
         pack_wanted_free(wanted);
     }
     repository->packs_count = 0;
@@ -409,14 +410,6 @@ static bool is_waiting(const struct repository *repository, const struct pack_wa
     return false;
 }
 
-/* Whether there is such a GitRepository, whoever has it. */
-static bool is_known(const struct fetcher *fetcher, const char *key)
-{
-    const char *slash = strchr(key, '/');
-    AUTO_FREE char *namespace_ = slash ? mem_string_n(key, (size_t)(slash - key)) : NULL;
-    return slash && kube_store_get(fetcher->store, namespace_, slash + 1);
-}
-
 static bool take_pack_wanted(struct fetcher *fetcher, struct bus_peer *peer, const cJSON *body)
 {
     const char *key = json_string(body, "repository");
@@ -426,11 +419,11 @@ static bool take_pack_wanted(struct fetcher *fetcher, struct bus_peer *peer, con
         return true;
     }
     struct repository *repository = map_get(&fetcher->repositories, key);
-    if (!repository && (!kube_store_is_synced(fetcher->store) || is_known(fetcher, key))) {
+    if (!repository && (!fetcher_is_synced(fetcher) || fetcher_knows(fetcher, key))) {
         return false; /* it may be known, or ours, in a moment */
     }
     if (!repository) {
-        answer_error(peer, key, want, "there is no such GitRepository");
+        answer_error(peer, key, want, "there is no such repository in the API");
         return true;
     }
     if (repository->packs_count >= PACKS_WAITING_MAXIMUM) {

@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "fetcher/fetch_internal.h"
+#include "fetcher/transport_curl.h"
 #include "fetcher/transport_http.h"
 #include "fetcher/transport_ssh.h"
 
@@ -125,6 +126,11 @@ static void prepare(struct fetch *fetch)
         .authorities = request->authorities,
         .identity = request->identity,
         .known_hosts = request->known_hosts,
+        .certificate = request->certificate,
+        .key = request->key,
+        .proxy = request->proxy,
+        .proxy_username = request->proxy_username,
+        .proxy_password = request->proxy_password,
         .receive_maximum = request->size_maximum > fetch->size_before
                                ? request->size_maximum - fetch->size_before
                                : 0,
@@ -259,13 +265,23 @@ static bool may_be_the_mirror(const struct fetch *fetch)
            (fetch->transport.reason == FETCH_SUCCEEDED || fetch->reason == FETCH_TOO_LARGE);
 }
 
-static bool check_credentials(const struct fetch_request *request, struct error *error)
+bool fetch_check_credentials(const struct fetch_request *request, struct error *error)
 {
-    if (request->authorities && !http_transport_check_authorities(request->authorities, error)) {
+    if (request->authorities && !transport_curl_check_authorities(request->authorities, error)) {
         return false;
     }
+    if (request->proxy && !transport_curl_check_proxy(request->proxy, error)) {
+        return error_prefix(error, "the Secret of spec.proxySecretRef");
+    }
     if (!text_has_prefix(request->url, "ssh://")) {
-        return true;
+        return (!request->certificate && !request->key) ||
+               transport_curl_check_identity(text_or_empty(request->certificate),
+                                             text_or_empty(request->key), error);
+    }
+    if (request->proxy) {
+        return error_set(error, ERROR_INVALID,
+                         "spec.proxySecretRef is for https:// only, and %s is another URL",
+                         request->url);
     }
     if (!request->identity || !request->known_hosts) {
         return error_set(error, ERROR_INVALID,
@@ -280,11 +296,12 @@ static bool check_credentials(const struct fetch_request *request, struct error 
 bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
                enum fetch_reason *ret_reason, struct error *error)
 {
+    *ret = (struct fetch_result){0};
     if (!fetch_check_url(request->url, request->allow_file_urls, ret_reason, error)) {
         return false;
     }
     struct fetch fetch = {.request = request, .error = error, .reason = FETCH_FAILED};
-    if (!check_credentials(request, error)) {
+    if (!fetch_check_credentials(request, error)) {
         *ret_reason = FETCH_SECRET_INVALID;
         return false;
     }
@@ -297,6 +314,7 @@ bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
     }
     release(&fetch);
     if (!fetched) {
+        ret->retry_after_ms = fetch.transport.retry_after_ms;
         *ret_reason = fetch.reason;
         return false;
     }

@@ -17,6 +17,8 @@
 #define FETCH_COMMIT_SIZE 41    /* 40 hex digits and the NUL */
 #define FETCH_REVISION_SIZE 320 /* a name of 255, "@sha1:", 40 hex digits */
 
+#define FETCH_DIGEST_SIZE 72 /* "sha256:", 64 hex digits and the NUL */
+
 struct fetch_request {
     const char *directory; /* of the mirror; exists */
     const char *url;
@@ -31,7 +33,12 @@ struct fetch_request {
     const char *password;
     const char *bearer_token;
     const char *authorities; /* PEM, or NULL */
-    const char *identity;    /* for ssh */
+    const char *certificate; /* a client's, PEM, with its key */
+    const char *key;
+    const char *proxy; /* its URL; NULL: what the environment says */
+    const char *proxy_username;
+    const char *proxy_password;
+    const char *identity; /* for ssh */
     const char *known_hosts;
     const struct verify_keys *keys; /* NULL: signatures are not looked at */
     bool verify_tag;                /* with keys: the annotated tag `tag` must be signed */
@@ -40,21 +47,33 @@ struct fetch_request {
     int64_t timeout_ms;
     bool allow_file_urls;
     bool fresh; /* the mirror is known to be broken: clone anew */
+
+    /* Of a chart (chart.h). */
+    const char *chart;   /* its name; NULL: it is Git */
+    const char *version; /* a range; NULL: the highest release */
+    const char *digest;  /* "sha256:…" that it must have, or NULL */
+    bool foreign_hosts;  /* an index may name archives on other servers */
 };
 
 struct fetch_result {
     char commit[FETCH_COMMIT_SIZE];
     char revision[FETCH_REVISION_SIZE]; /* "main@sha1:…", or "sha1:…" for a commit alone */
-    bool forced; /* the branch was at `previous`, which is not an ancestor of the commit */
+    bool forced; /* the branch was at `previous`, which is not an ancestor of the commit; or a chart
+                  * of that version was another */
     bool cloned; /* the mirror was made anew */
     uint64_t received_bytes;
     char signer[VERIFY_SIGNER_SIZE]; /* of the commit, or else of the tag; "" without keys */
+    char digest[FETCH_DIGEST_SIZE];  /* of a chart; else "" */
+    int64_t retry_after_ms;          /* after a failure: what the server asks for; 0: nothing */
 };
 
 /* False: *ret_reason and the error say why; the message names the URL and what to do, and never
- * holds a credential. */
+ * holds a credential; of the result, only retry_after_ms is filled. */
 bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,
                enum fetch_reason *ret_reason, struct error *error);
+
+/* Whether what its Secrets hold can be used. */
+bool fetch_check_credentials(const struct fetch_request *request, struct error *error);
 
 /* Whether the URL is one that this fetcher can use. */
 bool fetch_check_url(const char *url, bool allow_file_urls, enum fetch_reason *ret_reason,

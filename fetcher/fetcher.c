@@ -12,11 +12,13 @@
 #include "fetcher/announce.h"
 #include "fetcher/repository.h"
 
-#define DRAIN_MS 2000
-#define PART "watch of GitRepository objects"
+#include <string.h>
 
-static struct metric repositories = {
-    .name = "gitmoor_fetcher_repositories", .help = "GitRepository objects.", .type = METRIC_GAUGE};
+#define DRAIN_MS 2000
+
+static struct metric repositories = {.name = "gitmoor_fetcher_repositories",
+                                     .help = "GitRepository and HelmRepository objects.",
+                                     .type = METRIC_GAUGE};
 static struct metric running = {
     .name = "gitmoor_fetcher_workers", .help = "Workers that run now.", .type = METRIC_GAUGE};
 static struct metric waiting = {.name = "gitmoor_fetcher_work_waiting",
@@ -37,10 +39,11 @@ static void on_changed(const char *namespace_, const char *name, const cJSON *no
                        const cJSON *before, void *context)
 {
     (void)before;
-    struct fetcher *fetcher = context;
-    AUTO_FREE char *key = mem_format("%s/%s", namespace_, name);
+    const struct source_watch *watch = context;
+    struct fetcher *fetcher = watch->fetcher;
+    AUTO_FREE char *key = mem_format("%s/%s%s", namespace_, watch->kind->prefix, name);
     if (now && members_is_mine(fetcher->members, key)) {
-        repository_observe(fetcher, now);
+        repository_observe(fetcher, watch->kind, now);
     } else {
         repository_remove(fetcher, key);
     }
@@ -57,15 +60,42 @@ static void look_again(const cJSON *object, void *context)
 static void on_members_changed(void *context)
 {
     struct fetcher *fetcher = context;
-    if (fetcher->store) {
-        kube_store_each(fetcher->store, look_again, fetcher);
-        announce_all(fetcher);
+    for (size_t i = 0; i < SOURCE_KINDS; i++) {
+        struct source_watch *watch = &fetcher->watches[i];
+        if (watch->store) {
+            kube_store_each(watch->store, look_again, watch);
+        }
     }
+    announce_all(fetcher);
+}
+
+bool fetcher_is_synced(const struct fetcher *fetcher)
+{
+    bool synced = true;
+    for (size_t i = 0; i < SOURCE_KINDS; i++) {
+        const struct kube_store *store = fetcher->watches[i].store;
+        synced = synced && store && kube_store_is_synced(store);
+    }
+    return synced;
+}
+
+bool fetcher_knows(const struct fetcher *fetcher, const char *key)
+{
+    const char *slash = strchr(key, '/');
+    AUTO_FREE char *namespace_ = slash ? mem_string_n(key, (size_t)(slash - key)) : NULL;
+    const char *kind, *name = object_source_name(slash ? slash + 1 : "", &kind);
+    for (size_t i = 0; slash && i < SOURCE_KINDS; i++) {
+        const struct source_watch *watch = &fetcher->watches[i];
+        if (watch->store && text_equal(watch->kind->kind, kind)) {
+            return kube_store_get(watch->store, namespace_, name) != NULL;
+        }
+    }
+    return false;
 }
 
 struct orphans {
     struct fetcher *fetcher;
-    struct map uids; /* of all GitRepository objects */
+    struct map uids; /* of all our objects, of every kind */
 };
 
 static void note_uid(const cJSON *object, void *context)
@@ -76,7 +106,7 @@ static void note_uid(const cJSON *object, void *context)
     }
 }
 
-/* A mirror whose GitRepository was deleted while we were not there. */
+/* A mirror whose object was deleted while we were not there. */
 static void remove_orphan(const char *stem, void *context)
 {
     const struct orphans *orphans = context;
@@ -86,7 +116,7 @@ static void remove_orphan(const char *stem, void *context)
     }
     AUTO_FREE char *path = mem_format("%s/%s.git", fetcher->settings->data_dir, stem);
     struct error error;
-    log_info("mirror of no GitRepository removed", "path", path);
+    log_info("mirror of no repository removed", "path", path);
     if (!directory_remove(path, &error)) {
         log_warn("cannot remove a mirror", "error", error.message);
     }
@@ -94,22 +124,28 @@ static void remove_orphan(const char *stem, void *context)
 
 static void on_synced(void *context)
 {
-    struct fetcher *fetcher = context;
-    process_set_ready(fetcher->process, PART, true);
+    const struct source_watch *watch = context;
+    struct fetcher *fetcher = watch->fetcher;
+    process_set_ready(fetcher->process, watch->kind->part, true);
+    if (!fetcher_is_synced(fetcher)) {
+        return;
+    }
     struct orphans orphans = {.fetcher = fetcher};
     map_init(&orphans.uids);
-    kube_store_each(fetcher->store, note_uid, &orphans.uids);
+    for (size_t i = 0; i < SOURCE_KINDS; i++) {
+        kube_store_each(fetcher->watches[i].store, note_uid, &orphans.uids);
+    }
     directory_each_mirror(fetcher->settings->data_dir, remove_orphan, &orphans);
     map_release(&orphans.uids, NULL);
 }
 
 static void on_trouble(const struct error *error, void *context)
 {
-    (void)context;
+    const struct source_watch *watch = context;
     if (error) {
-        log_warn("cannot watch GitRepository objects", "error", error->message);
+        log_warn("objects cannot be watched", "kind", watch->kind->kind, "error", error->message);
     } else {
-        log_info("GitRepository objects are watched again");
+        log_info("objects are watched again", "kind", watch->kind->kind);
     }
 }
 
@@ -237,19 +273,21 @@ static void open_pool(struct fetcher *fetcher)
     fetcher->pool = pool_new(fetcher->base, &options);
 }
 
-static void open_store(struct fetcher *fetcher)
+static void open_store(struct fetcher *fetcher, struct source_watch *watch,
+                       const struct source_kind *kind)
 {
-    process_set_ready(fetcher->process, PART, false);
+    watch->fetcher = fetcher;
+    watch->kind = kind;
+    process_set_ready(fetcher->process, kind->part, false);
+    AUTO_FREE char *path = mem_format("/apis/" GITMOOR_API_VERSION "/%s", kind->plural);
     const struct kube_store_options options = {
-        .watch = {.path = "/apis/" GITMOOR_API_VERSION "/gitrepositories",
-                  .api_version = GITMOOR_API_VERSION,
-                  .kind = "GitRepository"},
+        .watch = {.path = path, .api_version = GITMOOR_API_VERSION, .kind = kind->kind},
         .changed = on_changed,
         .synced = on_synced,
         .trouble = on_trouble,
-        .context = fetcher,
+        .context = watch,
     };
-    fetcher->store = kube_store_new(fetcher->client, &options);
+    watch->store = kube_store_new(fetcher->client, &options);
 }
 
 bool fetcher_open(struct fetcher *fetcher, struct process *process,
@@ -267,7 +305,9 @@ bool fetcher_open(struct fetcher *fetcher, struct process *process,
     open_pool(fetcher);
     metrics_on_collect(collect, fetcher);
     bus_metrics_open(fetcher->bus);
-    open_store(fetcher);
+    for (size_t i = 0; i < SOURCE_KINDS; i++) {
+        open_store(fetcher, &fetcher->watches[i], &source_kinds[i]);
+    }
     return true;
 }
 
@@ -282,8 +322,8 @@ void fetcher_drain(struct fetcher *fetcher)
 
 void fetcher_close(struct fetcher *fetcher)
 {
-    if (fetcher->store) {
-        kube_store_free(fetcher->store);
+    for (size_t i = 0; i < SOURCE_KINDS; i++) {
+        kube_store_free(fetcher->watches[i].store);
     }
     map_release(&fetcher->repositories, repository_free);
     tenancy_file_free(fetcher->tenancy);

@@ -9,6 +9,7 @@
 #include "common/run/members.h"
 #include "common/run/process.h"
 #include "common/run/tenancy_file.h"
+#include "fetcher/kind.h"
 #include "fetcher/pool.h"
 #include "fetcher/settings.h"
 
@@ -20,14 +21,24 @@ struct fetcher {
     struct event_base *base;
     struct tenancy_file *tenancy;
     struct kube_client *client;
-    struct kube_store *store; /* of GitRepository objects */
+    struct source_watch {
+        struct fetcher *fetcher;
+        const struct source_kind *kind;
+        struct kube_store *store;
+    } watches[SOURCE_KINDS];
     struct kube_event_recorder *events;
     struct bus *bus;
     struct members *members;
     struct pool *pool;
     struct announcer *announcer;
-    struct map repositories; /* "namespace/name" to struct repository; this replica's share */
+    struct map
+        repositories; /* key (object_source_word) to struct repository; this replica's share */
 };
+
+/* Whether all objects of all kinds are known. */
+bool fetcher_is_synced(const struct fetcher *fetcher);
+/* Whether there is such a repository, whoever has it. */
+bool fetcher_knows(const struct fetcher *fetcher, const char *key);
 
 /* Opens everything and starts to watch. Call fetcher_close also when this fails. */
 bool fetcher_open(struct fetcher *fetcher, struct process *process,

@@ -9,6 +9,8 @@
  * half a minute after its end (docs/failure-modes.md); it costs a server that is not there nothing.
  */
 #define BACKOFF_LAST_UNREACHABLE_MS 20000
+/* A server's word is not taken for longer. */
+#define RETRY_AFTER_MAXIMUM_MS 3600000
 
 static const char *const names[FETCH_REASONS] = {
     [FETCH_SUCCEEDED] = "Succeeded",
@@ -32,6 +34,11 @@ static const char *const names[FETCH_REASONS] = {
     [FETCH_UNSUPPORTED_FORMAT] = "UnsupportedFormat",
     [FETCH_INVALID_SPEC] = "InvalidSpec",
     [FETCH_NOT_ALLOWED] = "NotAllowed",
+    [FETCH_CHART_NOT_FOUND] = "ChartNotFound",
+    [FETCH_VERSION_NOT_FOUND] = "VersionNotFound",
+    [FETCH_INVALID_INDEX] = "InvalidIndex",
+    [FETCH_INVALID_CHART] = "InvalidChart",
+    [FETCH_DIGEST_MISMATCH] = "DigestMismatch",
     [FETCH_BROKEN_MIRROR] = "BrokenMirror",
 };
 
@@ -56,7 +63,8 @@ bool fetch_reason_is_stalled(enum fetch_reason reason)
            reason == FETCH_UNSUPPORTED_FORMAT || reason == FETCH_NOT_ALLOWED;
 }
 
-int64_t fetch_reason_backoff(enum fetch_reason reason, unsigned failures, int64_t interval_ms)
+int64_t fetch_reason_backoff(enum fetch_reason reason, unsigned failures, int64_t interval_ms,
+                             int64_t retry_after_ms)
 {
     int64_t delay =
         reason == FETCH_AUTHENTICATION_FAILED ? BACKOFF_FIRST_REFUSED_MS : BACKOFF_FIRST_MS;
@@ -67,5 +75,9 @@ int64_t fetch_reason_backoff(enum fetch_reason reason, unsigned failures, int64_
     for (unsigned i = 1; i < failures && delay < limit; i++) {
         delay *= 2;
     }
-    return delay < limit ? delay : limit;
+    delay = delay < limit ? delay : limit;
+    if (retry_after_ms > RETRY_AFTER_MAXIMUM_MS) {
+        retry_after_ms = RETRY_AFTER_MAXIMUM_MS;
+    }
+    return delay > retry_after_ms ? delay : retry_after_ms;
 }

@@ -27,7 +27,12 @@ enum fetch_reason {
     FETCH_UNSUPPORTED_FORMAT, /* object format SHA-256, which libgit2 1.8 does not read */
     FETCH_INVALID_SPEC,       /* a duration or a name that cannot be */
     FETCH_NOT_ALLOWED,        /* the tenancy settings refuse the URL */
-    FETCH_BROKEN_MIRROR,      /* what is on our disk cannot be read: it must be fetched anew */
+    FETCH_CHART_NOT_FOUND,
+    FETCH_VERSION_NOT_FOUND,
+    FETCH_INVALID_INDEX,   /* of a chart repository */
+    FETCH_INVALID_CHART,   /* the archive is none, or holds what a chart may not */
+    FETCH_DIGEST_MISMATCH, /* a chart is not the one that it should be */
+    FETCH_BROKEN_MIRROR,   /* what is on our disk cannot be read: it must be fetched anew */
     FETCH_REASONS
 };
 
@@ -39,7 +44,9 @@ enum fetch_reason fetch_reason_from_name(const char *name);
  * fetch is tried before the object changes. */
 bool fetch_reason_is_stalled(enum fetch_reason reason);
 /* How many milliseconds to wait after so many failures in a row, this one the last: longer and
- * longer, up to the interval of the repository. */
-int64_t fetch_reason_backoff(enum fetch_reason reason, unsigned failures, int64_t interval_ms);
+ * longer, up to the interval of the repository; and as long as the server asks for (0: it does
+ * not), which for an hour is obeyed. */
+int64_t fetch_reason_backoff(enum fetch_reason reason, unsigned failures, int64_t interval_ms,
+                             int64_t retry_after_ms);
 
 #endif

@@ -8,11 +8,13 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "fetcher/announce.h"
+#include "fetcher/chart.h"
 #include "fetcher/request.h"
 #include "fetcher/status.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -118,8 +120,10 @@ static void end_fetch(struct repository *repository, enum fetch_reason reason)
     } else if (!fetch_reason_is_stalled(reason)) {
         repository->failures++;
         schedule(repository,
-                 fetch_reason_backoff(reason, repository->failures, repository->spec.interval_ms));
+                 fetch_reason_backoff(reason, repository->failures, repository->spec.interval_ms,
+                                      repository->retry_after_ms));
     }
+    repository->retry_after_ms = 0;
     repository_step(repository);
 }
 
@@ -136,13 +140,13 @@ static void fail(struct repository *repository, enum fetch_reason reason, const 
 static void tell_revision(struct repository *repository, const char *before, bool forced)
 {
     AUTO_FREE char *note =
-        forced ? mem_format("%s; the branch was rewritten: %s is not in its history any more",
-                            repository->revision, before)
+        forced ? mem_format("%s; %s: %s", repository->revision, repository->kind->replaced_note,
+                            before)
                : mem_format("%s%s%s", repository->revision, before[0] ? ", was " : "", before);
     log_info("new revision", "repository", repository->key, "revision", repository->revision,
              "before", before, "forced", forced ? "true" : NULL);
     kube_event_record(repository->fetcher->events, repository->object, "Normal",
-                      forced ? "ForcedPush" : "NewRevision", "Fetch", note);
+                      forced ? repository->kind->replaced : "NewRevision", "Fetch", note);
     metric_add(&revisions, NULL, 1);
 }
 
@@ -164,6 +168,8 @@ static void succeed(struct repository *repository, const cJSON *answer)
     bool is_news = !text_equal(repository->revision, revision);
     memcpy(repository->commit, commit, FETCH_COMMIT_SIZE);
     memcpy(repository->revision, revision, strlen(revision) + 1);
+    snprintf(repository->digest, sizeof repository->digest, "%s",
+             text_or_empty(json_string(answer, "digest")));
     if (is_new || is_news) {
         announce_revision(repository);
     }
@@ -185,6 +191,7 @@ static void on_fetched(const cJSON *answer, const char *pack, size_t pack_size,
         succeed(repository, answer);
     } else if (answer) {
         const char *message = json_string(answer, "message");
+        repository->retry_after_ms = json_int(answer, "retryAfterMs", 0);
         fail(repository, fetch_reason_from_name(json_string(answer, "reason")),
              message ? message : "the worker gave no reason");
     } else {
@@ -236,9 +243,18 @@ void repository_tenancy_changed(struct repository *repository)
     }
 }
 
+static bool check_url(const struct repository *repository, enum fetch_reason *ret_reason,
+                      struct error *error)
+{
+    const char *url = repository->spec.url;
+    bool allow_file_urls = repository->fetcher->settings->allow_file_urls;
+    return repository->kind == &source_kinds[SOURCE_HELM]
+               ? chart_check_url(url, ret_reason, error)
+               : fetch_check_url(url, allow_file_urls, ret_reason, error);
+}
+
 static void begin_fetch(struct repository *repository)
 {
-    const struct fetcher_settings *settings = repository->fetcher->settings;
     repository->fetch_due = false;
     repository->began_ms = clock_monotonic_ms();
     event_del(repository->timer);
@@ -253,7 +269,7 @@ static void begin_fetch(struct repository *repository)
         fail(repository, FETCH_NOT_ALLOWED, error.message);
         return;
     }
-    if (!fetch_check_url(repository->spec.url, settings->allow_file_urls, &reason, &error)) {
+    if (!check_url(repository, &reason, &error)) {
         fail(repository, reason, error.message);
         return;
     }
@@ -263,11 +279,11 @@ static void begin_fetch(struct repository *repository)
 
 /* ---- The object ---- */
 
-static cJSON *new_reference(const cJSON *object)
+static cJSON *new_reference(const struct source_kind *kind, const cJSON *object)
 {
     cJSON *reference = json_new_object();
     json_add_string(reference, "apiVersion", GITMOOR_API_VERSION);
-    json_add_string(reference, "kind", "GitRepository");
+    json_add_string(reference, "kind", kind->kind);
     cJSON *metadata = json_add_object(reference, "metadata");
     json_add_string(metadata, "namespace", json_string_path(object, "metadata.namespace"));
     json_add_string(metadata, "name", json_string_path(object, "metadata.name"));
@@ -275,16 +291,18 @@ static cJSON *new_reference(const cJSON *object)
     return reference;
 }
 
-static struct repository *new_repository(struct fetcher *fetcher, const cJSON *object)
+static struct repository *new_repository(struct fetcher *fetcher, const struct source_kind *kind,
+                                         const cJSON *object)
 {
     struct repository *repository = NEW(struct repository);
     repository->fetcher = fetcher;
+    repository->kind = kind;
     repository->namespace_ = mem_string(json_string_path(object, "metadata.namespace"));
     repository->name = mem_string(json_string_path(object, "metadata.name"));
     repository->uid = mem_string(json_string_path(object, "metadata.uid"));
-    repository->key = mem_format("%s/%s", repository->namespace_, repository->name);
+    repository->key = mem_format("%s/%s%s", repository->namespace_, kind->prefix, repository->name);
     repository->directory = mem_format("%s/%s.git", fetcher->settings->data_dir, repository->uid);
-    repository->object = new_reference(object);
+    repository->object = new_reference(kind, object);
     repository->timer = event_new(fetcher->base, -1, 0, on_timer, repository);
     TAILQ_INIT(&repository->packs);
     map_init(&repository->told);
@@ -335,12 +353,13 @@ static void read_spec(struct repository *repository, const cJSON *object)
     }
 }
 
-void repository_observe(struct fetcher *fetcher, const cJSON *object)
+void repository_observe(struct fetcher *fetcher, const struct source_kind *kind,
+                        const cJSON *object)
 {
     const char *uid = json_string_path(object, "metadata.uid");
     AUTO_FREE char *key =
-        mem_format("%s/%s", text_or_empty(json_string_path(object, "metadata.namespace")),
-                   text_or_empty(json_string_path(object, "metadata.name")));
+        mem_format("%s/%s%s", text_or_empty(json_string_path(object, "metadata.namespace")),
+                   kind->prefix, text_or_empty(json_string_path(object, "metadata.name")));
     struct repository *repository = map_get(&fetcher->repositories, key);
     if (repository && !text_equal(repository->uid, uid)) {
         repository_remove(fetcher, key); /* deleted and made again between two events */
@@ -350,7 +369,7 @@ void repository_observe(struct fetcher *fetcher, const cJSON *object)
         return; /* no API server makes such a uid; it would name a path */
     }
     bool first = !repository;
-    repository = first ? new_repository(fetcher, object) : repository;
+    repository = first ? new_repository(fetcher, kind, object) : repository;
     if (!repository->status_call && !repository->status_unsent) {
         json_free(repository->status);
         repository->status = json_copy(json_object(object, "status"));

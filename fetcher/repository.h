@@ -1,4 +1,5 @@
-/* One GitRepository: when it is fetched, what came of it, and its share of the workers.
+/* One GitRepository or HelmRepository: when it is fetched, what came of it, and its share of the
+ * workers.
  *
  * It is fetched when it appears or its spec changes, when the annotation
  * gitmoor.io/reconcile-requested-at changes, and each interval; after a failure sooner, with
@@ -22,8 +23,9 @@ struct pack_wanted {
 
 struct repository {
     struct fetcher *fetcher;
+    const struct source_kind *kind;
     char *namespace_, *name, *uid;
-    char *key;       /* "namespace/name" */
+    char *key;       /* "namespace/name", of a HelmRepository "namespace/helm:name" */
     char *directory; /* of the mirror */
     cJSON *object;   /* apiVersion, kind and metadata, for Events */
 
@@ -35,7 +37,8 @@ struct repository {
     /* What the mirror holds, as far as is known; "" before the first fetch. */
     char commit[FETCH_COMMIT_SIZE];
     char revision[FETCH_REVISION_SIZE];
-    char *fetched_url; /* where that came from; NULL before the first fetch */
+    char digest[FETCH_DIGEST_SIZE]; /* of a chart; else "" */
+    char *fetched_url;              /* where that came from; NULL before the first fetch */
 
     /* The status as the server has it, or will when the patch under way is there. */
     cJSON *status;
@@ -50,6 +53,7 @@ struct repository {
     bool not_allowed; /* the last fetch was refused by the tenancy settings */
     bool fresh;       /* the mirror is known to be broken */
     unsigned failures;
+    int64_t retry_after_ms; /* what the server asked for, of the last failure */
     int64_t began_ms, ended_ms;
     struct gathering *gathering; /* of its Secrets */
     struct job *job;             /* at most one, be it a fetch or a pack */
@@ -61,7 +65,8 @@ struct repository {
 };
 
 /* The object as it is now in the API: makes or updates its repository. */
-void repository_observe(struct fetcher *fetcher, const cJSON *object);
+void repository_observe(struct fetcher *fetcher, const struct source_kind *kind,
+                        const cJSON *object);
 /* It is gone from the API: its mirror is removed. */
 void repository_remove(struct fetcher *fetcher, const char *key);
 void repository_free(void *repository);

@@ -10,7 +10,7 @@ struct gathering {
     struct repository *repository;
     cJSON *request;
     struct kube_call *call;
-    enum { CREDENTIALS, KEYS, ALL } next; /* the Secret that is asked for, or has to be */
+    enum { CREDENTIALS, KEYS, PROXY, ALL } next; /* the Secret that is asked for, or has to be */
     request_fn done;
 };
 
@@ -27,6 +27,13 @@ static cJSON *new_request(const struct repository *repository)
     json_add_string(request, "semver", spec->semver);
     json_add_string(request, "name", spec->name);
     json_add_string(request, "commit", spec->commit);
+    json_add_string(request, "chart", spec->chart);
+    json_add_string(request, "version", spec->version);
+    json_add_string(request, "digest", spec->digest);
+    /* Where the operator lists the URLs, an index may not lead elsewhere. */
+    json_add_bool(request, "foreignHosts",
+                  !tenancy_lists_urls(tenancy_file_get(repository->fetcher->tenancy),
+                                      repository->namespace_));
     /* Another URL means another repository, whose history says nothing of a forced push. After a
      * restart it is not known where the revision in the status came from, only of which spec. */
     bool same = repository->fetched_url ? text_equal(repository->fetched_url, spec->url)
@@ -65,7 +72,24 @@ static void finish(struct gathering *gathering, const char *problem)
 static const char *secret_name(const struct gathering *gathering)
 {
     const struct repository_spec *spec = &gathering->repository->spec;
-    return gathering->next == CREDENTIALS ? spec->secret : spec->verify_secret;
+    return gathering->next == CREDENTIALS ? spec->secret
+           : gathering->next == KEYS      ? spec->verify_secret
+                                          : spec->proxy_secret;
+}
+
+static const char *secret_field(const struct gathering *gathering)
+{
+    return gathering->next == CREDENTIALS ? "spec.secretRef"
+           : gathering->next == KEYS      ? "spec.verify.secretRef"
+                                          : "spec.proxySecretRef";
+}
+
+static bool take_secret(const struct gathering *gathering, const cJSON *secret, struct error *error)
+{
+    cJSON *request = gathering->request;
+    return gathering->next == CREDENTIALS ? secret_add_to(secret, request, error)
+           : gathering->next == KEYS      ? secret_add_keys_to(secret, request, error)
+                                          : secret_add_proxy_to(secret, request, error);
 }
 
 static void ask(struct gathering *gathering);
@@ -76,17 +100,15 @@ static void on_secret(const struct kube_response *response, void *context)
     gathering->call = NULL;
     struct error error = response->error;
     cJSON *secret AUTO_JSON = NULL;
-    bool is_keys = gathering->next == KEYS;
     if (response->ok && json_parse(response->body, response->size, NULL, &secret, &error) &&
-        (is_keys ? secret_add_keys_to(secret, gathering->request, &error)
-                 : secret_add_to(secret, gathering->request, &error))) {
+        take_secret(gathering, secret, &error)) {
         gathering->next++;
         ask(gathering);
         return;
     }
     const char *namespace_ = gathering->repository->namespace_;
     const char *name = secret_name(gathering);
-    const char *field = is_keys ? "spec.verify.secretRef" : "spec.secretRef";
+    const char *field = secret_field(gathering);
     AUTO_FREE char *problem =
         response->status == 404
             ? mem_format("Secret %s/%s, which %s names, does not exist. Create it, or correct %s",

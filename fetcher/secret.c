@@ -17,8 +17,13 @@ struct key {
 static const struct key keys[] = {
     {"username", "username", true},       {"password", "password", true},
     {"bearerToken", "bearerToken", true}, {"ca.crt", "authorities", false},
+    {"tls.crt", "certificate", false},    {"tls.key", "key", false},
     {"identity", "identity", false},      {"ssh-privatekey", "identity", false},
     {"known_hosts", "knownHosts", false}};
+
+static const struct key proxy_keys[] = {{"address", "proxy", true},
+                                        {"username", "proxyUsername", true},
+                                        {"password", "proxyPassword", true}};
 
 /* NUL-terminated text, to be freed; NULL if it is not base64, holds a NUL, or is not UTF-8. */
 static char *decode(const char *text)
@@ -66,21 +71,32 @@ static bool add_key(const cJSON *secret, const struct key *key, const char *enco
     return true;
 }
 
+static bool add_keys(const cJSON *secret, const struct key *table, size_t count, cJSON *request,
+                     bool *ret_any, struct error *error)
+{
+    const cJSON *data = json_object(secret, "data");
+    *ret_any = false;
+    for (size_t i = 0; i < count; i++) {
+        const char *encoded = json_string(data, table[i].name);
+        if (encoded && !add_key(secret, &table[i], encoded, request, error)) {
+            return false;
+        }
+        *ret_any = *ret_any || encoded;
+    }
+    return true;
+}
+
 bool secret_add_to(const cJSON *secret, cJSON *request, struct error *error)
 {
     const cJSON *data = json_object(secret, "data");
-    bool any = false;
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        const char *encoded = json_string(data, keys[i].name);
-        if (encoded && !add_key(secret, &keys[i], encoded, request, error)) {
-            return false;
-        }
-        any = any || encoded;
+    bool any;
+    if (!add_keys(secret, keys, sizeof keys / sizeof keys[0], request, &any, error)) {
+        return false;
     }
     if (!any) {
         return refuse(secret, "it",
-                      "has none of the keys username, password, bearerToken, ca.crt, identity, "
-                      "known_hosts",
+                      "has none of the keys username, password, bearerToken, ca.crt, tls.crt, "
+                      "tls.key, identity, known_hosts",
                       error);
     }
     if (json_string(data, "identity") && json_string(data, "ssh-privatekey")) {
@@ -91,6 +107,20 @@ bool secret_add_to(const cJSON *secret, cJSON *request, struct error *error)
         return refuse(secret, "it", "has both bearerToken and password; leave one of them", error);
     }
     return true;
+}
+
+bool secret_add_proxy_to(const cJSON *secret, cJSON *request, struct error *error)
+{
+    bool any;
+    if (!add_keys(secret, proxy_keys, sizeof proxy_keys / sizeof proxy_keys[0], request, &any,
+                  error)) {
+        return false;
+    }
+    return json_string(request, "proxy") ||
+           refuse(secret, "it",
+                  "has no key address: put the proxy's URL there, such as "
+                  "http://proxy.example:3128",
+                  error);
 }
 
 bool secret_add_keys_to(const cJSON *secret, cJSON *request, struct error *error)

@@ -43,7 +43,11 @@ bool repository_spec_read(const cJSON *object, struct repository_spec *ret, stru
         .semver = mem_string(json_string(ref, "semver")),
         .name = mem_string(json_string(ref, "name")),
         .commit = mem_string(json_string(ref, "commit")),
+        .chart = mem_string(json_string(spec, "chart")),
+        .version = mem_string(json_string(spec, "version")),
+        .digest = mem_string(json_string(spec, "digest")),
         .secret = mem_string(json_string_path(spec, "secretRef.name")),
+        .proxy_secret = mem_string(json_string_path(spec, "proxySecretRef.name")),
         .verify_secret = mem_string(json_string_path(spec, "verify.secretRef.name")),
         .verify_head = verify && !text_equal(mode, "Tag"),
         .verify_tag = text_equal(mode, "Tag") || text_equal(mode, "TagAndHEAD"),
@@ -72,7 +76,11 @@ void repository_spec_release(struct repository_spec *spec)
     free(spec->semver);
     free(spec->name);
     free(spec->commit);
+    free(spec->chart);
+    free(spec->version);
+    free(spec->digest);
     free(spec->secret);
+    free(spec->proxy_secret);
     free(spec->verify_secret);
     *spec = (struct repository_spec){0};
 }

@@ -1,4 +1,4 @@
-/* The spec of a GitRepository, read once per generation. */
+/* The spec of a GitRepository or HelmRepository, read once per generation. */
 #ifndef GITMOOR_FETCHER_SPEC_H
 #define GITMOOR_FETCHER_SPEC_H
 
@@ -7,12 +7,16 @@
 
 struct repository_spec {
     char *url;
-    char *branch; /* NULL where not given, as the next six */
+    char *branch; /* NULL where not given, as the next ten */
     char *tag;
     char *semver; /* a range of tags */
     char *name;   /* "refs/pull/1/head" */
     char *commit;
+    char *chart;   /* of a HelmRepository */
+    char *version; /* a range */
+    char *digest;
     char *secret;
+    char *proxy_secret;
     char *verify_secret; /* whose keys must have signed; NULL: signatures are not looked at */
     bool verify_head;    /* the commit, */
     bool verify_tag;     /* the tag, or both */

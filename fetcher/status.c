@@ -51,7 +51,7 @@ static void send_status(struct repository *repository)
     buf_init(&path, 4096);
     buf_append_string(&path, "/apis/" GITMOOR_API_VERSION "/namespaces/");
     buf_append_percent(&path, repository->namespace_);
-    buf_append_string(&path, "/gitrepositories/");
+    buf_append_format(&path, "/%s/", repository->kind->plural);
     buf_append_percent(&path, repository->name);
     repository->status_call = status_patch(repository->fetcher->client, path.data,
                                            json_copy(repository->status), on_patched, repository);
@@ -131,6 +131,9 @@ void repository_status_succeeded(struct repository *repository, const char *sign
         set_verified(repository, conditions, true, verified);
     }
     json_set(status, "revision", json_new_string(revision));
+    if (repository->digest[0]) {
+        json_set(status, "digest", json_new_string(repository->digest));
+    }
     set_observed(repository, status);
     put_status(repository, status);
 }

@@ -18,16 +18,22 @@ struct transport {
     const char *username;
     const char *password;
     const char *bearer_token;
-    const char *authorities;  /* PEM: to trust besides the system's; checked beforehand */
-    const char *identity;     /* private key for SSH, as ssh-keygen writes it */
-    const char *known_hosts;  /* the SSH servers' keys */
+    const char *authorities; /* PEM: to trust besides the system's; checked beforehand */
+    const char *identity;    /* private key for SSH, as ssh-keygen writes it */
+    const char *known_hosts; /* the SSH servers' keys */
+    const char *certificate; /* PEM: a client's, with its key; checked beforehand, as the next */
+    const char *key;
+    const char *proxy; /* for HTTPS; NULL: what the environment says */
+    const char *proxy_username;
+    const char *proxy_password;
     uint64_t receive_maximum; /* bytes of pack data */
     int64_t deadline_ms;      /* monotonic clock */
 
     /* Filled by the transport: why the first thing failed that did. */
     enum fetch_reason reason; /* FETCH_SUCCEEDED: nothing did */
     struct error error;
-    uint64_t received; /* bytes of bodies */
+    int64_t retry_after_ms; /* what the server asks for; 0: nothing */
+    uint64_t received;      /* bytes of bodies */
 };
 
 /* Notes the first failure, for the message that people get, and tells libgit2 that there is one.

@@ -4,12 +4,9 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "fetcher/transport_curl.h"
 
-#include <curl/curl.h>
 #include <git2/sys/transport.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,15 +17,6 @@
 /* What we send is wants and haves, 50 bytes each. */
 #define REQUEST_MAXIMUM ((size_t)8 << 20)
 #define REDIRECTS_MAXIMUM 5
-#define CONNECT_SECONDS 15L
-/* A server that says nothing for so long while packing is taken for dead; git's own sends progress
- * every few seconds. */
-#define SILENCE_SECONDS 30L
-/* Distributions differ in where the bundle of authorities is; the first that is there counts. */
-static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
-                                      "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
-#define BUNDLE_MAXIMUM ((size_t)8 << 20)
-
 #define SERVICE_PATH "/info/refs?service=git-upload-pack"
 
 struct session {
@@ -64,113 +52,14 @@ static bool is_connected(const struct stream *stream)
     return took > 0 || !stream->advertisement;
 }
 
-static int fail_transfer(struct stream *stream, CURLcode code)
-{
-    struct session *session = stream->session;
-    const char *url = session->transport->url;
-    const char *why = stream->curl_error[0] ? stream->curl_error : curl_easy_strerror(code);
-    switch (code) {
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-        return transport_fail(
-            session->transport, FETCH_CERTIFICATE_INVALID, ERROR_DENIED,
-            "the certificate of %s is not trusted: %s. If the server has an authority of "
-            "its own, put that authority's certificate into the Secret as ca.crt",
-            url, why);
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_COULDNT_RESOLVE_PROXY:
-        return transport_fail(
-            session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-            "the host of %s cannot be found: %s. Check spec.url and the cluster's DNS", url, why);
-    case CURLE_OPERATION_TIMEDOUT:
-        if (!is_connected(stream)) {
-            return transport_fail(session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-                                  "%s does not answer: %s. Check the server and the network to it",
-                                  url, why);
-        }
-        return transport_fail(
-            session->transport, FETCH_TIMEOUT, ERROR_TIMEOUT,
-            "%s did not answer in time: %s. Check the server and the network to it", url, why);
-    case CURLE_SSL_CONNECT_ERROR:
-        return transport_fail(
-            session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-            "no TLS connection to %s: %s. The server must speak TLS 1.2 or better", url, why);
-    default:
-        return transport_fail(session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-                              "%s cannot be reached: %s. Check the server and the network to it",
-                              url, why);
-    }
-}
-
-static int fail_credentials(struct session *session, long status)
-{
-    const struct transport *transport = session->transport;
-    bool given = transport->bearer_token || transport->username || transport->password;
-    return transport_fail(
-        session->transport, FETCH_AUTHENTICATION_FAILED, ERROR_DENIED,
-        given ? "%s refuses the credentials of the Secret (HTTP %ld). Check that they are "
-                "current and may read this repository"
-              : "%s wants credentials (HTTP %ld), or does not exist. Put username and "
-                "password, or bearerToken, into a Secret and name it in spec.secretRef",
-        transport->url, status);
-}
-
-static int fail_status(struct session *session, long status)
-{
-    const char *url = session->transport->url;
-    if (status == 401 || status == 403) {
-        return fail_credentials(session, status);
-    }
-    if (status == 404 || status == 410) {
-        return transport_fail(
-            session->transport, FETCH_REPOSITORY_NOT_FOUND, ERROR_NOT_FOUND,
-            "there is no repository at %s (HTTP %ld), or the credentials may not see it. "
-            "Check spec.url",
-            url, status);
-    }
-    if (status == 429) {
-        return transport_fail(session->transport, FETCH_TOO_MANY_REQUESTS, ERROR_UNAVAILABLE,
-                              "the server of %s wants fewer requests (HTTP 429). Raise "
-                              "spec.interval, or give credentials, for which servers allow more",
-                              url);
-    }
-    if (status >= 500) {
-        return transport_fail(
-            session->transport, FETCH_UNREACHABLE, ERROR_UNAVAILABLE,
-            "the server of %s cannot answer now (HTTP %ld); it is asked again later", url, status);
-    }
-    return transport_fail(
-        session->transport, FETCH_FAILED, ERROR_INVALID,
-        "%s answered HTTP %ld, which is no answer of a Git server. Check spec.url", url, status);
-}
-
 bool http_transport_rebase(char **base, const char *target)
 {
-    CURLU *from = curl_url();
-    CURLU *to = curl_url();
-    bool same = from && to && curl_url_set(from, CURLUPART_URL, *base, 0) == CURLUE_OK &&
-                curl_url_set(to, CURLUPART_URL, target, 0) == CURLUE_OK;
-    static const CURLUPart parts[] = {CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT};
-    for (size_t i = 0; same && i < sizeof parts / sizeof parts[0]; i++) {
-        char *left = NULL, *right = NULL;
-        same = curl_url_get(from, parts[i], &left, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-               curl_url_get(to, parts[i], &right, CURLU_DEFAULT_PORT) == CURLUE_OK &&
-               strcasecmp(left, right) == 0;
-        curl_free(left);
-        curl_free(right);
+    if (!transport_curl_same_server(*base, target) || !text_has_suffix(target, SERVICE_PATH)) {
+        return false;
     }
-    char *user = NULL;
-    same = same && curl_url_get(to, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
-           text_has_suffix(target, SERVICE_PATH);
-    curl_free(user);
-    curl_url_cleanup(from);
-    curl_url_cleanup(to);
-    if (same) {
-        free(*base);
-        *base = mem_string_n(target, strlen(target) - strlen(SERVICE_PATH));
-    }
-    return same;
+    free(*base);
+    *base = mem_string_n(target, strlen(target) - strlen(SERVICE_PATH));
+    return true;
 }
 
 /* ---- The transfer ---- */
@@ -197,41 +86,6 @@ static size_t receive(char *data, size_t size, size_t count, void *context)
     buf_consume(&stream->received, stream->offset);
     stream->offset = 0;
     return buf_append(&stream->received, data, bytes) ? bytes : 0;
-}
-
-static void set_credentials(CURL *easy, const struct transport *transport)
-{
-    if (transport->bearer_token) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
-        curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, transport->bearer_token);
-    } else if (transport->username || transport->password) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, text_or_empty(transport->username));
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, text_or_empty(transport->password));
-    }
-}
-
-static void set_connection(struct stream *stream)
-{
-    CURL *easy = stream->easy;
-    struct session *session = stream->session;
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, SILENCE_SECONDS);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, stream->curl_error);
-    /* Servers tell Git's protocol from a browser by the "git/". */
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "git/2.0 (gitmoor-fetcher " GITMOOR_VERSION ")");
-    if (session->authorities.size > 0) {
-        struct curl_blob blob = {session->authorities.data, session->authorities.size,
-                                 CURL_BLOB_NOCOPY};
-        curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
-    }
-    set_credentials(easy, session->transport);
 }
 
 static void set_request(struct stream *stream, const char *url)
@@ -275,7 +129,12 @@ static int start(struct stream *stream)
     }
     stream->finished = false;
     stream->started = true;
-    set_connection(stream);
+    transport_curl_set_connection(stream->easy, session->transport, &session->authorities,
+                                  stream->curl_error);
+    transport_curl_set_credentials(stream->easy, session->transport);
+    /* Servers tell Git's protocol from a browser by the "git/". */
+    curl_easy_setopt(stream->easy, CURLOPT_USERAGENT,
+                     "git/2.0 (gitmoor-fetcher " GITMOOR_VERSION ")");
     AUTO_FREE char *url = mem_format("%s%s", session->base,
                                      stream->advertisement ? SERVICE_PATH : "/git-upload-pack");
     set_request(stream, url); /* libcurl copies the URL */
@@ -330,7 +189,8 @@ static int judge_end(struct stream *stream, CURLcode code)
             session->transport->url);
     }
     if (code != CURLE_OK) {
-        return fail_transfer(stream, code);
+        return transport_curl_fail(session->transport, session->transport->url, code,
+                                   stream->curl_error, is_connected(stream));
     }
     long status = 0;
     curl_easy_getinfo(stream->easy, CURLINFO_RESPONSE_CODE, &status);
@@ -338,7 +198,10 @@ static int judge_end(struct stream *stream, CURLcode code)
         return follow_redirect(stream);
     }
     if (status != 200) {
-        return fail_status(session, status);
+        curl_off_t retry_after = 0;
+        curl_easy_getinfo(stream->easy, CURLINFO_RETRY_AFTER, &retry_after);
+        return transport_curl_fail_status(session->transport, session->transport->url, status,
+                                          retry_after, "Git server");
     }
     stream->finished = true;
     return 0;
@@ -460,26 +323,6 @@ static void session_free(git_smart_subtransport *parent)
     free(session);
 }
 
-/* libcurl replaces the system's authorities by the blob, so the blob holds both. */
-static void collect_authorities(struct session *session)
-{
-    buf_init(&session->authorities, 2 * BUNDLE_MAXIMUM);
-    if (!session->transport->authorities) {
-        return;
-    }
-    buf_append_string(&session->authorities, session->transport->authorities);
-    buf_append_char(&session->authorities, '\n');
-    for (size_t i = 0; i < sizeof bundles / sizeof bundles[0]; i++) {
-        struct buf bundle AUTO_BUF;
-        buf_init(&bundle, BUNDLE_MAXIMUM);
-        struct error ignored; /* a machine without system authorities has those of the Secret */
-        if (buf_read_file(&bundle, bundles[i], &ignored)) {
-            buf_append(&session->authorities, bundle.data, bundle.size);
-            return;
-        }
-    }
-}
-
 static int session_new(git_smart_subtransport **ret, git_transport *owner, void *transport)
 {
     (void)owner;
@@ -493,7 +336,7 @@ static int session_new(git_smart_subtransport **ret, git_transport *owner, void 
         session->base[end - 1] = '\0';
     }
     session->multi = curl_multi_init();
-    collect_authorities(session);
+    transport_curl_collect_authorities(session->transport, &session->authorities);
     *ret = &session->parent;
     return 0;
 }
@@ -502,28 +345,4 @@ int http_transport_new(git_transport **ret, git_remote *owner, void *transport)
 {
     git_smart_subtransport_definition definition = {session_new, 1, transport};
     return git_transport_smart(ret, owner, &definition);
-}
-
-bool http_transport_library_open(struct error *error)
-{
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-        return error_set(error, ERROR_INTERNAL, "cannot initialise libcurl");
-    }
-    return true;
-}
-
-bool http_transport_check_authorities(const char *pem, struct error *error)
-{
-    BIO *text = BIO_new_mem_buf(pem, -1);
-    unsigned certificates = 0;
-    for (X509 *certificate; text && (certificate = PEM_read_bio_X509(text, NULL, NULL, NULL));) {
-        X509_free(certificate);
-        certificates++;
-    }
-    BIO_free(text);
-    ERR_clear_error();
-    if (certificates == 0) {
-        return error_set(error, ERROR_INVALID, "ca.crt holds no certificate in PEM format");
-    }
-    return true;
 }

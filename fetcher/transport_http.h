@@ -10,13 +10,8 @@
 
 #include <git2.h>
 
-bool http_transport_library_open(struct error *error);
-
 /* For git_remote_callbacks.transport, with a struct transport * as the payload. */
 int http_transport_new(git_transport **ret, git_remote *owner, void *transport);
-
-/* Whether the PEM text holds at least one certificate. */
-bool http_transport_check_authorities(const char *pem, struct error *error);
 
 /* For tests: whether a redirect from `base` to `target` may be followed, and then the new base.
  * `target` must be on the same scheme, host and port and end with

@@ -7,10 +7,11 @@
 #include "common/data/json.h"
 #include "common/run/child.h"
 #include "common/run/sandbox.h"
+#include "fetcher/chart.h"
 #include "fetcher/fetch.h"
 #include "fetcher/mirror.h"
 #include "fetcher/pack.h"
-#include "fetcher/transport_http.h"
+#include "fetcher/transport_curl.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -69,10 +70,13 @@ static bool write_answer(cJSON *answer, struct error *error)
 }
 
 static bool write_failure(enum fetch_reason reason, const struct error *failure,
-                          struct error *error)
+                          int64_t retry_after_ms, struct error *error)
 {
     cJSON *answer = json_new_object();
     json_add_bool(answer, "ok", false);
+    if (retry_after_ms > 0) {
+        json_add_int(answer, "retryAfterMs", retry_after_ms);
+    }
     json_add_string(answer, "reason", fetch_reason_name(reason));
     /* What servers and libgit2 say need not be UTF-8, and must not end the worker's answer. */
     bool readable = text_is_utf8(failure->message, strlen(failure->message));
@@ -98,6 +102,18 @@ static bool lock_down_fetch(const char *directory, const char *url, struct error
         .read_only = reads, .read_write = writes, .execute = programs, .network = !is_file};
     enum sandbox_strength strength; /* the parent has logged what the kernel lacks */
     setenv("TMPDIR", directory, 1); /* gpgv reads files; the mirror's sweep removes them */
+    return sandbox_enter(&options, &strength, error);
+}
+
+/* A chart needs the network and the mirror, and runs nothing. */
+static bool lock_down_chart(const char *directory, struct error *error)
+{
+    const char *const reads[] = {NETWORK_FILES, SANITIZER_FILES, NULL};
+    const char *const writes[] = {directory, "/dev/null", NULL};
+    const char *const nothing[] = {NULL};
+    struct sandbox_options options = {
+        .read_only = reads, .read_write = writes, .execute = nothing, .network = true};
+    enum sandbox_strength strength;
     return sandbox_enter(&options, &strength, error);
 }
 
@@ -155,6 +171,15 @@ static bool do_fetch(const cJSON *request, struct error *error)
         .authorities = json_string(request, "authorities"),
         .identity = json_string(request, "identity"),
         .known_hosts = json_string(request, "knownHosts"),
+        .certificate = json_string(request, "certificate"),
+        .key = json_string(request, "key"),
+        .proxy = json_string(request, "proxy"),
+        .proxy_username = json_string(request, "proxyUsername"),
+        .proxy_password = json_string(request, "proxyPassword"),
+        .chart = json_string(request, "chart"),
+        .version = json_string(request, "version"),
+        .digest = json_string(request, "digest"),
+        .foreign_hosts = json_bool(request, "foreignHosts", false),
         .verify_tag = json_bool(request, "verifyTag", false),
         .verify_head = json_bool(request, "verifyHead", false),
         .size_maximum = (uint64_t)json_int(request, "sizeMaximum", 0),
@@ -165,11 +190,12 @@ static bool do_fetch(const cJSON *request, struct error *error)
     if (!fetch.directory || !fetch.url) {
         return error_set(error, ERROR_INVALID, "the request has no directory or no url");
     }
-    if (!http_transport_library_open(error) ||
-        !lock_down_fetch(fetch.directory, fetch.url, error)) {
+    if (!transport_curl_library_open(error) ||
+        !(fetch.chart ? lock_down_chart(fetch.directory, error)
+                      : lock_down_fetch(fetch.directory, fetch.url, error))) {
         return false;
     }
-    struct fetch_result result;
+    struct fetch_result result = {0};
     enum fetch_reason reason = FETCH_SECRET_INVALID;
     struct error failure;
     __attribute__((cleanup(free_keys))) struct verify_keys *keys = NULL;
@@ -177,10 +203,10 @@ static bool do_fetch(const cJSON *request, struct error *error)
     if (fetched) {
         fetch.keys = keys;
         reason = FETCH_FAILED;
-        fetched = fetch_run(&fetch, &result, &reason, &failure);
+        fetched = (fetch.chart ? chart_run : fetch_run)(&fetch, &result, &reason, &failure);
     }
     if (!fetched) {
-        return write_failure(reason, &failure, error);
+        return write_failure(reason, &failure, result.retry_after_ms, error);
     }
     cJSON *answer = json_new_object();
     json_add_bool(answer, "ok", true);
@@ -191,6 +217,7 @@ static bool do_fetch(const cJSON *request, struct error *error)
     if (keys) {
         json_add_string(answer, "signer", result.signer);
     }
+    json_add_string(answer, "digest", result.digest[0] ? result.digest : NULL);
     json_add_int(answer, "receivedBytes", (int64_t)result.received_bytes);
     return write_answer(answer, error);
 }
@@ -231,7 +258,7 @@ static bool do_pack(const cJSON *request, struct error *error)
         return false;
     }
     if (!packed) {
-        return write_failure(reason, &failure, error);
+        return write_failure(reason, &failure, 0, error);
     }
     cJSON *answer = json_new_object();
     json_add_bool(answer, "ok", true);

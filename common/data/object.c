@@ -93,6 +93,20 @@ char *object_ref_api_version(const struct object_ref *ref, struct arena *arena)
     return arena_format(arena, "%s%s%s", ref->group, *ref->group ? "/" : "", ref->version);
 }
 
+char *object_source_word(const cJSON *application)
+{
+    const char *git = json_string_path(application, "spec.source.repository");
+    const char *helm = json_string_path(application, "spec.source.helmRepository");
+    return git || !helm ? mem_string(git) : mem_format(OBJECT_SOURCE_HELM "%s", helm);
+}
+
+const char *object_source_name(const char *word, const char **ret_kind)
+{
+    bool helm = text_has_prefix(word, OBJECT_SOURCE_HELM);
+    *ret_kind = helm ? "HelmRepository" : "GitRepository";
+    return helm ? word + strlen(OBJECT_SOURCE_HELM) : word;
+}
+
 void object_label_value(const char *namespace_, const char *application,
                         char ret_value[OBJECT_LABEL_VALUE_SIZE])
 {

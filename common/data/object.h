@@ -48,6 +48,14 @@ char *object_ref_api_version(const struct object_ref *ref, struct arena *arena);
 bool object_split_api_version(const char *api_version, struct arena *arena, const char **ret_group,
                               const char **ret_version);
 
+/* What spec.source of an Application names, as one word: "shop" is a GitRepository, "helm:web" a
+ * HelmRepository (a colon is in no name of Kubernetes). "<namespace>/<word>" is the key of a
+ * source, on the bus and for sharing. NULL if it names none; to be freed. */
+#define OBJECT_SOURCE_HELM "helm:"
+char *object_source_word(const cJSON *application);
+/* The name in such a word, and its kind. */
+const char *object_source_name(const char *word, const char **ret_kind);
+
 #define OBJECT_LABEL_VALUE_SIZE 64
 
 /* The value of our label: "<namespace>.<application>", or, where that is over 63 characters, its

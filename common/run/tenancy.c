@@ -3,6 +3,7 @@
 #include "common/base/buf.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/object.h"
 #include "common/run/tenancy_internal.h"
 
 #include <string.h>
@@ -227,27 +228,34 @@ bool tenancy_check_url(const struct tenancy *tenancy, const char *namespace_, co
                 : refuse(error, tenancy, NULL, what, "");
 }
 
+bool tenancy_lists_urls(const struct tenancy *tenancy, const char *namespace_)
+{
+    const struct tenancy_rule *rule = tenancy ? find_rule(tenancy, namespace_) : NULL;
+    return rule && rule->repositories.is_given;
+}
+
 /* ---- Sources ---- */
 
 bool tenancy_check_source(const struct tenancy *tenancy, const char *namespace_,
                           const char *source_namespace, const char *source, struct error *error)
 {
     bool own = text_equal(namespace_, source_namespace);
+    const char *kind, *name = object_source_name(source, &kind);
     if (!tenancy) {
         return own ||
                error_set(error, ERROR_DENIED,
-                         "GitRepository %.253s/%.253s is in another namespace, which nothing "
+                         "%s %.253s/%.253s is in another namespace, which nothing "
                          "allows: use one of the Application's own namespace, or ask whoever "
                          "operates Gitmoor for a tenancy rule with `sharedRepositories`",
-                         source_namespace, source);
+                         kind, source_namespace, name);
     }
     const struct tenancy_rule *rule = find_rule(tenancy, namespace_);
-    AUTO_FREE char *text = mem_format("%s/%s", source_namespace, source);
+    AUTO_FREE char *text = mem_format("%s/%s", source_namespace, name);
     if (rule &&
         (own || list_matches(&rule->shared_repositories, namespace_, text, match_name, NULL))) {
         return true;
     }
-    AUTO_FREE char *what = mem_format("GitRepository %s", text);
+    AUTO_FREE char *what = mem_format("%s %s", kind, text);
     return rule ? refuse_unlisted(error, tenancy, rule, what, "sharedRepositories",
                                   &rule->shared_repositories)
                 : refuse(error, tenancy, NULL, what, "");

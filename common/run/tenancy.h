@@ -1,9 +1,9 @@
-/* Tenancy: what an operator lets the Applications and GitRepositories of a namespace use, as rules
+/* Tenancy: what an operator lets the Applications and repositories of a namespace use, as rules
  * in one YAML file (docs/tenancy.md). The first rule whose `namespaces` matches is the rule of a
- * namespace; what it does not mention it does not restrict, save that GitRepositories of other
+ * namespace; what it does not mention it does not restrict, save that repositories of other
  * namespaces are always refused unless named. A namespace without a rule may use nothing.
  *
- * Every check takes the namespace of the Application or GitRepository. Without settings (`tenancy`
+ * Every check takes the namespace of the Application or repository. Without settings (`tenancy`
  * NULL) everything passes but a source in another namespace. A refusal is ERROR_DENIED and says
  * what is refused, by which rule of which file and line, and what to do. Cost: one pass over the
  * rules and the patterns of one of them; nothing is remembered. */
@@ -25,11 +25,14 @@ bool tenancy_parse(const char *text, size_t size, const char *name, struct tenan
                    struct error *error);
 void tenancy_free(struct tenancy *tenancy); /* NULL is fine */
 
-/* Whether a GitRepository may have that URL. */
+/* Whether a GitRepository or HelmRepository may have that URL. */
 bool tenancy_check_url(const struct tenancy *tenancy, const char *namespace_, const char *url,
                        struct error *error);
 
-/* Whether an Application may refer to that GitRepository. */
+/* Whether the rule of the namespace says which URLs there may be. */
+bool tenancy_lists_urls(const struct tenancy *tenancy, const char *namespace_);
+
+/* Whether an Application may refer to that source, as object_source_word names it. */
 bool tenancy_check_source(const struct tenancy *tenancy, const char *namespace_,
                           const char *source_namespace, const char *source, struct error *error);
 

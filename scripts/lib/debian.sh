@@ -2,7 +2,7 @@
 
 # What the build needs, what the tests run, what a fresh machine may lack.
 BUILD_PACKAGES="gcc libc6-dev make cmake ninja-build pkg-config ccache libcjson-dev libnanomsg-dev libyaml-dev
-libevent-dev libcurl4-openssl-dev libssl-dev libcmocka-dev"
+libevent-dev libcurl4-openssl-dev libssl-dev libarchive-dev zlib1g-dev libcmocka-dev"
 RUN_PACKAGES="git openssh-client gpgv gnupg openssl ca-certificates tzdata python3 python3-venv"
 # A node that runs containers (tests/cluster); busybox-static is what its test image holds.
 NODE_PACKAGES="containerd runc containernetworking-plugins iptables conntrack iproute2 util-linux busybox-static"

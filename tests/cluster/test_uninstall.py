@@ -7,9 +7,10 @@ from installation import NAMESPACE, WEBHOOKS
 
 # What controllers and the cluster itself make and remove at their own pace, and what users wrote.
 NOT_COUNTED = ("events", "leases", "endpointslices", "endpoints", "pods", "replicasets", "controllerrevisions", "componentstatuses",
-               "applications", "gitrepositories", "ipaddresses")
+               "applications", "gitrepositories", "helmrepositories", "ipaddresses")
 # Kept, as the chart says: deleting the definitions would delete every Application.
 KEPT = {"CustomResourceDefinition /applications.gitmoor.io", "CustomResourceDefinition /gitrepositories.gitmoor.io",
+        "CustomResourceDefinition /helmrepositories.gitmoor.io",
         "APIService /v1alpha1.gitmoor.io"}
 # The cluster puts these into each namespace.
 IN_A_NAMESPACE = {f"Namespace /{NAMESPACE}", f"ConfigMap {NAMESPACE}/kube-root-ca.crt", f"ServiceAccount {NAMESPACE}/default"}

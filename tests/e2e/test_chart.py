@@ -476,8 +476,10 @@ WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations", 
 LEASES = {("coordination.k8s.io", "leases", "", verb) for verb in ("get", "list", "watch", "create", "update", "patch", "delete")}
 # process -> (rights in every namespace, further ones in its own): (group, resource, name or "", verb).
 RIGHTS = {
-    "fetcher": (EVENTS | {("gitmoor.io", "gitrepositories", "", verb) for verb in ("get", "list", "watch")} |
-                {("gitmoor.io", "gitrepositories/status", "", "patch"), ("", "secrets", "", "get")}, LEASES),
+    "fetcher": (EVENTS | {("gitmoor.io", kind, "", verb) for verb in ("get", "list", "watch")
+                          for kind in ("gitrepositories", "helmrepositories")} |
+                {("gitmoor.io", "gitrepositories/status", "", "patch"), ("gitmoor.io", "helmrepositories/status", "", "patch"),
+                 ("", "secrets", "", "get")}, LEASES),
     "differ": (EVENTS | {("*", "*", "", verb) for verb in ("list", "watch")} |
                {("gitmoor.io", "applications/status", "", "patch")}, LEASES),
     "applier": (APPLICATIONS | {("", "serviceaccounts", "", "impersonate"),
@@ -662,6 +664,6 @@ def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(
     succeed(api, pod)
     output, _ = uninstalling.communicate(timeout=100)
     assert uninstalling.returncode == 0, output
-    kept = {f"CustomResourceDefinition {kind}.gitmoor.io" for kind in ("applications", "gitrepositories")}
+    kept = {f"CustomResourceDefinition {kind}.gitmoor.io" for kind in ("applications", "gitrepositories", "helmrepositories")}
     wait_for(lambda: left_over(kubectl_of_bare) - kept == set(), what="nothing to be left")
     assert left_over(kubectl_of_bare) == kept

@@ -124,7 +124,10 @@ static int set_up(void **state)
     fetcher->events = kube_event_recorder_new(fetcher->client, "gitmoor-fetcher", "test");
     const struct kube_store_options store = {
         .watch = {.path = "/none", .api_version = "v1", .kind = "None"}};
-    fetcher->store = kube_store_new(fetcher->client, &store);
+    for (size_t i = 0; i < SOURCE_KINDS; i++) {
+        fetcher->watches[i] = (struct source_watch){fetcher, &source_kinds[i],
+                                                    kube_store_new(fetcher->client, &store)};
+    }
     open_buses(scene);
     fetcher->announcer = announcer_new(fetcher);
     fetcher->pool = pool_new(world->base, &(struct pool_options){.children = 2});
@@ -157,7 +160,7 @@ static void observe(struct scene *scene, int generation, const char *requested_a
     struct error error;
     cJSON *object AUTO_JSON = NULL;
     assert_true(json_parse(text, strlen(text), NULL, &object, &error));
-    repository_observe(&scene->fetcher, object);
+    repository_observe(&scene->fetcher, &source_kinds[SOURCE_GIT], object);
 }
 
 static void ask(struct scene *scene, const char *want, const char *have)

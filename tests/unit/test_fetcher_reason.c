@@ -46,22 +46,26 @@ static void the_next_try_is_later_after_each_failure_up_to_a_limit(void **state)
         const char *what;
         enum fetch_reason reason;
         unsigned failures;
-        int64_t interval_ms, wait_ms;
+        int64_t interval_ms, wait_ms, retry_after_ms;
     } rows[] = {
-        {"the first failure", FETCH_FAILED, 1, 600000, 1000},
-        {"the fourth", FETCH_FAILED, 4, 600000, 8000},
-        {"never longer than the interval", FETCH_FAILED, 60, 600000, 600000},
-        {"however short that is", FETCH_FAILED, 1, 500, 500},
+        {"the first failure", FETCH_FAILED, 1, 600000, 1000, 0},
+        {"the fourth", FETCH_FAILED, 4, 600000, 8000, 0},
+        {"never longer than the interval", FETCH_FAILED, 60, 600000, 600000, 0},
+        {"however short that is", FETCH_FAILED, 1, 500, 500, 0},
         {"refused credentials are asked for less often", FETCH_AUTHENTICATION_FAILED, 1, 600000,
-         10000},
-        {"and less and less", FETCH_AUTHENTICATION_FAILED, 3, 600000, 40000},
-        {"an outage does not hold up anything for long", FETCH_UNREACHABLE, 60, 3600000, 20000},
-        {"it is asked after as soon", FETCH_UNREACHABLE, 2, 3600000, 2000},
-        {"and not more often than the interval", FETCH_UNREACHABLE, 60, 10000, 10000},
+         10000, 0},
+        {"and less and less", FETCH_AUTHENTICATION_FAILED, 3, 600000, 40000, 0},
+        {"an outage does not hold up anything for long", FETCH_UNREACHABLE, 60, 3600000, 20000, 0},
+        {"it is asked after as soon", FETCH_UNREACHABLE, 2, 3600000, 2000, 0},
+        {"and not more often than the interval", FETCH_UNREACHABLE, 60, 10000, 10000, 0},
+        {"the server says when", FETCH_TOO_MANY_REQUESTS, 1, 60000, 90000, 90000},
+        {"sooner than we would come anyhow", FETCH_UNREACHABLE, 4, 60000, 8000, 2000},
+        {"but not to come no more", FETCH_UNREACHABLE, 1, 60000, 3600000, INT64_MAX},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        int64_t wait = fetch_reason_backoff(rows[i].reason, rows[i].failures, rows[i].interval_ms);
+        int64_t wait = fetch_reason_backoff(rows[i].reason, rows[i].failures, rows[i].interval_ms,
+                                            rows[i].retry_after_ms);
         if (wait != rows[i].wait_ms) {
             fail_msg("%s: %lld ms, not %lld", rows[i].what, (long long)wait,
                      (long long)rows[i].wait_ms);

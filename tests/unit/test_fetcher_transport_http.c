@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "fetcher/fetch.h"
+#include "fetcher/transport_curl.h"
 #include "fetcher/transport_http.h"
 
 #include <setjmp.h>
@@ -99,9 +100,9 @@ static void authorities_must_be_certificates(void **state)
 {
     (void)state;
     struct error error;
-    assert_false(http_transport_check_authorities("", &error));
-    assert_false(http_transport_check_authorities("hello", &error));
-    assert_false(http_transport_check_authorities(
+    assert_false(transport_curl_check_authorities("", &error));
+    assert_false(transport_curl_check_authorities("hello", &error));
+    assert_false(transport_curl_check_authorities(
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &error));
     assert_non_null(strstr(error.message, "ca.crt"));
 }
