@@ -31,6 +31,23 @@ const struct kube_resource cluster_repositories = {
     .watchable = true,
 };
 
+const struct kube_resource cluster_charts = {
+    .group = GITMOOR_GROUP,
+    .version = "v1alpha1",
+    .kind = "HelmRepository",
+    .plural = "helmrepositories",
+    .namespaced = true,
+    .preferred = true,
+    .watchable = true,
+};
+
+const char *cluster_kind_word(const struct kube_resource *kind)
+{
+    return kind == &cluster_applications ? "application"
+           : kind == &cluster_charts     ? "chart"
+                                         : "repository";
+}
+
 bool cluster_open(struct cluster *cluster, struct error *error)
 {
     struct kube_config *config;
@@ -87,6 +104,13 @@ const struct kube_resource *cluster_find_kind(const char *word)
         {"gitrepository.gitmoor.io", &cluster_repositories},
         {"gitrepositories.gitmoor.io", &cluster_repositories},
         {"gmrepo", &cluster_repositories},
+        {"chart", &cluster_charts},
+        {"charts", &cluster_charts},
+        {"helmrepository", &cluster_charts},
+        {"helmrepositories", &cluster_charts},
+        {"helmrepository.gitmoor.io", &cluster_charts},
+        {"helmrepositories.gitmoor.io", &cluster_charts},
+        {"gmhelm", &cluster_charts},
     };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(words[i].word, word) == 0) {
@@ -106,8 +130,8 @@ bool cluster_parse_target(const char *operand, struct cluster_target *ret, struc
         target.name = slash + 1;
         if (!target.kind) {
             return error_set(error, ERROR_INVALID,
-                             "%s is no kind of ours; write application/NAME or repository/NAME, "
-                             "and the namespace with -n",
+                             "%s is no kind of ours; write application/NAME, repository/NAME or "
+                             "chart/NAME, and the namespace with -n",
                              word);
         }
     }
@@ -132,8 +156,7 @@ static bool cluster_explain(struct cluster *cluster, const struct kube_resource 
                          kube_client_config(cluster->client)->server, kind->plural, kind->group);
     }
     return error_set(error, ERROR_NOT_FOUND, "there is no %s %s in namespace %s",
-                     kind == &cluster_applications ? "application" : "repository", name,
-                     namespace_);
+                     cluster_kind_word(kind), name, namespace_);
 }
 
 bool cluster_get(struct cluster *cluster, const struct kube_resource *kind, const char *namespace_,
@@ -208,9 +231,8 @@ int cluster_fail(const char *verb, const struct error *error)
 
 char *cluster_describe(const struct cluster *cluster, const struct cluster_target *target)
 {
-    return mem_format("%s %s in namespace %s",
-                      target->kind == &cluster_applications ? "application" : "repository",
-                      target->name, cluster->namespace_);
+    return mem_format("%s %s in namespace %s", cluster_kind_word(target->kind), target->name,
+                      cluster->namespace_);
 }
 
 bool cluster_annotate(struct cluster *cluster, const struct cluster_target *target,

@@ -32,9 +32,13 @@ bool cluster_open(struct cluster *cluster, struct error *error);
 void cluster_close(struct cluster *cluster);
 #define AUTO_CLUSTER __attribute__((cleanup(cluster_close)))
 
-/* ---- Our two kinds ---- */
+/* ---- Our three kinds ---- */
 extern const struct kube_resource cluster_applications;
 extern const struct kube_resource cluster_repositories;
+extern const struct kube_resource cluster_charts; /* HelmRepository: each follows one chart */
+
+/* What people call an object of it: "application", "repository", "chart". */
+const char *cluster_kind_word(const struct kube_resource *kind);
 
 /* The kind that a user calls "app", "applications", "repository", "gitrepositories.gitmoor.io", …;
  * NULL for another word. */
@@ -45,7 +49,8 @@ struct cluster_target {
     const char *name; /* points into the operand */
 };
 
-/* "web" or "application/web" is an application, "repository/shop" a repository. */
+/* "web" or "application/web" is an application, "repository/shop" a repository, "chart/web" a
+ * chart. */
 bool cluster_parse_target(const char *operand, struct cluster_target *ret, struct error *error);
 
 /* Reads one object; name NULL: the list of all, in all namespaces if `namespace_` is NULL. A 404 of

@@ -175,6 +175,11 @@ static bool diff_read_manifests(struct diff_application *application, struct are
     AUTO_SOURCE struct source *source = NULL;
     char path[PATH_MAX] = "";
     struct diff_rendering rendering = {.verb = verb};
+    if (!verb->path && json_string_path(application->object, "spec.source.helmRepository")) {
+        return error_set(error, ERROR_INVALID,
+                         "it renders a chart of a HelmRepository, which is in no clone. Unpack the "
+                         "chart (helm pull --untar) and name its directory by --path");
+    }
     bool opened = verb->path ? diff_open_directory(verb, &source, path, error)
                              : diff_open_revision(application, arena, &source, error);
     arena_init(&rendering.arena);

@@ -42,6 +42,18 @@ static void get_add_repository(struct table *table, const cJSON *object)
     table_add(table, get_age(object, age));
 }
 
+static void get_add_chart(struct table *table, const cJSON *object)
+{
+    char age[TABLE_AGE_SIZE];
+    const char *version = json_string_path(object, "spec.version");
+    table_add(table, json_string_path(object, "spec.url"));
+    table_add(table, json_string_path(object, "spec.chart"));
+    table_add(table, version ? version : "*");
+    table_add(table, get_condition(object, "Ready", "status"));
+    table_add(table, json_string_path(object, "status.revision"));
+    table_add(table, get_age(object, age));
+}
+
 /* What becomes of drift. */
 static const char *get_repairs(const cJSON *object)
 {
@@ -74,23 +86,53 @@ static void get_add_head(struct table *table, const char *const *names)
     }
 }
 
+struct get_columns {
+    const struct kube_resource *kind;
+    const char *name; /* above the names */
+    size_t count;
+    const char *head[8]; /* ended by NULL */
+    void (*add)(struct table *table, const cJSON *object);
+};
+
+static const struct get_columns *get_columns_of(const struct kube_resource *kind)
+{
+    static const struct get_columns table[] = {
+        {&cluster_repositories,
+         "REPOSITORY",
+         4,
+         {"URL", "READY", "REVISION", "AGE"},
+         get_add_repository},
+        {&cluster_charts,
+         "CHART",
+         6,
+         {"URL", "CHART", "VERSION", "READY", "REVISION", "AGE"},
+         get_add_chart},
+        {&cluster_applications,
+         "APPLICATION",
+         7,
+         {"READY", "HEALTHY", "DRIFTED", "REVISION", "OBJECTS", "REPAIRS", "AGE"},
+         get_add_application},
+    };
+    size_t i = 0;
+    while (table[i].kind != kind) {
+        i++;
+    }
+    return &table[i];
+}
+
 static void get_print_table(const struct get_verb *verb, const struct kube_resource *kind,
                             const cJSON *items, bool divided)
 {
-    static const char *const repository_head[] = {"URL", "READY", "REVISION", "AGE", NULL};
-    static const char *const application_head[] = {"READY",   "HEALTHY", "DRIFTED", "REVISION",
-                                                   "OBJECTS", "REPAIRS", "AGE",     NULL};
-    bool repositories = kind == &cluster_repositories;
+    const struct get_columns *shown = get_columns_of(kind);
     bool named = verb->all_namespaces;
-    size_t columns =
-        1 + (size_t)named + (repositories ? 4 : 7) + (size_t)(verb->output == GET_WIDE);
+    size_t columns = 1 + (size_t)named + shown->count + (size_t)(verb->output == GET_WIDE);
     AUTO_TABLE struct table table;
     table_init(&table, columns);
     if (named) {
         table_add(&table, "NAMESPACE");
     }
-    table_add(&table, repositories ? "REPOSITORY" : "APPLICATION");
-    get_add_head(&table, repositories ? repository_head : application_head);
+    table_add(&table, shown->name);
+    get_add_head(&table, shown->head);
     if (verb->output == GET_WIDE) {
         table_add(&table, "MESSAGE");
     }
@@ -99,7 +141,7 @@ static void get_print_table(const struct get_verb *verb, const struct kube_resou
             table_add(&table, json_string_path(item, "metadata.namespace"));
         }
         table_add(&table, json_string_path(item, "metadata.name"));
-        (repositories ? get_add_repository : get_add_application)(&table, item);
+        shown->add(&table, item);
         if (verb->output == GET_WIDE) {
             table_add(&table, get_condition(item, "Ready", "message"));
         }
@@ -175,14 +217,19 @@ static bool get_kind(struct get_verb *verb, const struct kube_resource *kind, si
 
 static int get_run(struct get_verb *verb, const struct kube_resource *kind)
 {
-    const struct kube_resource *kinds[] = {&cluster_repositories, &cluster_applications};
+    const struct kube_resource *kinds[] = {&cluster_repositories, &cluster_charts,
+                                           &cluster_applications};
     struct error error = {0};
     size_t printed = 0;
     if (!cluster_open(&verb->cluster, &error)) {
         return cli_fail("get", CLI_USAGE, &error);
     }
-    for (size_t i = 0; i < 2; i++) {
-        if ((!kind || kind == kinds[i]) && !get_kind(verb, kinds[i], &printed, &error)) {
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if ((kind && kind != kinds[i]) || get_kind(verb, kinds[i], &printed, &error)) {
+            continue;
+        }
+        /* A cluster whose Gitmoor is older does not know charts yet. */
+        if (kind || kinds[i] != &cluster_charts || error.code != ERROR_NOT_FOUND) {
             return cluster_fail("get", &error);
         }
     }
@@ -214,9 +261,10 @@ static bool get_read_operands(struct get_verb *verb, const char **operands,
         target.kind = cluster_find_kind(operands[0]);
         target.name = operands[1];
         if (!target.kind) {
-            return error_set(error, ERROR_INVALID,
-                             "%s is no kind of ours; there are repositories and applications",
-                             operands[0]);
+            return error_set(
+                error, ERROR_INVALID,
+                "%s is no kind of ours; there are repositories, charts and applications",
+                operands[0]);
         }
     }
     *ret_kind = target.kind;
@@ -237,8 +285,8 @@ int cli_get(int argc, char **argv)
         {0},
     };
     const struct option_set set = {
-        "get [repositories | applications] [NAME] [OPTIONS]",
-        "Lists the GitRepositories and Applications of a namespace.",
+        "get [repositories | charts | applications] [NAME] [OPTIONS]",
+        "Lists the GitRepositories, HelmRepositories (charts) and Applications of a namespace.",
         "0: listed, even if there are none; 1: it does not exist, or the cluster refused;\n"
         "2: the command line or the kubeconfig is wrong.",
         table,

@@ -116,7 +116,7 @@ int cli_reconcile(int argc, char **argv)
         {0},
     };
     const struct option_set set = {
-        "reconcile APPLICATION | repository/NAME [OPTIONS]",
+        "reconcile APPLICATION | repository/NAME | chart/NAME [OPTIONS]",
         "Has an application, or a repository, reconciled now, whatever its interval says.",
         "0: asked for, or with --wait: ready; 1: it does not exist, is suspended, was refused,\n"
         "or with --wait: failed or not ready in time; 2: the command line or the kubeconfig is\n"

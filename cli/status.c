@@ -25,19 +25,24 @@ static void status_print_spec(const cJSON *object, const struct cluster_target *
 {
     const cJSON *spec = json_object(object, "spec");
     bool application = target->kind == &cluster_applications;
+    bool chart = target->kind == &cluster_charts;
     AUTO_FREE char *name = mem_format(
         "%s/%s", text_or_empty(json_string_path(object, "metadata.namespace")), target->name);
-    status_line(application ? "Application" : "Repository", name);
+    status_line(application ? "Application" : chart ? "Chart" : "Repository", name);
     if (application) {
         const char *namespace_ = json_string_path(spec, "source.namespace");
-        AUTO_FREE char *source = mem_format(
-            "repository %s%s%s, path %s", text_or_empty(namespace_), namespace_ ? "/" : "",
-            text_or_empty(json_string_path(spec, "source.repository")),
-            text_or_empty(json_string_path(spec, "source.path")));
+        const char *helm = json_string_path(spec, "source.helmRepository");
+        AUTO_FREE char *source =
+            mem_format("%s %s%s%s, path %s", helm ? "chart" : "repository",
+                       text_or_empty(namespace_), namespace_ ? "/" : "",
+                       helm ? helm : text_or_empty(json_string_path(spec, "source.repository")),
+                       text_or_empty(json_string_path(spec, "source.path")));
         status_line("Source", source);
         status_line("Protection", json_string(spec, "protection"));
     } else {
         status_line("URL", json_string(spec, "url"));
+        status_line("Chart name", json_string(spec, "chart"));
+        status_line("Version", json_string(spec, "version"));
     }
     if (json_bool(spec, "suspend", false)) {
         status_line("Suspended", "yes");
@@ -216,7 +221,7 @@ int cli_status(int argc, char **argv)
         {0},
     };
     const struct option_set set = {
-        "status APPLICATION | repository/NAME [OPTIONS]",
+        "status APPLICATION | repository/NAME | chart/NAME [OPTIONS]",
         "Tells the conditions, revisions, objects, errors and history of an application.",
         "0: it is ready; 1: it is not, or does not exist; 2: it cannot be read, or the command\n"
         "line is wrong.",

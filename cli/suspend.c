@@ -45,7 +45,7 @@ static int suspend_verb(int argc, char **argv, const char *usage, const char *su
 
 int cli_suspend(int argc, char **argv)
 {
-    return suspend_verb(argc, argv, "suspend APPLICATION | repository/NAME [OPTIONS]",
+    return suspend_verb(argc, argv, "suspend APPLICATION | repository/NAME | chart/NAME [OPTIONS]",
                         "Stops it: nothing is applied, repaired or fetched until it is resumed.\n"
                         "Admission goes on refusing edits.",
                         true);
@@ -53,6 +53,6 @@ int cli_suspend(int argc, char **argv)
 
 int cli_resume(int argc, char **argv)
 {
-    return suspend_verb(argc, argv, "resume APPLICATION | repository/NAME [OPTIONS]",
+    return suspend_verb(argc, argv, "resume APPLICATION | repository/NAME | chart/NAME [OPTIONS]",
                         "Lets it go on.", false);
 }

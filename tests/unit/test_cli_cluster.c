@@ -22,6 +22,8 @@ static void an_operand_names_an_object(void **state)
         {"repository/shop", &cluster_repositories, "shop"},
         {"gitrepository.gitmoor.io/shop", &cluster_repositories, "shop"},
         {"repo/shop", &cluster_repositories, "shop"},
+        {"chart/web", &cluster_charts, "web"},
+        {"helmrepositories.gitmoor.io/web", &cluster_charts, "web"},
         {"pod/web", NULL, "pod"},
         {"repository/", NULL, "no object"},
         {"/web", NULL, "no kind"},

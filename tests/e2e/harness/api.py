@@ -34,6 +34,7 @@ _KINDS = {
     "ValidatingWebhookConfiguration": ("/apis/admissionregistration.k8s.io/v1",
                                        "validatingwebhookconfigurations"),
     "GitRepository": ("/apis/gitmoor.io/v1alpha1", "gitrepositories"),
+    "HelmRepository": ("/apis/gitmoor.io/v1alpha1", "helmrepositories"),
     "Application": ("/apis/gitmoor.io/v1alpha1", "applications"),
 }
 

@@ -1,0 +1,172 @@
+"""HelmRepository: a chart from a real chart repository becomes live objects, follows its versions, and is refused where it must be."""
+import base64
+import json
+import secrets
+
+import pytest
+
+from chartserver import ChartServer, basic
+from harness.api import condition
+from harness.waiting import TimedOut, wait_for
+
+REQUESTED = "gitmoor.io/reconcile-requested-at"
+TEMPLATE = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}
+data: {version: {{ .Chart.Version }}, colour: {{ .Values.colour }}, size: {{ .Values.size }}}
+"""
+FILES = {"values.yaml": "colour: blue\nsize: small\n", "values-big.yaml": "size: big\n", "templates/a.yaml": TEMPLATE}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    running = ChartServer(tmp_path_factory.mktemp("charts")).start()
+    yield running
+    running.stop()
+
+
+class Chart:
+    """A HelmRepository and an Application of the same name."""
+
+    def __init__(self, api, namespace, server):
+        self.api, self.namespace, self.server, self.name = api, namespace, server, "web"
+
+    def apply(self, kind, spec):
+        return self.api.apply({"apiVersion": "gitmoor.io/v1alpha1", "kind": kind,
+                               "metadata": {"name": self.name, "namespace": self.namespace}, "spec": spec})
+
+    def secret(self, **data):
+        encoded = {key.replace("_", "."): base64.b64encode(value.encode()).decode() for key, value in data.items()}
+        self.api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "charts", "namespace": self.namespace},
+                        "data": {"ca.crt": base64.b64encode(self.server.ca_file.read_bytes()).decode(), **encoded}})
+
+    def follow(self, **spec):
+        self.apply("HelmRepository", {"url": self.server.url, "chart": "web", "interval": "1h", "secretRef": {"name": "charts"},
+                                      **spec})
+
+    def render(self, **helm):
+        self.apply("Application", {"source": {"helmRepository": self.name}, "render": {"helm": helm}})
+
+    def nudge(self):
+        self.api.patch("HelmRepository", self.namespace, self.name,
+                       {"metadata": {"annotations": {REQUESTED: secrets.token_hex(8)}}}, manager="e2e")
+
+    def get(self, kind="HelmRepository"):
+        return self.api.get(kind, self.namespace, self.name) or {}
+
+    def wait_revision(self, version, timeout=60):
+        def there():
+            found = self.get()
+            ready = condition(found, "Ready") or {}
+            revision = found.get("status", {}).get("revision", "")
+            return found if (ready.get("status") == "True" and revision.startswith(f"{version}@sha1:")
+                             and found["status"].get("observedGeneration") == found["metadata"]["generation"]) else None
+        return wait_for(there, timeout, f"HelmRepository at {version}")
+
+    def wait_failed(self, reason, kind="HelmRepository", timeout=60):
+        def there():
+            ready = condition(self.get(kind), "Ready") or {}
+            return ready if ready.get("status") == "False" and ready.get("reason") == reason else None
+        return wait_for(there, timeout, f"{kind} {reason}")
+
+    def wait_data(self, timeout=60, **data):
+        seen = {}
+
+        def there():
+            seen["data"] = (self.api.get("ConfigMap", self.namespace, self.name) or {}).get("data")
+            seen["application"], seen["repository"] = self.get("Application").get("status"), self.get().get("status")
+            return seen["data"] == data
+        try:
+            wait_for(there, timeout, f"data {data}")
+        except TimedOut as late:
+            raise TimedOut(f"{late}: {seen}") from None
+
+
+@pytest.fixture
+def chart(api, namespace, server, gitmoor):  # noqa: ARG001
+    server.reset()
+    made = Chart(api, namespace, server)
+    made.secret()
+    yield made
+    for kind in ("Application", "HelmRepository"):
+        api.delete(kind, namespace, made.name)
+
+
+def test_a_chart_becomes_live_objects_and_follows_its_range(chart, server):
+    digest = server.add("web", "1.2.0", FILES)
+    chart.follow(version="^1.2")
+    chart.render(values={"colour": "red"}, valuesFiles=["values-big.yaml"])
+    chart.wait_data(version="1.2.0", colour="red", size="big")
+    found = chart.wait_revision("1.2.0")
+    assert found["status"]["digest"] == digest
+    wait_for(lambda: chart.get("Application")["status"].get("lastAppliedRevision") == found["status"]["revision"],
+             what="the revision in the Application's status")
+    server.add("web", "2.0.0", FILES)
+    server.add("web", "1.10.0", FILES)
+    chart.nudge()
+    chart.wait_data(version="1.10.0", colour="red", size="big")
+    events = wait_for(lambda: [event for event in chart.api.events(chart.namespace, chart.name) if event[1] == "NewRevision"
+                               and "1.10.0@sha1:" in event[2]], what="an Event of the new version")
+    assert events[0][0] == "Normal"
+    chart.follow(version="1.2.0")
+    chart.wait_data(version="1.2.0", colour="red", size="big")
+
+
+def test_a_version_that_was_replaced_is_an_event(chart, server):
+    server.add("web", "1.0.0", FILES)
+    chart.follow()
+    before = chart.wait_revision("1.0.0")["status"]["revision"]
+    server.add("web", "1.0.0", {**FILES, "values.yaml": "colour: green\nsize: s\n"})
+    chart.nudge()
+    wait_for(lambda: chart.get()["status"]["revision"] != before, 60, "the other chart")
+    told = wait_for(lambda: [event for event in chart.api.events(chart.namespace, chart.name) if event[1] == "ChartReplaced"],
+                    what="an Event")
+    assert before in told[0][2]
+
+
+def test_what_is_wrong_is_told_without_credentials_and_mends_itself(chart, server):
+    server.add("web", "1.0.0", FILES)
+    server.credentials = basic("robot", "right-word")
+    chart.secret(username="robot", password="wrong-word")
+    chart.follow(interval="2s")
+    chart.render()
+    chart.wait_failed("AuthenticationFailed")
+    ready = wait_for(lambda: (lambda found: found if found and "is not ready" in found.get("message", "") else None)(
+        condition(chart.get("Application"), "Ready")), 60, "the Application tells of it")
+    assert f"HelmRepository {chart.namespace}/web" in ready["message"]
+    assert "wrong-word" not in json.dumps([chart.get(), chart.get("Application"), chart.api.events(chart.namespace)])
+    chart.secret(username="robot", password="right-word")
+    chart.nudge()
+    chart.wait_data(version="1.0.0", colour="blue", size="small")
+    chart.follow(version="^3")
+    assert "1.0.0" in chart.wait_failed("VersionNotFound")["message"]
+    chart.wait_data(version="1.0.0", colour="blue", size="small")
+
+
+def test_a_url_that_the_operator_does_not_list_is_refused(chart, server, gitmoor):
+    server.add("web", "1.0.0", FILES)
+    gitmoor.tenancy.set({"namespaces": [chart.namespace], "repositories": ["https://elsewhere.example/**"]}, only=["fetcher"])
+    try:
+        chart.follow()
+        assert server.url in chart.wait_failed("NotAllowed")["message"]
+    finally:
+        gitmoor.tenancy.set(only=["fetcher"])
+    chart.wait_revision("1.0.0")
+
+
+@pytest.mark.parametrize("kind, spec, words", [
+    ("HelmRepository", {"url": "http://charts.example", "chart": "web"}, "spec.url"),
+    ("HelmRepository", {"url": "https://charts.example"}, "spec.chart"),
+    ("HelmRepository", {"url": "https://charts.example", "chart": "../web"}, "spec.chart"),
+    ("HelmRepository", {"url": "https://charts.example", "chart": "web", "digest": "md5:1"}, "spec.digest"),
+    ("Application", {"source": {}}, "one of repository and helmRepository"),
+    ("Application", {"source": {"repository": "a", "helmRepository": "b"}}, "one of repository and helmRepository"),
+    ("GitRepository", {"url": "https://git.example/r", "ref": {"tag": "v1", "semver": "1.x"}}, "one of branch, tag"),
+    ("GitRepository", {"url": "https://git.example/r", "ref": {"commit": "1" * 40, "semver": "1.x"}}, "a commit stays"),
+    ("GitRepository", {"url": "https://git.example/r", "ref": {"name": "main"}}, "spec.ref.name"),
+    ("GitRepository", {"url": "ssh://git.example/r", "proxySecretRef": {"name": "p"}}, "a proxy is for https"),
+])
+def test_the_api_refuses_what_cannot_be(api, namespace, kind, spec, words):
+    with pytest.raises(Exception, match="(?s)" + words.replace("://", ".*")):
+        api.apply({"apiVersion": "gitmoor.io/v1alpha1", "kind": kind, "metadata": {"name": "x", "namespace": namespace},
+                   "spec": spec})
