@@ -116,7 +116,8 @@ def test_the_cluster_equals_git_after_each_of_many_kills(repository, moored, git
             shop.wait_applied(timeout=150)  # a lost hint is made good by the digests, once a minute
             wait_for(lambda: shop.live() == content.declared, timeout=10, what="the cluster equals Git")
         except AssertionError as error:
-            raise AssertionError(f"{what}: {error}\nlive {shop.live()}\ngit {content.declared}\n{gitmoor.logs()}") from None
+            raise AssertionError(f"{what}: {error}\nlive {shop.live()}\ngit {content.declared}\n"
+                                 f"source {shop.source()}\n{gitmoor.logs(60)}") from None
         if time.monotonic() - began > 15:
             print(f"{what}: {time.monotonic() - began:.1f} s\n{gitmoor.logs(40)}")
     for name in PROCESSES:
