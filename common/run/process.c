@@ -16,6 +16,7 @@
 #include <netdb.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -211,6 +212,9 @@ bool process_open(const char *name, const struct process_settings *settings, str
     if (!log_open(name, settings->log_level, error)) {
         return false;
     }
+    /* A core would hold Secrets. 0 is no limit for one that is piped to a program, and 1 forbids
+     * both (fs/coredump.c of Linux). */
+    setrlimit(RLIMIT_CORE, &(const struct rlimit){1, 1});
     signal(SIGPIPE, SIG_IGN);
     event_set_log_callback(on_libevent_message);
     struct process *process = NEW(struct process);

@@ -137,6 +137,7 @@ REFUSED = {
     "a digest that is none": "image.digests.fetcher=latest",
     "a digest for an image that there is not": "image.digests.fecther=sha256:" + "0" * 64,
     "a name as address": "bindAddress=localhost",
+    "a generator by a relative path": "differ.generators[0].name=hcl,differ.generators[0].command={hcl}",
     "a misspelt field of a tenancy rule": "tenancy.rules[0].namespace={a}",
     "a kind in the place of a resource": "tenancy.rules[0].resources.deny={apps/Deployment}",
     "a misspelt field of a health check": "health.checks[0].otherwize=Kstatus",
@@ -191,7 +192,7 @@ def test_every_process_takes_its_flags(render, variant, process):
 @pytest.mark.parametrize("process", PROCESSES)
 def test_defaults_are_those_of_the_programs(render, process):
     """Where the chart has a reason for another, it is listed here."""
-    others = {"listen": "probes come from the node"}
+    others = {"listen": "probes come from the node", "memory-dir": "/dev/shm is the whole Pod's"}
     told = subprocess.run([paths.gitmoor_bin() / f"gitmoor-{process}", "--help"], capture_output=True, text=True, check=True).stdout
     defaults = dict(re.findall(r"^  --([a-z-]+) .*; default: (.*)\)$", told, re.MULTILINE))
     given = dict(argument[2:].split("=", 1) for argument in containers(render())[process][1]["args"])
@@ -255,6 +256,32 @@ def test_tenancy_settings_are_mounted_where_they_are_enforced(render):
             assert file == [f"--tenancy={mounts[0]}/tenancy.yaml"]
             assert {"name": "tenancy", "configMap": {"name": "gitmoor-tenancy"}} in spec["volumes"]
     assert not of_kind(render(), "ConfigMap", "gitmoor-tenancy")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_decrypted_stands_in_memory(render, variant):
+    found = render(*VARIANTS[variant])
+    spec, container = containers(found)["differ"]
+    (folder,) = [flag.partition("=")[2] for flag in container["args"] if flag.startswith("--memory-dir=")]
+    (name,) = [mount["name"] for mount in container["volumeMounts"] if mount["mountPath"] == folder]
+    (volume,) = [volume for volume in spec["volumes"] if volume["name"] == name]
+    assert volume["emptyDir"]["medium"] == "Memory" and volume["emptyDir"]["sizeLimit"]
+    others = [mount for process, (_, other) in containers(found).items() if process != "differ" for mount in other["volumeMounts"]]
+    assert name not in [mount["name"] for mount in others], "no other container sees it"
+
+
+def test_generators_are_settings_of_the_differ(render):
+    """As docs/generators.md has them, with an image as the volume that brings the program."""
+    found = render("differ.generators[0].name=hcl", "differ.generators[0].command={/opt/hcl/hcl-render,-q}", "differ.extraVolumes[0].name=hcl",
+                   "differ.extraVolumes[0].image.reference=example.org/hcl:1", "differ.extraVolumeMounts[0].name=hcl",
+                   "differ.extraVolumeMounts[0].mountPath=/opt/hcl")
+    text = one(found, "ConfigMap", "gitmoor-generators")["data"]["generators.yaml"]
+    assert yaml.safe_load(text) == {"generators": [{"name": "hcl", "command": ["/opt/hcl/hcl-render", "-q"]}]}
+    spec, container = containers(found)["differ"]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "generators"]
+    assert f"--generators={mount['mountPath']}/generators.yaml" in container["args"]
+    assert {"name": "hcl", "mountPath": "/opt/hcl"} in container["volumeMounts"] and {"name": "hcl", "image": {"reference": "example.org/hcl:1"}} in spec["volumes"]
+    assert not of_kind(render(), "ConfigMap", "gitmoor-generators")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -353,6 +353,8 @@ def test_plaintext_is_in_the_cluster_and_nowhere_else(moored, gitmoor, api, name
         for found in api.list(kind, namespace):
             assert not shows(json.dumps(found), secrets), found
     for process in gitmoor.processes.values():
+        limits = Path(f"/proc/{process.child.pid}/limits").read_text()
+        assert re.search(r"^Max core file size +1 +1 ", limits, re.MULTILINE), "no core is dumped, not even to a program"
         for name in ("cmdline", "environ"):
             assert not shows(Path(f"/proc/{process.child.pid}/{name}").read_bytes().decode("latin-1"), secrets)
 

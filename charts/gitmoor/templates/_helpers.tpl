@@ -117,6 +117,10 @@ seccompProfile: {type: RuntimeDefault}
 - --max-repository-size={{ $values.maxRepositorySize }}
 {{- else if eq $process "differ" }}
 - --data-dir=/var/lib/gitmoor/differ
+- --memory-dir=/run/gitmoor-memory
+{{- if $values.generators }}
+- --generators=/etc/gitmoor/generators/generators.yaml
+{{- end }}
 - --render-timeout={{ $values.renderTimeout }}
 - --render-memory={{ $values.renderMemory }}
 - --builds={{ $values.builds }}
@@ -222,6 +226,15 @@ volumeMounts:
   {{- if has $process (list "fetcher" "differ") }}
   - {name: data-{{ $process }}, mountPath: /var/lib/gitmoor}
   {{- end }}
+  {{- if eq $process "differ" }}
+  - {name: memory-differ, mountPath: /run/gitmoor-memory}
+  {{- if $values.generators }}
+  - {name: generators, mountPath: /etc/gitmoor/generators, readOnly: true}
+  {{- end }}
+  {{- with $values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  {{- end }}
 {{- end }}
 
 {{- /* The volumes of a process: its keys, its token, its data. Takes (root, process). */ -}}
@@ -252,5 +265,17 @@ volumeMounts:
 {{- if has $process (list "fetcher" "differ") }}
 - name: data-{{ $process }}
   emptyDir: {sizeLimit: {{ (index $root.Values $process).dataSize }}}
+{{- end }}
+{{- if eq $process "differ" }}
+# What has been decrypted for a build: never on a disk.
+- name: memory-differ
+  emptyDir: {medium: Memory, sizeLimit: {{ $root.Values.differ.memorySize }}}
+{{- if $root.Values.differ.generators }}
+- name: generators
+  configMap: {name: gitmoor-generators}
+{{- end }}
+{{- with $root.Values.differ.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 {{- end }}

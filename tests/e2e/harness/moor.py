@@ -29,7 +29,8 @@ class Moor:
         self.kubeconfig = kubeconfig or cluster.kubeconfig
         self.applier_user = (users or user_of)("applier")
         self.bus = Path(bus or self.folder / "bus")
-        self.memory_folder = tempfile.TemporaryDirectory(prefix="gitmoor-", dir="/dev/shm")
+        # A daemon outlives this process, and the folder would not.
+        self.memory_folder = None if daemon else tempfile.TemporaryDirectory(prefix="gitmoor-", dir="/dev/shm")
         self.processes = {}
         self.listen = {}
         self.webhook_port = None
@@ -122,7 +123,7 @@ class Moor:
         if name == "fetcher":
             flags += ["--differ", self.inbox("differ")]
         if name == "differ":
-            flags += ["--memory-dir", self.memory_folder.name]
+            flags += ["--memory-dir", self.memory_folder.name] if self.memory_folder else []
             for peer in ("fetcher", "applier", "admission"):
                 flags += [f"--{peer}", self.inbox(peer)]
         if name == "applier":
