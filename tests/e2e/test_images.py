@@ -109,7 +109,7 @@ def test_two_builds_make_the_same_bytes(output, tmp_path):
 def test_small(output):
     """About a quarter more than ADR 4 found is an alarm; and the programs that build, which two images have and one layer holds."""
     sizes = json.loads((output / "images.json").read_text())
-    tools = 28e6
+    tools = 45e6  # Kustomize, Helm and SOPS: 41 MB
     assert all(sizes[image]["compressed"] < 13e6 + (tools if TOOLS & IMAGES[image] else 0) for image in IMAGES)
     assert sizes["all"]["compressed"] < 19e6 + tools
 
