@@ -212,15 +212,42 @@ static void copy_hook(const struct application *application, const struct desire
     ret->size = text.size;
 }
 
+/* The Namespace of the same commit that the hook is to be created in, and that is not there yet. */
+static const struct desired_object *new_namespace(const struct application *application,
+                                                  const struct desired_hook *hook)
+{
+    AUTO_FREE char *key = mem_format("/Namespace//%s", hook->object.ref.namespace_);
+    const struct desired_object *object = desired_find(application->desired, key);
+    return object && !live_get(application->differ->live, object->key) ? object : NULL;
+}
+
+static void add_namespaces(const struct application *application, const struct hook_work *work,
+                           struct plan *plan, struct plan_under_way *way)
+{
+    for (size_t i = 0; i < work->apply_count; i++) {
+        const struct desired_object *object = new_namespace(application, work->applies[i]);
+        bool is_first = object != NULL;
+        for (size_t j = 0; j < i && is_first; j++) {
+            is_first = new_namespace(application, work->applies[j]) != object;
+        }
+        if (is_first) {
+            plan_apply(plan, FIRST_STAGE, -1, object);
+            add_apply_item(way, object);
+        }
+    }
+}
+
 static void add_hooks(const struct application *application, const struct hook_work *work,
                       struct plan *plan, struct plan_under_way *way)
 {
+    add_namespaces(application, work, plan, way);
     for (unsigned stage = FIRST_STAGE; stage < FIRST_STAGE + ORDER_STAGES * 2; stage++) {
         for (size_t i = 0; i < work->apply_count; i++) {
             if (plan_stage(&work->applies[i]->object.ref) == stage) {
                 struct desired_object copy;
+                bool is_placed = !new_namespace(application, work->applies[i]);
                 copy_hook(application, work->applies[i], work->run, &way->arena, &copy);
-                plan_apply(plan, stage, -1, &copy);
+                plan_apply(plan, stage, is_placed ? -1 : FIRST_STAGE, &copy);
                 add_apply_item(way, &copy)->run = arena_string(&way->arena, work->run);
             }
         }
@@ -436,8 +463,8 @@ void dispatch_check(struct application *application, const struct selection *sel
 
 void dispatch_hooks(struct application *application, const struct hook_work *work)
 {
-    struct plan_under_way *way = way_new_for(application, work->apply_count + work->delete_count,
-                                             application->revision, false);
+    struct plan_under_way *way = way_new_for(
+        application, work->apply_count * 2 + work->delete_count, application->revision, false);
     struct plan plan;
     way->hooks = true;
     way->last_resort = work->is_last_resort;

@@ -231,6 +231,17 @@ def test_a_commit_of_a_hook_waits_for_a_sync_window(repository, moored, jobs):
     assert set(jobs()) == {"migrate"}
 
 
+def test_a_namespace_of_the_same_commit_is_there_for_its_hook(repository, moored, api, namespace):
+    space = f"{namespace}-new"
+    repository.commit({"deploy/ns.yaml": f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {space}}}\n",
+                       "deploy/job.yaml": job("migrate", "before", "fails"), "deploy/c.yaml": config_map("c")})
+    shop = moored(repository, targetNamespace=space)
+    shop.wait_not_ready("migrate", reason="HookFailed")
+    assert api.get("Job", space, "migrate") and not api.get("ConfigMap", space, "c")
+    shop.push({"deploy/job.yaml": job("migrate", "before")})
+    shop.wait_applied()
+
+
 # ------------------------------------------------------------------------------- after, and failure
 
 POD = """apiVersion: v1
@@ -300,23 +311,25 @@ def test_a_reconcile_that_is_asked_for_tries_a_failed_hook_again(repository, moo
 
 # ------------------------------------------------------------------------------- delete policies
 
-@pytest.mark.parametrize("image, options, stays", [
-    ("succeeds", {"hook_delete_policy": "succeeded"}, False),
-    ("succeeds", {"hook_delete_policy": "failed"}, True),
-    ("fails", {"hook_delete_policy": "failed"}, False),
-    ("fails", {"hook_delete_policy": "before-creation,succeeded"}, True),
-    ("succeeds", {"spec": "ttlSecondsAfterFinished: 0"}, False),
-])
-def test_delete_policies(repository, moored, jobs, image, options, stays):
-    repository.commit({"deploy/jobs.yaml": in_turn(job("other", "before"), job("migrate", "before", image, wave="1", **options)),
+def test_what_has_succeeded_is_deleted_by_its_policy(repository, moored, jobs):
+    hooks = {"plain": {}, "succeeded": {"hook_delete_policy": "succeeded"}, "failed": {"hook_delete_policy": "failed"},
+             "both": {"hook_delete_policy": "before-creation, failed,succeeded"}, "short": {"spec": "ttlSecondsAfterFinished: 0"},
+             "long": {"spec": "ttlSecondsAfterFinished: 3600"}}
+    repository.commit({"deploy/jobs.yaml": in_turn(*(job(name, "before", **options) for name, options in hooks.items())),
                        "deploy/c.yaml": config_map("c")})
     shop = moored(repository)
-    if image == "fails":
-        shop.wait_not_ready(reason="HookFailed")
-    else:
-        shop.wait_applied()
-    wait_for(lambda: set(jobs()) == ({"other", "migrate"} if stays else {"other"}), what="what is to go gone")
-    assert runs(shop)[("before", "migrate")] == ("Failed" if image == "fails" else "Succeeded")
+    shop.wait_applied()
+    wait_for(lambda: set(jobs()) == {"plain", "failed", "long"}, what="what is to go gone")
+    assert runs(shop) == {("before", name): "Succeeded" for name in hooks}
+
+
+def test_what_has_failed_is_deleted_by_its_policy(repository, moored, jobs):
+    hooks = {"plain": {}, "succeeded": {"hook_delete_policy": "succeeded"}, "failed": {"hook_delete_policy": "failed"}}
+    repository.commit({"deploy/jobs.yaml": in_turn(*(job(name, "before", "fails", **options) for name, options in hooks.items()))})
+    shop = moored(repository)
+    shop.wait_not_ready(reason="HookFailed")
+    wait_for(lambda: set(jobs()) == {"plain", "succeeded"}, what="what is to go gone")
+    wait_for(lambda: runs(shop) == {("before", name): "Failed" for name in hooks}, what="each of them told")
 
 
 # ------------------------------------------------------------------------------- other tools' hooks
