@@ -14,6 +14,7 @@
 
 #define PACKS_MAXIMUM 32 /* one for each version; more are merged into one */
 #define DIGEST_PREFIX "sha256:"
+#define OCI "oci://"
 
 /* What the commit of a chart says in its message. */
 struct record {
@@ -61,12 +62,21 @@ static bool refuse_url(enum fetch_reason *ret_reason, struct error *error, const
     return error_set(error, ERROR_INVALID, "%s%s", url, why);
 }
 
+static bool is_registry(const char *url)
+{
+    return text_has_prefix(url, OCI);
+}
+
 bool chart_check_url(const char *url, enum fetch_reason *ret_reason, struct error *error)
 {
-    const char *host = text_has_prefix(url, "https://") ? url + strlen("https://") : NULL;
+    const char *host = text_has_prefix(url, "https://") ? url + strlen("https://")
+                       : is_registry(url)               ? url + strlen(OCI)
+                                                        : NULL;
     if (!host) {
-        return refuse_url(ret_reason, error, url,
-                          ": the URL of a chart repository must begin with https://");
+        return refuse_url(
+            ret_reason, error, url,
+            ": the URL must begin with https:// for a chart repository, or oci:// for "
+            "a registry");
     }
     size_t authority = strcspn(host, "/?#");
     if (memchr(host, '@', authority)) {
@@ -76,8 +86,10 @@ bool chart_check_url(const char *url, enum fetch_reason *ret_reason, struct erro
                           "into the Secret of spec.secretRef: a URL is shown to everybody");
     }
     if (authority == 0 || strpbrk(url, "?# \t\r\n")) {
-        return refuse_url(ret_reason, error, url,
-                          ": the URL must be https://HOST/PATH without a query or blanks");
+        return refuse_url(
+            ret_reason, error, url,
+            ": the URL must be https://HOST/PATH or oci://HOST/PATH, without a query or "
+            "blanks");
     }
     return true;
 }
@@ -119,8 +131,10 @@ static bool check_request(struct charts *charts)
 static void prepare(struct charts *charts)
 {
     const struct fetch_request *request = charts->request;
+    charts->url = is_registry(request->url) ? mem_format("https://%s", request->url + strlen(OCI))
+                                            : mem_string(request->url);
     charts->transport = (struct transport){
-        .url = request->url,
+        .url = charts->url,
         .username = request->username,
         .password = request->password,
         .bearer_token = request->bearer_token,
@@ -310,7 +324,8 @@ static bool choose_and_fetch(struct charts *charts, git_repository *repository,
     const struct fetch_request *request = charts->request;
     struct record record;
     char digest[FETCH_DIGEST_SIZE];
-    if (!chart_index_choose(charts, choice) ||
+    bool registry = is_registry(request->url);
+    if (!(registry ? chart_registry_choose : chart_index_choose)(charts, choice) ||
         (!digest_is_zero(&choice->digest) && !check_digest(charts, choice))) {
         return false;
     }
@@ -364,8 +379,9 @@ static bool attempt(struct charts *charts, struct fetch_result *ret)
         return false;
     }
     prepare(charts);
-    charts->downloads = downloads_new(&charts->transport, "chart repository",
-                                      charts->request->foreign_hosts, charts->error);
+    charts->downloads = downloads_new(
+        &charts->transport, is_registry(charts->request->url) ? "registry" : "chart repository",
+        charts->request->foreign_hosts, charts->error);
     bool fetched = charts->downloads && choose_and_fetch(charts, repository, &choice, ret);
     release_choice(&choice);
     return fetched;
@@ -383,6 +399,7 @@ bool chart_run(const struct fetch_request *request, struct fetch_result *ret,
     result.retry_after_ms = charts.transport.retry_after_ms;
     downloads_free(charts.downloads);
     semver_range_free(charts.range);
+    free(charts.url);
     *ret = result;
     if (!fetched) {
         *ret_reason = charts.reason;

@@ -24,6 +24,7 @@ struct charts {
     const struct fetch_request *request;
     struct semver_range *range;
     struct downloads *downloads;
+    char *url; /* of the server, https:// for oci:// */
     enum fetch_reason reason;
     struct error *error;
 };
@@ -38,5 +39,8 @@ bool chart_fail_version(struct charts *charts, struct versions *versions, const 
 
 /* ---- chart_index.c: a chart repository's index.yaml ---- */
 bool chart_index_choose(struct charts *charts, struct chart_choice *ret);
+
+/* ---- chart_registry.c: an OCI registry ---- */
+bool chart_registry_choose(struct charts *charts, struct chart_choice *ret);
 
 #endif

@@ -2,6 +2,7 @@
 
 HELM_VERSION=v3.22.0
 KUBECONFORM_VERSION=v0.7.0
+REGISTRY_VERSION=v3.0.0-1 # of Distribution, and of what stands before it
 # Whose API the chart's manifests are held against. A module of Kubernetes holds its API's description.
 SCHEMA_VERSIONS="v1.32.0 v1.33.0 v1.34.0 v1.35.4"
 
@@ -28,8 +29,25 @@ ensure_helm_program() {
     fi
 }
 
+# The registry that the tests push charts to.
+ensure_registry() {
+    if have oci-registry $REGISTRY_VERSION; then
+        present "OCI registry $REGISTRY_VERSION"
+    else
+        ensure_go
+        step oci-registry "Building an OCI registry $REGISTRY_VERSION (about 1 min)" build_registry
+        built $REGISTRY_VERSION oci-registry
+    fi
+}
+build_registry() {
+    go_build "$CACHE/registry" "$ROOT/scripts/tools/registry" "" gitmoor.io/tools/registry || return 1
+    mv -f "$CACHE/registry"/* "$CACHE/bin/oci-registry"
+    rmdir "$CACHE/registry"
+}
+
 ensure_helm() {
     ensure_helm_program
+    ensure_registry
     if have kubeconform $KUBECONFORM_VERSION; then
         present "kubeconform $KUBECONFORM_VERSION"
     else
