@@ -381,7 +381,7 @@ static bool attempt(struct charts *charts, struct fetch_result *ret)
     prepare(charts);
     charts->downloads = downloads_new(
         &charts->transport, is_registry(charts->request->url) ? "registry" : "chart repository",
-        charts->request->foreign_hosts, charts->error);
+        charts->request->servers, charts->error);
     bool fetched = charts->downloads && choose_and_fetch(charts, repository, &choice, ret);
     release_choice(&choice);
     return fetched;

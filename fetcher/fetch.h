@@ -8,6 +8,7 @@
 #define GITMOOR_FETCHER_FETCH_H
 
 #include "common/base/error.h"
+#include "common/data/json.h"
 #include "fetcher/reason.h"
 #include "fetcher/verify.h"
 
@@ -52,7 +53,9 @@ struct fetch_request {
     const char *chart;   /* its name; NULL: it is Git */
     const char *version; /* a range; NULL: the highest release */
     const char *digest;  /* "sha256:…" that it must have, or NULL */
-    bool foreign_hosts;  /* an index may name archives on other servers */
+    /* URLs that may be asked besides the repository's server, as patterns of the tenancy settings
+     * in an array; NULL: any. */
+    const cJSON *servers;
 };
 
 struct fetch_result {

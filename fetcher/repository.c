@@ -191,9 +191,10 @@ static void on_fetched(const cJSON *answer, const char *pack, size_t pack_size,
         succeed(repository, answer);
     } else if (answer) {
         const char *message = json_string(answer, "message");
+        enum fetch_reason reason = fetch_reason_from_name(json_string(answer, "reason"));
         repository->retry_after_ms = json_int(answer, "retryAfterMs", 0);
-        fail(repository, fetch_reason_from_name(json_string(answer, "reason")),
-             message ? message : "the worker gave no reason");
+        repository->not_allowed = reason == FETCH_NOT_ALLOWED; /* where an index leads to */
+        fail(repository, reason, message ? message : "the worker gave no reason");
     } else {
         AUTO_FREE char *message =
             mem_format("cannot fetch %s: %s", repository->spec.url, error->message);

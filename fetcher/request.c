@@ -31,9 +31,9 @@ static cJSON *new_request(const struct repository *repository)
     json_add_string(request, "version", spec->version);
     json_add_string(request, "digest", spec->digest);
     /* Where the operator lists the URLs, an index may not lead elsewhere. */
-    json_add_bool(request, "foreignHosts",
-                  !tenancy_lists_urls(tenancy_file_get(repository->fetcher->tenancy),
-                                      repository->namespace_));
+    json_add(request, "servers",
+             tenancy_url_patterns(tenancy_file_get(repository->fetcher->tenancy),
+                                  repository->namespace_));
     /* Another URL means another repository, whose history says nothing of a forced push. After a
      * restart it is not known where the revision in the status came from, only of which spec. */
     bool same = repository->fetched_url ? text_equal(repository->fetched_url, spec->url)

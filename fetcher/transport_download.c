@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/tenancy.h"
 #include "fetcher/transport_curl.h"
 
 #include <stdio.h>
@@ -15,7 +16,7 @@
 struct downloads {
     struct transport *transport;
     const char *server;
-    bool foreign;
+    const cJSON *servers;
     CURLM *multi;
     struct buf authorities;
 };
@@ -31,13 +32,13 @@ struct transfer {
     char error_text[CURL_ERROR_SIZE];
 };
 
-struct downloads *downloads_new(struct transport *transport, const char *server, bool foreign,
-                                struct error *error)
+struct downloads *downloads_new(struct transport *transport, const char *server,
+                                const cJSON *servers, struct error *error)
 {
     struct downloads *downloads = NEW(struct downloads);
     downloads->transport = transport;
     downloads->server = server;
-    downloads->foreign = foreign;
+    downloads->servers = servers;
     downloads->multi = curl_multi_init();
     transport_curl_collect_authorities(transport, &downloads->authorities);
     if (!downloads->multi) {
@@ -279,13 +280,13 @@ static bool judge(struct transfer *transfer, CURLcode code, unsigned redirects, 
 static bool may_ask(const struct transfer *transfer)
 {
     const struct downloads *downloads = transfer->downloads;
-    if (downloads->foreign ||
-        transport_curl_same_server(downloads->transport->url, transfer->url)) {
+    if (transport_curl_same_server(downloads->transport->url, transfer->url) ||
+        tenancy_url_matches(downloads->servers, transfer->url)) {
         return true;
     }
     transport_fail(downloads->transport, FETCH_NOT_ALLOWED, ERROR_DENIED,
-                   "%s is at %s, which is another server than %s, and the tenancy settings allow "
-                   "none but those that they list",
+                   "%s is at %s, which is another server than %s, and the tenancy settings do not "
+                   "list it: ask whoever operates Gitmoor to add it to `repositories`",
                    transfer->download->what, transfer->url, downloads->transport->url);
     return false;
 }

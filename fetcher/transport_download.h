@@ -6,15 +6,16 @@
 #define GITMOOR_FETCHER_TRANSPORT_DOWNLOAD_H
 
 #include "common/base/buf.h"
+#include "common/data/json.h"
 #include "fetcher/transport.h"
 
 /* The connections of one fetch. */
 struct downloads;
 
-/* `server` names what is asked, in messages ("chart repository"). `foreign`: servers other than
- * that of the transport's URL may be asked at all. The transport outlives it. */
-struct downloads *downloads_new(struct transport *transport, const char *server, bool foreign,
-                                struct error *error);
+/* `server` names what is asked, in messages ("chart repository"). `servers`: which URLs may be
+ * asked on other servers than that of the transport's URL (tenancy_url_matches). All outlive it. */
+struct downloads *downloads_new(struct transport *transport, const char *server,
+                                const cJSON *servers, struct error *error);
 void downloads_free(struct downloads *downloads);
 
 struct download {

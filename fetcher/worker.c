@@ -179,7 +179,7 @@ static bool do_fetch(const cJSON *request, struct error *error)
         .chart = json_string(request, "chart"),
         .version = json_string(request, "version"),
         .digest = json_string(request, "digest"),
-        .foreign_hosts = json_bool(request, "foreignHosts", false),
+        .servers = json_array(request, "servers"),
         .verify_tag = json_bool(request, "verifyTag", false),
         .verify_head = json_bool(request, "verifyHead", false),
         .size_maximum = (uint64_t)json_int(request, "sizeMaximum", 0),

@@ -7,7 +7,7 @@
  *   "previous", "username", "password", "bearerToken", "authorities", "certificate", "key",
  *   "identity", "knownHosts", "proxy", "proxyUsername", "proxyPassword", "verifyHead", "verifyTag",
  *   "keys" (file name to base64), "sizeMaximum", "timeoutMs", "allowFileUrls", "fresh"}, for a
- * chart with "chart", "version", "digest", "foreignHosts"; or
+ * chart with "chart", "version", "digest", "servers" (patterns); or
  *   {"operation": "pack", "directory", "want", "have", "sizeMaximum"}.
  * Answer: {"ok": true, "commit", "revision", "forced", "cloned", "signer", "digest",
  *   "receivedBytes"}, {"ok": true} for a pack, or {"ok": false, "reason", "message",

@@ -228,10 +228,27 @@ bool tenancy_check_url(const struct tenancy *tenancy, const char *namespace_, co
                 : refuse(error, tenancy, NULL, what, "");
 }
 
-bool tenancy_lists_urls(const struct tenancy *tenancy, const char *namespace_)
+cJSON *tenancy_url_patterns(const struct tenancy *tenancy, const char *namespace_)
 {
     const struct tenancy_rule *rule = tenancy ? find_rule(tenancy, namespace_) : NULL;
-    return rule && rule->repositories.is_given;
+    if (!rule || !rule->repositories.is_given) {
+        return NULL;
+    }
+    cJSON *patterns = json_new_array();
+    for (size_t i = 0; i < rule->repositories.count; i++) {
+        AUTO_FREE char *expanded = expand(rule->repositories.patterns[i], namespace_);
+        json_append(patterns, json_new_string(expanded));
+    }
+    return patterns;
+}
+
+bool tenancy_url_matches(const cJSON *patterns, const char *url)
+{
+    bool matches = !patterns;
+    for (const cJSON *item = json_first(patterns); item && !matches; item = item->next) {
+        matches = cJSON_IsString(item) && match_url(item->valuestring, url);
+    }
+    return matches;
 }
 
 /* ---- Sources ---- */

@@ -11,6 +11,7 @@
 #define GITMOOR_RUN_TENANCY_H
 
 #include "common/base/error.h"
+#include "common/data/json.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,8 +30,11 @@ void tenancy_free(struct tenancy *tenancy); /* NULL is fine */
 bool tenancy_check_url(const struct tenancy *tenancy, const char *namespace_, const char *url,
                        struct error *error);
 
-/* Whether the rule of the namespace says which URLs there may be. */
-bool tenancy_lists_urls(const struct tenancy *tenancy, const char *namespace_);
+/* The patterns of URLs that the namespace's rule lists, as an array of strings that the caller
+ * frees; NULL where it does not say which there may be. */
+cJSON *tenancy_url_patterns(const struct tenancy *tenancy, const char *namespace_);
+/* Whether it is one of them; any is, for NULL. */
+bool tenancy_url_matches(const cJSON *patterns, const char *url);
 
 /* Whether an Application may refer to that source, as object_source_word names it. */
 bool tenancy_check_source(const struct tenancy *tenancy, const char *namespace_,

@@ -198,6 +198,6 @@ def test_a_manifest_that_is_no_charts(worker, fake, spoil):
 def test_what_the_tenancy_settings_do_not_list_is_not_asked(worker, fake, tmp_path):
     elsewhere = ChartServer(tmp_path / "elsewhere", fake.server.authority).start()
     fake.server.faults["tags/list"] = challenge(f"{elsewhere.url}/token")
-    refused(worker.fetch(fake.url, foreignHosts=False, **ROBOT), "NotAllowed", elsewhere.url)
+    refused(worker.fetch(fake.url, servers=[], **ROBOT), "NotAllowed", elsewhere.url)
     assert not elsewhere.requests
     elsewhere.stop()

@@ -7,6 +7,7 @@ import tarfile
 import pytest
 
 from chartserver import CHART_YAML, ChartServer, basic, pack
+from connectproxy import ConnectProxy
 from harness.certs import Authority
 from test_fetcher_worker import Worker, refused
 
@@ -31,7 +32,7 @@ def charts(server):
 
 class Charts(Worker):
     def fetch(self, url, **fields):
-        return super().fetch(url, **{"chart": "web", "foreignHosts": True, **fields})
+        return super().fetch(url, **{"chart": "web", **fields})
 
     def files(self, commit):
         listed = subprocess.run(["git", "--git-dir", self.mirror, "ls-tree", "-r", "--name-only", commit], capture_output=True,
@@ -130,8 +131,22 @@ def test_credentials_do_not_go_to_another_server(worker, charts, tmp_path):
     refused(worker.fetch(charts.url, **robot), "InvalidChart", "should be web 1.0.1")
     assert [path for path, _ in elsewhere.requests] == ["web-1.0.0.tgz", "web-1.0.0.tgz"]
     assert not any(authorization for _, authorization in elsewhere.requests), elsewhere.requests
-    refused(worker.fetch(charts.url, foreignHosts=False, **robot), "NotAllowed", elsewhere.url, "tenancy")
+    refused(worker.fetch(charts.url, servers=["https://*.example/**"], **robot), "NotAllowed", elsewhere.url, "tenancy")
     elsewhere.stop()
+
+
+def test_through_a_proxy(worker, charts):
+    charts.add("web", "1.0.0", FILES)
+    proxy = ConnectProxy("robot", "proxy-word").start()
+    given = {"proxy": proxy.address, "proxyUsername": "robot"}
+    assert worker.fetch(charts.url, proxyPassword="proxy-word", **given)["ok"]
+    assert set(proxy.targets) == {charts.url.removeprefix("https://")}
+    message = refused(worker.fetch(charts.url, proxyPassword="other-word", **given), "Unreachable", "407")
+    assert "other-word" not in message
+    proxy.stop()
+    refused(worker.fetch(charts.url, proxyPassword="proxy-word", **given), "Unreachable")
+    for address in ("socks5://127.0.0.1:1", "proxy", "http://robot:proxy-word@127.0.0.1:1"):
+        assert "proxy-word" not in refused(worker.fetch(charts.url, proxy=address), "SecretInvalid", "spec.proxySecretRef")
 
 
 @pytest.mark.parametrize("urls", [[], ["http://127.0.0.1/web.tgz"], ["file:///etc/passwd"], ["https://u:p@127.0.0.1/web.tgz"], [7]])

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from connectproxy import ConnectProxy
 from harness.api import condition
 from harness.moor import Moor
 from harness.process import children
@@ -201,6 +202,24 @@ def test_credentials_that_are_refused_then_corrected(repo, repository, git_serve
     secret(ca_crt=ca, username="user", password="right-word\n")
     repo.patch({"metadata": {"annotations": {REQUESTED: "corrected"}}})
     repo.wait_revision(repository.revision(), timeout=10)
+
+
+def test_a_proxy_of_a_secret(repo, repository, api):
+    repository.commit({"a": "1"})
+    proxy = ConnectProxy("robot", "proxy-word").start()
+
+    def secret(**values):
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "proxy", "namespace": repo.namespace}, "data": data})
+
+    secret(username="robot", password="proxy-word")
+    repo.apply(spec(repository, proxySecretRef={"name": "proxy"}, interval="2s"))
+    assert "address" in repo.wait_failed("SecretInvalid")["message"]
+    secret(address=proxy.address, username="robot", password="proxy-word\n")
+    repo.wait_revision(repository.revision())
+    assert proxy.targets
+    repo.patch({"spec": {"suspend": True}})
+    proxy.stop()
 
 
 def test_a_secret_that_does_not_exist_yet(repo, repository, api):

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from connectproxy import ConnectProxy
 from harness import paths
 from harness.certs import Authority
 from harness.waiting import allowance
@@ -175,6 +176,23 @@ def test_another_branch_in_the_spec_is_no_forced_push(worker, repository):
     repository.push("other")
     worker.fetch(repository.url)
     assert not worker.fetch(repository.url, branch="other", previous=f"main@sha1:{main}")["forced"]
+
+
+def test_through_a_proxy(worker, repository, git_server):
+    commit = repository.commit({"a": "1"})
+    proxy = ConnectProxy("robot", "proxy-word").start()
+    given = {"proxy": proxy.address, "proxyUsername": "robot", "proxyPassword": "proxy-word"}
+    assert worker.fetch(repository.url, **given)["commit"] == commit
+    assert set(proxy.targets) == {f"127.0.0.1:{git_server.port}"}
+    proxy.stop()
+
+
+def test_a_client_certificate(worker, repository, git_server):
+    """The server does not ask for it here (test_chart_worker.py has one that does); what cannot be one is refused before."""
+    repository.commit({"a": "1"})
+    refused(worker.fetch(repository.url, certificate="x", key="y"), "SecretInvalid", "tls.crt")
+    certificate, key = git_server.authority.issue("client", usage="clientAuth")
+    assert worker.fetch(repository.url, certificate=certificate.read_text(), key=key.read_text())["ok"]
 
 
 def test_basic_and_bearer_credentials(worker, repository, git_server):

@@ -8,6 +8,7 @@ import pytest
 from chartserver import ChartServer, basic
 from harness.api import condition
 from harness.waiting import TimedOut, wait_for
+from test_chart_registry import ROBOT, Registry
 
 REQUESTED = "gitmoor.io/reconcile-requested-at"
 TEMPLATE = """apiVersion: v1
@@ -41,8 +42,8 @@ class Chart:
                         "data": {"ca.crt": base64.b64encode(self.server.ca_file.read_bytes()).decode(), **encoded}})
 
     def follow(self, **spec):
-        self.apply("HelmRepository", {"url": self.server.url, "chart": "web", "interval": "1h", "secretRef": {"name": "charts"},
-                                      **spec})
+        spec.setdefault("url", self.server.url)
+        self.apply("HelmRepository", {"chart": "web", "interval": "1h", "secretRef": {"name": "charts"}, **spec})
 
     def render(self, **helm):
         self.apply("Application", {"source": {"helmRepository": self.name}, "render": {"helm": helm}})
@@ -152,6 +153,23 @@ def test_a_url_that_the_operator_does_not_list_is_refused(chart, server, gitmoor
     finally:
         gitmoor.tenancy.set(only=["fetcher"])
     chart.wait_revision("1.0.0")
+
+
+def test_a_chart_of_a_registry_becomes_live_objects(api, namespace, gitmoor, tmp_path):  # noqa: ARG001
+    registry = Registry(tmp_path)
+    chart = Chart(api, namespace, registry)
+    digest = registry.push("charts", "1.0.0", FILES)
+    chart.secret(**ROBOT)
+    chart.follow(url=registry.url("charts"))
+    chart.render()
+    chart.wait_data(version="1.0.0", colour="blue", size="small")
+    assert chart.wait_revision("1.0.0")["status"]["digest"] == digest
+    registry.push("charts", "1.1.0", FILES)
+    chart.nudge()
+    chart.wait_data(version="1.1.0", colour="blue", size="small")
+    for kind in ("Application", "HelmRepository"):
+        api.delete(kind, namespace, chart.name)
+    registry.stop()
 
 
 @pytest.mark.parametrize("kind, spec, words", [
