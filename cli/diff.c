@@ -2,6 +2,7 @@
 #include "cli/diff.h"
 
 #include "cli/cli.h"
+#include "cli/keys.h"
 #include "cli/manifests.h"
 #include "cli/options.h"
 #include "cli/table.h"
@@ -111,12 +112,18 @@ static bool diff_open_revision(struct diff_application *application, struct aren
 
 /* What the differ reads of the cluster for rendering, people mostly may not. Without it the diff
  * would be wrong, and look right. */
-static bool diff_check_sources(const struct application_spec *spec, struct error *error)
+static bool diff_check_sources(const struct diff_verb *verb, const struct application_spec *spec,
+                               struct error *error)
 {
     if (json_size(spec->substitute_from)) {
         return error_set(error, ERROR_INVALID,
                          "the Application has spec.substituteFrom, which diff does not read; "
                          "gitmoor render --substitute-from renders it");
+    }
+    if (spec->decryption_secret && !verb->decryption) {
+        return error_set(error, ERROR_INVALID,
+                         "the Application has spec.decryption, whose Secret diff does not read; "
+                         "give the keys with --decrypt-key FILE");
     }
     if (json_size(json_array(json_object(spec->render, "helm"), "valuesFrom"))) {
         return error_set(error, ERROR_INVALID,
@@ -131,15 +138,18 @@ static bool diff_build(struct diff_application *application, struct source *sour
                        const char *path, struct diff_rendering *rendering, struct error *error)
 {
     const struct application_spec *spec = &application->spec;
-    const struct render_options options = {.path = path,
-                                           .revision = application->revision,
-                                           .spec = spec->render,
-                                           .target_namespace = spec->target_namespace,
-                                           .variables = spec->substitute,
-                                           .name = application->name,
-                                           .namespace_ = application->namespace_};
+    const struct render_options options = {
+        .path = path,
+        .revision = application->revision,
+        .spec = spec->render,
+        .target_namespace = spec->target_namespace,
+        .variables = spec->substitute,
+        .decryption = spec->decryption_secret ? application->verb->decryption : NULL,
+        .plaintext = application->plaintext,
+        .name = application->name,
+        .namespace_ = application->namespace_};
     const struct render_sink sink = {diff_take_object, diff_take_error, rendering};
-    if (!diff_check_sources(spec, error)) {
+    if (!diff_check_sources(application->verb, spec, error)) {
         return false;
     }
     if (!manifests_render(source, &options, &sink, error)) {
@@ -203,6 +213,7 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
         .object = object,
         .namespace_ = text_or_empty(json_string_path(object, "metadata.namespace")),
         .name = text_or_empty(json_string_path(object, "metadata.name")),
+        .plaintext = json_new_array(),
         .guarded = !text_equal(json_string_path(object, "spec.protection"), "Off"),
     };
     application_spec_read(object, &application.spec);
@@ -215,6 +226,7 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
         diff_complain(verb, arena_format(&arena, "application %s", application.name), &error);
     }
     desired_free(application.desired);
+    json_free(application.plaintext);
     application_spec_release(&application.spec);
 }
 
@@ -307,6 +319,7 @@ int cli_diff(int argc, char **argv)
          "A commit, branch or tag of the clone. Default: the one that the application is at."},
         {"repository", 0, OPTION_TEXT, &verb.repository, "DIR",
          "A clone of the repository. Default: the one around the current directory."},
+        {"decrypt-key", 0, OPTION_LIST, &verb.decrypt_keys, "FILE", KEYS_HELP},
         {"color", 0, OPTION_TEXT, &colour, "WHEN", "auto, always or never. Default: auto."},
         {"applier", 0, OPTION_TEXT, &verb.applier, "USER",
          "User name of the applier, in whose name the server is asked. Default: the chart's."},
@@ -317,7 +330,9 @@ int cli_diff(int argc, char **argv)
     const struct option_set set = {
         "diff [APPLICATION] [OPTIONS]",
         "Shows what a reconcile would change in the cluster, as a unified diff; what it would\n"
-        "delete is shown as deleted. Values of Secrets are masked. Nothing is changed.",
+        "delete is shown as deleted. Values of Secrets, and what was decrypted, are masked. "
+        "Nothing\n"
+        "is changed.",
         "0: nothing would change; 1: something would; 2: it cannot be told.",
         table,
     };
@@ -328,7 +343,9 @@ int cli_diff(int argc, char **argv)
         operands = NULL;
         return status;
     }
-    if (!diff_check(&verb, operands, colour, &name, &error)) {
+    if (!diff_check(&verb, operands, colour, &name, &error) ||
+        !keys_read(&verb.decrypt_keys, &verb.decryption, &error)) {
+        free(verb.decrypt_keys.items);
         return cli_fail("diff", DIFF_TROUBLE, &error);
     }
     managers_init(&verb.people);
@@ -337,6 +354,8 @@ int cli_diff(int argc, char **argv)
     managers_release(&verb.people);
     kube_discovery_free(verb.discovery);
     json_free(verb.who);
+    json_free(verb.decryption);
+    free(verb.decrypt_keys.items);
     free(verb.groups);
     cluster_close(&verb.cluster);
     return status;

@@ -4,6 +4,7 @@
 #define GITMOOR_CLI_DIFF_H
 
 #include "cli/cluster.h"
+#include "cli/options.h"
 #include "differ/desired.h"
 #include "differ/spec.h"
 
@@ -14,6 +15,8 @@ struct diff_verb {
     const char *repository; /* a directory in it */
     const char *applier;    /* user name of the applier */
     bool colour;
+    struct option_list decrypt_keys;
+    cJSON *decryption; /* these, or NULL */
 
     struct kube_discovery *discovery;
     struct managers people;
@@ -34,6 +37,7 @@ struct diff_application {
     bool guarded;         /* admission refuses others than the applier */
     const char *revision; /* as it is told: "main@sha1:…"; NULL for a directory */
     struct desired_set *desired;
+    cJSON *plaintext; /* what was decrypted of it, to be hidden */
 };
 
 /* Tells what a reconcile would make of one declared object. */

@@ -81,6 +81,7 @@ static bool print_difference(const struct diff_application *application,
         return false;
     }
     shown_mask(before, after);
+    shown_hide(before, after, application->plaintext);
     print_head(application, ref, desired);
     if (!write_yaml(before, &left, &error) || !write_yaml(after, &right, &error) ||
         !unified_diff(text_or_empty(left.data), text_or_empty(right.data), CONTEXT_LINES,

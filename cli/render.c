@@ -1,6 +1,7 @@
 /* gitmoor render: what the differ would render of a directory, in the order of application. */
 #include "differ/render.h"
 #include "cli/cli.h"
+#include "cli/keys.h"
 #include "cli/manifests.h"
 #include "cli/options.h"
 #include "common/base/arena.h"
@@ -245,7 +246,6 @@ static bool render_read_variables(struct render_verb *verb, const cJSON *spec, s
            error_prefix(error, "spec.substitute");
 }
 
-/* The sort of a key is read off its text, and off a Secret's keys as the differ does. */
 static bool render_read_keys(struct render_verb *verb, const cJSON *spec, struct error *error)
 {
     const struct option_list *files = &verb->chart->decrypt_keys;
@@ -254,20 +254,7 @@ static bool render_read_keys(struct render_verb *verb, const cJSON *spec, struct
                          "the Application has spec.decryption, whose Secret takes a cluster; give "
                          "the keys with --decrypt-key FILE");
     }
-    verb->decryption = files->count ? json_new_object() : NULL;
-    cJSON *age = json_add_object(verb->decryption, "age");
-    cJSON *pgp = json_add_object(verb->decryption, "pgp");
-    json_add_string(verb->decryption, "from", "--decrypt-key");
-    for (size_t i = 0; i < files->count; i++) {
-        AUTO_BUF struct buf text;
-        buf_init(&text, RENDER_FILE_MAXIMUM);
-        if (!buf_read_file(&text, files->items[i], error)) {
-            return error_prefix(error, "--decrypt-key");
-        }
-        json_add_string(strstr(text.data, "-----BEGIN PGP") ? pgp : age, files->items[i],
-                        text.data);
-    }
-    return true;
+    return keys_read(files, &verb->decryption, error);
 }
 
 static void render_join_versions(struct render_verb *verb)
@@ -383,9 +370,7 @@ int cli_render(int argc, char **argv)
         {"substitute-from", 0, OPTION_LIST, &chart->substitute_from, "FILE",
          "Variables to substitute, names and strings in YAML, in the place of spec.substituteFrom; "
          "may be repeated."},
-        {"decrypt-key", 0, OPTION_LIST, &chart->decrypt_keys, "FILE",
-         "Age identities or an armoured OpenPGP private key, for what SOPS has encrypted, in the "
-         "place of spec.decryption's Secret; may be repeated."},
+        {"decrypt-key", 0, OPTION_LIST, &chart->decrypt_keys, "FILE", KEYS_HELP},
         {"generators", 0, OPTION_TEXT, &chart->generators, "FILE",
          "The programs that spec.render.generator may name, as the differ's setting has them."},
         {"release-name", 0, OPTION_TEXT, &chart->release, "NAME",

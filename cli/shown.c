@@ -3,6 +3,8 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 
+#include <string.h>
+
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
 
 void shown_strip(cJSON *object)
@@ -78,4 +80,48 @@ void shown_mask(cJSON *before, cJSON *after)
     }
     mask_annotation(before);
     mask_annotation(after);
+}
+
+#define HIDDEN_MINIMUM 4 /* shorter texts stand in anything */
+
+static bool holds_one(const char *text, const cJSON *texts)
+{
+    for (const cJSON *it = json_first(texts); it; it = it->next) {
+        const char *hidden = it->valuestring;
+        if (strcmp(text, hidden) == 0 ||
+            (strlen(hidden) >= HIDDEN_MINIMUM && strstr(text, hidden))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void replace_item(cJSON *container, cJSON *item, const char *text)
+{
+    cJSON *mask = json_new_string(text);
+    if (item->string) {
+        AUTO_FREE char *name = mem_string(item->string); /* which goes with the item */
+        json_set(container, name, mask);
+    } else {
+        cJSON_ReplaceItemViaPointer(container, item, mask);
+    }
+}
+
+void shown_hide(cJSON *before, cJSON *after, const cJSON *texts)
+{
+    cJSON *twin = json_first(before); /* in an array, the item of the same index */
+    for (cJSON *item = json_first(after), *next; item; item = next) {
+        next = item->next;
+        cJSON *old = item->string ? json_get(before, item->string) : twin;
+        twin = twin ? twin->next : NULL;
+        if (!cJSON_IsString(item)) {
+            shown_hide(old, item, texts);
+        } else if (holds_one(item->valuestring, texts)) {
+            bool differs = old && !json_equal(old, item);
+            replace_item(after, item, differs ? "*** (after)" : "***");
+            if (old) {
+                replace_item(before, old, differs ? "*** (before)" : "***");
+            }
+        }
+    }
 }

@@ -13,4 +13,8 @@ void shown_strip(cJSON *object);
  * "*** (before)" and "*** (after)" where they differ, as kubectl diff does. Other kinds stay. */
 void shown_mask(cJSON *before, cJSON *after);
 
+/* Likewise, of any kind: the strings of `after` that hold one of these texts, and what stands in
+ * their places in `before`. */
+void shown_hide(cJSON *before, cJSON *after, const cJSON *texts);
+
 #endif

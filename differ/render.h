@@ -43,6 +43,7 @@ struct render_options {
     /* The keys for what SOPS has encrypted: {"from": how they are named to people, "age": {name:
      * text}, "pgp": {name: text}}; NULL: nothing is decrypted. */
     const cJSON *decryption;
+    cJSON *plaintext;        /* an array, to which each decrypted value is added; NULL: none is */
     const cJSON *generators; /* as generators.h has them; NULL: none are allowed */
 };
 

@@ -109,8 +109,10 @@ bool render_decrypted_write(const struct render_decrypted *file, struct buf *out
 static void decrypt_problem(const struct decrypt_work *work, const struct render_decrypted *file,
                             size_t part, const char *message)
 {
-    work->scan->undecrypted++;
-    work->sink->error(file->name, file->file.parts[part].lines[0], message, work->sink->context);
+    if (work->scan->undecrypted++ < RENDER_ERRORS_MAXIMUM) {
+        work->sink->error(file->name, file->file.parts[part].lines[0], message,
+                          work->sink->context);
+    }
 }
 
 static const char *decrypt_keys_name(const struct decrypt_work *work)
@@ -183,8 +185,16 @@ static void decrypt_start(struct decrypt_work *work, struct decrypt_run *run,
     const char *const argv[] = {work->program, "decrypt",       "--input-type",
                                 part->format,  "--output-type", part->format,
                                 NULL};
-    const char *const environment[] = {work->age,      "HOME=/none", "GOTRACEBACK=none",
-                                       "GOMAXPROCS=2", work->home,   NULL};
+    /* What it cannot reach it need not ask again and again, where a file names such keys too. */
+    const char *const environment[] = {work->age,
+                                       "HOME=/none",
+                                       "GOTRACEBACK=none",
+                                       "GOMAXPROCS=2",
+                                       "AWS_EC2_METADATA_DISABLED=true",
+                                       "AWS_MAX_ATTEMPTS=1",
+                                       "VAULT_MAX_RETRIES=0",
+                                       work->home,
+                                       NULL};
     const char *const read_only[] = {work->keyring, NULL};
     const char *const execute[] = {work->program, NULL};
     const struct sandbox_options sandbox = {.read_only = read_only, .execute = execute};
@@ -229,7 +239,8 @@ static struct decrypt_run *decrypt_await(struct decrypt_work *work, struct event
 static void decrypt_file(struct decrypt_work *work, struct render_decrypted *file,
                          struct event_base *loop)
 {
-    for (size_t i = 0; i < file->file.count; i++) {
+    for (size_t i = 0; i < file->file.count && work->scan->undecrypted < RENDER_ERRORS_MAXIMUM;
+         i++) {
         const struct sops_part *part = &file->file.parts[i];
         if (!part->format) {
             continue;

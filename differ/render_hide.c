@@ -29,6 +29,7 @@ static void hide_add(struct render_scan *scan, const char *text, size_t size)
     if (size) {
         scan->hidden = mem_resize(scan->hidden, scan->hidden_count + 1, sizeof(*scan->hidden));
         scan->hidden[scan->hidden_count++] = mem_string_n(text, size);
+        json_append(scan->options.plaintext, json_new_string(scan->hidden[scan->hidden_count - 1]));
     }
 }
 

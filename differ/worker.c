@@ -272,16 +272,16 @@ static bool worker_print_application(FILE *out, const struct worker_application 
     return true;
 }
 
+/* Whether another program is run for it. */
+static bool worker_needs_programs(const struct worker_application *application)
+{
+    return application->decryption || render_scan_is_built(application->scan);
+}
+
 /* Begins a build, in a directory of its own. False: not the files' doing. */
 static bool worker_build(struct worker *worker, struct worker_application *application,
                          const struct render_builder *builder, struct error *error)
 {
-    if (worker->built && clock_monotonic_ms() > worker->build_until) {
-        return error_set(error, ERROR_TIMEOUT,
-                         "there was no time left to build it together with the others; it is tried "
-                         "again");
-    }
-    worker->built = true;
     application->job = render_job_start(application->scan, builder, &application->output->sink,
                                         worker->loop, error);
     return application->job != NULL;
@@ -300,6 +300,14 @@ static bool worker_produce(struct worker *worker, struct worker_application *app
                                            .memory_maximum = worker->build_memory,
                                            .memory = memory,
                                            .memory_problem = worker->memory_problem.message};
+    if (worker_needs_programs(application)) {
+        if (worker->built && clock_monotonic_ms() > worker->build_until) {
+            return error_set(error, ERROR_TIMEOUT,
+                             "there was no time left to build it together with the others; it is "
+                             "tried again");
+        }
+        worker->built = true;
+    }
     worker->loop = worker->loop ? worker->loop : event_base_new();
     if (!render_decrypt(application->scan, &builder, sink, worker->loop, error)) {
         return false;

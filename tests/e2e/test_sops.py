@@ -3,6 +3,7 @@ import base64
 import contextlib
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from harness import sample, sops
 from harness.api import ApiError
 from harness.mooring import config_map
 from harness.waiting import wait_for
-from test_render_kustomize import render, write
+from test_render_kustomize import ENVIRONMENT, GITMOOR, render, write
 
 DECRYPTION = {"provider": "sops", "secretRef": {"name": "sops"}}
 PLAIN = "hunter2-Zq"  # what must be seen nowhere but in the cluster
@@ -313,6 +314,11 @@ def test_a_secret_is_decrypted_with_keys_that_come_and_change(moored, api, names
     assert password(api, namespace) == "rotated", "what was applied stays"
 
 
+def cli(cluster, repository, namespace, *arguments):
+    return subprocess.run([GITMOOR, *map(str, arguments), "-n", namespace, "--kubeconfig", cluster.kubeconfig("admin")], capture_output=True,
+                          text=True, check=False, timeout=60, cwd=repository.folder, env=ENVIRONMENT)
+
+
 def readable(folder):
     return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
@@ -321,7 +327,7 @@ def shows(text, secrets):
     return [secret for secret in secrets if secret in text]
 
 
-def test_plaintext_is_in_the_cluster_and_nowhere_else(moored, gitmoor, api, namespace, repository):
+def test_plaintext_is_in_the_cluster_and_nowhere_else(moored, gitmoor, cluster, api, namespace, repository, tmp_path):
     """Logs, Events, statuses, the data directories, what is in memory, arguments and environments."""
     token = "tok-5Xq1-never-seen"
     secrets = [text for plain in (PLAIN, token) for text in (plain, base64.b64encode(plain.encode()).decode())] + [sops.AGE["first"][1]]
@@ -345,6 +351,15 @@ def test_plaintext_is_in_the_cluster_and_nowhere_else(moored, gitmoor, api, name
     gitmoor.start_one("differ")
     mooring.push({"app/db.yaml": sops.encrypt(SECRET.replace("# of the shop", "# again"))}, "again")
     mooring.wait_applied(timeout=60)
+    needed = cli(cluster, repository, namespace, "diff", "shop")
+    assert needed.returncode == 2 and "give the keys with --decrypt-key FILE" in needed.stderr
+    # A ConfigMap, whose values nobody masks otherwise, holds one of them too.
+    repository.commit({"app/db.yaml": sops.encrypt(SECRET.replace(PLAIN, "new-" + token)),
+                       "app/kustomization.yaml": yaml.safe_dump({"resources": ["db.yaml", "c.yaml"]}),
+                       "app/c.yaml": sops.encrypt(config_map("c", url=f"https://{token}@example.org", open="yes"))}, "not pushed", push=False)
+    done = cli(cluster, repository, namespace, "diff", "shop", "--path", "app", *key_files(tmp_path, a=sops.identity("first")))
+    assert done.returncode == 1, done.stderr
+    assert "*** (after)" in done.stdout and "name: c" in done.stdout and not shows(done.stdout + done.stderr, secrets)
     wait_for(lambda: not readable(memory(gitmoor)), what="the builds of the others have ended, too")
     for path in readable(gitmoor.folder):
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile

@@ -86,6 +86,40 @@ static void what_the_server_keeps_for_itself_is_left_out(void **state)
     assert_string_equal(text, "{\"kind\":\"X\",\"metadata\":{\"name\":\"n\"}}");
 }
 
+static void what_was_decrypted_is_masked_in_any_kind(void **state)
+{
+    (void)state;
+    static const char *const texts = "[\"hunter2\",\"x\"]";
+    static const struct {
+        const char *before, *after, *shown_before, *shown_after;
+    } cases[] = {
+        {"{\"a\":\"old\",\"b\":\"c\"}", "{\"a\":\"hunter2\",\"b\":\"c\"}",
+         "{\"a\":\"*** (before)\",\"b\":\"c\"}", "{\"a\":\"*** (after)\",\"b\":\"c\"}"},
+        {"{\"a\":[\"x y\",\"hunter2\"]}", "{\"a\":[\"x y\",\"hunter2\"]}",
+         "{\"a\":[\"x y\",\"***\"]}", "{\"a\":[\"x y\",\"***\"]}"},
+        {"{}", "{\"a\":{\"b\":[{\"c\":\"url?hunter2&\",\"d\":1}]},\"e\":\"x\"}", "{}",
+         "{\"a\":{\"b\":[{\"c\":\"***\",\"d\":1}]},\"e\":\"***\"}"},
+        {"{\"a\":[1]}", "{\"a\":[\"hunter2\",2]}", "{\"a\":[\"*** (before)\"]}",
+         "{\"a\":[\"*** (after)\",2]}"},
+    };
+    AUTO_JSON cJSON *hidden = NULL;
+    assert_true(json_parse(texts, strlen(texts), NULL, &hidden, NULL));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        AUTO_JSON cJSON *before = NULL, *after = NULL;
+        AUTO_BUF struct buf left, right;
+        buf_init(&left, 1000);
+        buf_init(&right, 1000);
+        json_parse(cases[i].before, strlen(cases[i].before), NULL, &before, NULL);
+        json_parse(cases[i].after, strlen(cases[i].after), NULL, &after, NULL);
+        shown_hide(before, after, hidden);
+        json_write(before, &left);
+        json_write(after, &right);
+        assert_string_equal(left.data, cases[i].shown_before);
+        assert_string_equal(right.data, cases[i].shown_after);
+    }
+    shown_hide(NULL, NULL, hidden);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +127,7 @@ int main(void)
         cmocka_unit_test(a_secret_that_comes_or_goes_is_masked_too),
         cmocka_unit_test(other_kinds_are_shown_as_they_are),
         cmocka_unit_test(what_the_server_keeps_for_itself_is_left_out),
+        cmocka_unit_test(what_was_decrypted_is_masked_in_any_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
