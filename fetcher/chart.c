@@ -360,8 +360,7 @@ static bool open_mirror(struct charts *charts, git_repository **ret)
 {
     const struct fetch_request *request = charts->request;
     AUTO_FREE char *source = mem_format("%s %s", request->url, request->chart);
-    bool full = mirror_size(request->directory) + CHART_TOTAL_MAXIMUM > request->size_maximum &&
-                mirror_pack_count(request->directory) > 1;
+    bool full = mirror_size(request->directory) > request->size_maximum;
     charts->reason = FETCH_FAILED;
     return ((!request->fresh && !full) || mirror_empty(request->directory, charts->error)) &&
            mirror_open(request->directory, source, ret, charts->error);

@@ -35,7 +35,7 @@ static struct metric seconds = {.name = "gitmoor_fetcher_fetch_seconds",
                                 .type = METRIC_HISTOGRAM,
                                 .bounds = seconds_bounds};
 static struct metric received = {.name = "gitmoor_fetcher_received_bytes_total",
-                                 .help = "Bytes of packs received from Git servers.",
+                                 .help = "Bytes of packs and charts received.",
                                  .type = METRIC_COUNTER};
 static struct metric revisions = {.name = "gitmoor_fetcher_revisions_total",
                                   .help = "New revisions found.",
@@ -150,6 +150,12 @@ static void tell_revision(struct repository *repository, const char *before, boo
     metric_add(&revisions, NULL, 1);
 }
 
+char *repository_source(const struct repository *repository)
+{
+    const struct repository_spec *spec = &repository->spec;
+    return mem_format("%s %s", spec->url, text_or_empty(spec->chart));
+}
+
 static void succeed(struct repository *repository, const cJSON *answer)
 {
     const char *commit = text_or_empty(json_string(answer, "commit"));
@@ -161,7 +167,7 @@ static void succeed(struct repository *repository, const cJSON *answer)
     metric_add(&received, NULL, (double)json_int(answer, "receivedBytes", 0));
     repository->fresh = false;
     free(repository->fetched_url);
-    repository->fetched_url = mem_string(repository->spec.url);
+    repository->fetched_url = repository_source(repository);
     /* Anew compared with the status, so that a restart makes no Event. */
     AUTO_FREE char *before = mem_string(text_or_empty(json_string(repository->status, "revision")));
     bool is_new = !text_equal(before, revision);

@@ -38,7 +38,7 @@ struct repository {
     char commit[FETCH_COMMIT_SIZE];
     char revision[FETCH_REVISION_SIZE];
     char digest[FETCH_DIGEST_SIZE]; /* of a chart; else "" */
-    char *fetched_url;              /* where that came from; NULL before the first fetch */
+    char *fetched_url;              /* repository_source of that; NULL before the first fetch */
 
     /* The status as the server has it, or will when the patch under way is there. */
     cJSON *status;
@@ -75,6 +75,8 @@ void repository_free(void *repository);
 void repository_step(struct repository *repository);
 /* The tenancy settings are others: what they refuse now, or refused before, is looked at again. */
 void repository_tenancy_changed(struct repository *repository);
+/* What it is a mirror of: the URL, and the chart; to be freed. */
+char *repository_source(const struct repository *repository);
 /* A fetch is needed now. `fresh`: into a new mirror. */
 void repository_fetch_now(struct repository *repository, bool fresh);
 

@@ -36,7 +36,8 @@ static cJSON *new_request(const struct repository *repository)
                                   repository->namespace_));
     /* Another URL means another repository, whose history says nothing of a forced push. After a
      * restart it is not known where the revision in the status came from, only of which spec. */
-    bool same = repository->fetched_url ? text_equal(repository->fetched_url, spec->url)
+    AUTO_FREE char *source = repository_source(repository);
+    bool same = repository->fetched_url ? text_equal(repository->fetched_url, source)
                                         : json_int(repository->status, "observedGeneration", 0) ==
                                               repository->generation;
     if (same) {

@@ -2,10 +2,12 @@
 import base64
 import json
 import secrets
+import subprocess
 
 import pytest
 
 from chartserver import ChartServer, basic
+from harness import paths
 from harness.api import condition
 from harness.waiting import TimedOut, wait_for
 from test_chart_registry import ROBOT, Registry
@@ -24,6 +26,17 @@ def server(tmp_path_factory):
     running = ChartServer(tmp_path_factory.mktemp("charts")).start()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def gitmoor_cli(cluster):
+    """gitmoor_cli("get", …): what it prints, as cluster-admin."""
+    def run(*arguments, check=True):
+        done = subprocess.run([paths.gitmoor_bin() / "gitmoor", *arguments, "--kubeconfig", cluster.kubeconfig("admin")],
+                              capture_output=True, text=True, check=False, timeout=120)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+    return run
 
 
 class Chart:
@@ -111,6 +124,21 @@ def test_a_chart_becomes_live_objects_and_follows_its_range(chart, server):
     assert events[0][0] == "Normal"
     chart.follow(version="1.2.0")
     chart.wait_data(version="1.2.0", colour="red", size="big")
+
+
+def test_the_command_line_shows_a_chart_and_asks_for_it(chart, server, gitmoor_cli):
+    server.add("web", "1.0.0", FILES)
+    chart.follow()
+    chart.render()
+    revision = chart.wait_revision("1.0.0")["status"]["revision"]
+    listed = gitmoor_cli("get", "-n", chart.namespace).splitlines()
+    assert listed[0].split() == ["CHART", "URL", "CHART", "VERSION", "READY", "REVISION", "AGE"]
+    assert listed[1].split()[:6] == ["web", server.url, "web", "*", "True", revision]
+    shown = gitmoor_cli("status", "chart/web", "-n", chart.namespace)
+    assert revision in shown and server.url in shown
+    server.add("web", "1.1.0", FILES)
+    assert "1.1.0@sha1:" in gitmoor_cli("reconcile", "chart/web", "--wait", "-n", chart.namespace)
+    assert "chart web, path ." in gitmoor_cli("status", "web", "-n", chart.namespace, check=False)
 
 
 def test_a_version_that_was_replaced_is_an_event(chart, server):

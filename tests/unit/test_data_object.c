@@ -1,5 +1,7 @@
 #include "common/data/object.h"
 
+#include "common/base/text.h"
+
 #include "common/base/memory.h"
 
 #include <setjmp.h>
@@ -256,6 +258,34 @@ static void the_label_is_read(void **state)
     assert_null(object_label(NULL));
 }
 
+static void a_source_is_a_word_that_tells_its_kind(void **state)
+{
+    static const struct {
+        const char *source, *word, *name, *kind;
+    } rows[] = {
+        {"{\"repository\":\"shop\"}", "shop", "shop", "GitRepository"},
+        {"{\"helmRepository\":\"web\"}", "helm:web", "web", "HelmRepository"},
+        {"{\"repository\":\"shop\",\"helmRepository\":\"web\"}", "shop", "shop", "GitRepository"},
+        {"{}", NULL, NULL, NULL},
+        {"7", NULL, NULL, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO_FREE char *text = mem_format("{\"spec\":{\"source\":%s}}", rows[i].source);
+        struct error error;
+        AUTO_JSON cJSON *application = NULL;
+        assert_true(json_parse(text, strlen(text), NULL, &application, &error));
+        AUTO_FREE char *word = object_source_word(application);
+        assert_true(text_equal(word, rows[i].word));
+        if (word) {
+            const char *kind;
+            assert_string_equal(object_source_name(word, &kind), rows[i].name);
+            assert_string_equal(kind, rows[i].kind);
+        }
+    }
+    assert_null(object_source_word(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +298,7 @@ int main(void)
         cmocka_unit_test(without_an_entry_of_ours_there_is_no_fingerprint),
         cmocka_unit_test(of_several_entries_the_newest_counts),
         cmocka_unit_test(the_label_is_read),
+        cmocka_unit_test(a_source_is_a_word_that_tells_its_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,8 @@ static const struct secret_case cases[] = {
      "{\"identity\":\"a\\nb\\n\",\"knownHosts\":\"c\\nd\\n\"}", NULL},
     {"a Secret of type kubernetes.io/ssh-auth", "{\"ssh-privatekey\":\"YQpiCg==\"}",
      "{\"identity\":\"a\\nb\\n\"}", NULL},
+    {"a client certificate", "{\"tls.crt\":\"YQpiCg==\",\"tls.key\":\"YwpkCg==\"}",
+     "{\"certificate\":\"a\\nb\\n\",\"key\":\"c\\nd\\n\"}", NULL},
     {"two deploy keys", "{\"identity\":\"eA==\",\"ssh-privatekey\":\"eQ==\"}", NULL, "both"},
     {"other keys are left alone", "{\"other\":\"eA==\",\"bearerToken\":\"dG9r\"}",
      "{\"bearerToken\":\"tok\"}", NULL},

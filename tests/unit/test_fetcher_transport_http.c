@@ -107,12 +107,59 @@ static void authorities_must_be_certificates(void **state)
     assert_non_null(strstr(error.message, "ca.crt"));
 }
 
+/* What an index names, on the page that it is read from. */
+static void a_reference_is_resolved_to_https_or_not_at_all(void **state)
+{
+    static const struct {
+        const char *reference, *expected;
+    } rows[] = {
+        {"web-1.tgz", "https://h/charts/web-1.tgz"},
+        {"/web-1.tgz", "https://h/web-1.tgz"},
+        {"../web-1.tgz", "https://h/web-1.tgz"},
+        {"//other/web-1.tgz", "https://other/web-1.tgz"},
+        {"https://other:8443/a?b=c", "https://other:8443/a?b=c"},
+        {"http://h/web-1.tgz", NULL},
+        {"ftp://h/web-1.tgz", NULL},
+        {"file:///etc/passwd", NULL},
+        {"oci://h/web", NULL},
+        {"https://user:word@h/web-1.tgz", NULL},
+        {"https://", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO_FREE char *url =
+            transport_curl_resolve("https://h/charts/index.yaml", rows[i].reference);
+        if (!text_equal(url, rows[i].expected)) {
+            fail_msg("%s: %s", rows[i].reference, url ? url : "nothing");
+        }
+    }
+}
+
+static void a_proxy_is_http_and_tells_no_password(void **state)
+{
+    static const char *const good[] = {"http://proxy:3128", "https://proxy.example",
+                                       "http://[::1]:3128"};
+    static const char *const bad[] = {"", "proxy:3128", "socks5://proxy", "http://",
+                                      "http://user:word@proxy"};
+    struct error error;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_true(transport_curl_check_proxy(good[i], &error));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_false(transport_curl_check_proxy(bad[i], &error));
+        assert_null(strstr(error.message, "word@"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(redirects_stay_on_the_server),
         cmocka_unit_test(only_urls_that_can_work_are_taken),
         cmocka_unit_test(authorities_must_be_certificates),
+        cmocka_unit_test(a_reference_is_resolved_to_https_or_not_at_all),
+        cmocka_unit_test(a_proxy_is_http_and_tells_no_password),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

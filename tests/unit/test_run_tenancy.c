@@ -202,6 +202,39 @@ static void a_url_is_allowed_by_a_pattern_that_no_spelling_gets_around(void **st
     tenancy_free(tenancy);
 }
 
+static void the_listed_urls_are_told_with_the_namespace_in_them(void **state)
+{
+    (void)state;
+    struct tenancy *tenancy = parse("rules:\n"
+                                    "- {namespaces: [shop], repositories: "
+                                    "['https://h/$namespace/**', 'oci://r/**']}\n"
+                                    "- {namespaces: ['*']}\n");
+    cJSON *patterns AUTO_JSON = tenancy_url_patterns(tenancy, "shop");
+    assert_int_equal(json_size(patterns), 2);
+    assert_true(tenancy_url_matches(patterns, "https://h/shop/a.tgz"));
+    assert_true(tenancy_url_matches(patterns, "oci://r/charts"));
+    assert_false(tenancy_url_matches(patterns, "https://h/other/a.tgz"));
+    assert_false(tenancy_url_matches(patterns, "https://h/shop/../other/a.tgz"));
+    assert_null(tenancy_url_patterns(tenancy, "other"));
+    assert_null(tenancy_url_patterns(NULL, "shop"));
+    assert_true(tenancy_url_matches(NULL, "https://anything"));
+    tenancy_free(tenancy);
+}
+
+static void a_chart_of_another_namespace_is_named_by_its_kind(void **state)
+{
+    (void)state;
+    struct error error;
+    struct tenancy *tenancy =
+        parse("rules:\n- {namespaces: [shop], sharedRepositories: ['charts/*']}\n");
+    assert_true(tenancy_check_source(tenancy, "shop", "charts", "helm:web", &error));
+    assert_false(tenancy_check_source(tenancy, "shop", "other", "helm:web", &error));
+    assert_non_null(strstr(error.message, "HelmRepository other/web"));
+    assert_false(tenancy_check_source(NULL, "shop", "other", "helm:web", &error));
+    assert_non_null(strstr(error.message, "HelmRepository other/web"));
+    tenancy_free(tenancy);
+}
+
 static void a_source_of_another_namespace_must_be_shared(void **state)
 {
     (void)state;
@@ -330,6 +363,8 @@ int main(void)
         cmocka_unit_test(refuses_with_a_line_whatever_is_no_rule),
         cmocka_unit_test(a_name_stands_for_itself_and_stars_for_what_they_may),
         cmocka_unit_test(a_url_is_allowed_by_a_pattern_that_no_spelling_gets_around),
+        cmocka_unit_test(the_listed_urls_are_told_with_the_namespace_in_them),
+        cmocka_unit_test(a_chart_of_another_namespace_is_named_by_its_kind),
         cmocka_unit_test(a_source_of_another_namespace_must_be_shared),
         cmocka_unit_test(objects_are_held_to_resources_and_target_namespaces),
         cmocka_unit_test(service_accounts_are_of_the_own_namespace_unless_named_with_theirs),
