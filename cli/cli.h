@@ -18,6 +18,7 @@ int cli_break_glass(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_diff(int argc, char **argv);
 int cli_drift(int argc, char **argv);
+int cli_explain(int argc, char **argv);
 int cli_get(int argc, char **argv);
 int cli_health(int argc, char **argv);
 int cli_reconcile(int argc, char **argv);

@@ -11,6 +11,7 @@ const struct cli_verb cli_verbs[] = {
     {"suspend", "Stop reconciling an application or a repository.", cli_suspend},
     {"resume", "Go on reconciling it.", cli_resume},
     {"diff", "Show what a reconcile would change in the cluster.", cli_diff},
+    {"explain", "Tell what an application is rendered from.", cli_explain},
     {"approve", "Let a revision go on that is held for what it would delete.", cli_approve},
     {"sync", "Have a revision applied that waits for a sync window.", cli_sync},
     {"history", "List the revisions that were applied.", cli_history},

@@ -32,7 +32,7 @@ static void describe_resource(const struct kube_resource *resource, void *contex
     map_set(names, kind, names);
 }
 
-static char *describe_apis(const struct kube_discovery *discovery)
+char *charts_describe_apis(const struct kube_discovery *discovery)
 {
     struct map names;
     AUTO_BUF struct buf text;
@@ -49,7 +49,7 @@ static char *describe_apis(const struct kube_discovery *discovery)
 
 void charts_discovered(struct differ *differ)
 {
-    AUTO_FREE char *apis = describe_apis(differ->discovery);
+    AUTO_FREE char *apis = charts_describe_apis(differ->discovery);
     AUTO_FREE char *now = mem_format("%s %s", text_or_empty(differ->kube_version), apis);
     if (text_equal(now, differ->chart_capabilities)) {
         return;

@@ -9,9 +9,13 @@
 struct differ;
 struct application;
 struct chart_values;
+struct kube_discovery;
 
 /* The answer to GET /version. */
 void charts_take_version(struct differ *differ, const struct kube_response *response);
+
+/* What charts are told of discovery: "apps/v1,apps/v1/Deployment,…"; the caller frees. */
+char *charts_describe_apis(const struct kube_discovery *discovery);
 
 /* Discovery has been read: what charts are told is made anew; if it has changed, those that are
  * charts are rendered again. */

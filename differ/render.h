@@ -27,6 +27,26 @@
 
 enum render_type { RENDER_PLAIN, RENDER_KUSTOMIZE, RENDER_HELM, RENDER_GENERATOR };
 
+/* Told of all that the render key covers, in its order, during the scan. */
+struct render_explainer {
+    /* The id of what is at a path of the source, "" if nothing is: a file, a link, or a directory
+     * with everything below it. */
+    void (*path)(const char *path, const char *id, void *context);
+    /* Whatever else; `what` says what it is. May be secret, except RENDER_SETTING_… */
+    void (*setting)(const char *what, const char *text, void *context);
+    void *context;
+};
+#define RENDER_SETTING_PROGRAM "program"
+#define RENDER_SETTING_PATH "path"
+#define RENDER_SETTING_RELEASE "release"
+#define RENDER_SETTING_NAMESPACE "namespace of the release"
+#define RENDER_SETTING_TARGET "spec.targetNamespace"
+#define RENDER_SETTING_KUBERNETES "Kubernetes version"
+#define RENDER_SETTING_APIS "API versions"
+#define RENDER_SETTING_SPEC "spec.render"
+#define RENDER_SETTING_GENERATOR "generator" /* as the operator defines it */
+#define RENDER_SETTING_VARIABLE "variable"   /* its name; the value follows, as "value" */
+
 /* Strings and trees are the caller's, and outlive the scan. */
 struct render_options {
     const char *path;             /* within the source; "", "." and "./a/" are understood */
@@ -45,6 +65,7 @@ struct render_options {
     const cJSON *decryption;
     cJSON *plaintext;        /* an array, to which each decrypted value is added; NULL: none is */
     const cJSON *generators; /* as generators.h has them; NULL: none are allowed */
+    const struct render_explainer *explainer; /* NULL: nobody asks */
 };
 
 /* Where and within which limits another program may build. */

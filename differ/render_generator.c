@@ -31,10 +31,10 @@ static void generator_add_key(struct render_scan *scan, const cJSON *generator)
     AUTO_BUF struct buf text;
     buf_init(&text, DEFINITION_MAXIMUM);
     json_write(generator, &text);
-    render_key_add_text(scan, GENERATOR_KEY_VERSION);
-    render_key_add_text(scan, text.data);
-    render_key_add_text(scan, text_or_empty(scan->options.name));
-    render_key_add_text(scan, text_or_empty(scan->options.namespace_));
+    render_key_add_setting(scan, RENDER_SETTING_PROGRAM, GENERATOR_KEY_VERSION);
+    render_key_add_setting(scan, RENDER_SETTING_GENERATOR, text.data);
+    render_key_add_setting(scan, "name", text_or_empty(scan->options.name));
+    render_key_add_setting(scan, "namespace", text_or_empty(scan->options.namespace_));
 }
 
 static bool generator_include(struct render_scan *scan, const char *value, struct error *error)
@@ -67,7 +67,7 @@ bool render_generator_scan(struct render_scan *scan, struct error *error)
         AUTO_FREE char *problem =
             mem_format("there is no generator called %s here; the operator allows: %s",
                        text_or_empty(name), names);
-        render_key_add_text(scan, names);
+        render_key_add_setting(scan, RENDER_SETTING_GENERATOR, names);
         render_add_problem(scan, FIELD, 0, problem);
         return true;
     }

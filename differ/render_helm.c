@@ -112,13 +112,14 @@ static bool helm_tell(struct render_scan *scan, const char *file, const struct e
 
 static void helm_add_key(struct render_scan *scan)
 {
-    render_key_add_text(scan, HELM_KEY_VERSION);
-    render_key_add_text(scan, helm_release(scan));
-    render_key_add_text(scan, helm_namespace(scan));
-    render_key_add_text(scan, text_or_empty(scan->options.kube_version));
-    render_key_add_text(scan, text_or_empty(scan->options.api_versions));
+    const struct render_options *options = &scan->options;
+    render_key_add_setting(scan, RENDER_SETTING_PROGRAM, HELM_KEY_VERSION);
+    render_key_add_setting(scan, RENDER_SETTING_RELEASE, helm_release(scan));
+    render_key_add_setting(scan, RENDER_SETTING_NAMESPACE, helm_namespace(scan));
+    render_key_add_setting(scan, RENDER_SETTING_KUBERNETES, text_or_empty(options->kube_version));
+    render_key_add_setting(scan, RENDER_SETTING_APIS, text_or_empty(options->api_versions));
     for (const cJSON *item = json_first(scan->options.values); item; item = item->next) {
-        render_key_add_text(scan, cJSON_IsString(item) ? item->valuestring : "");
+        render_key_add_setting(scan, "values", cJSON_IsString(item) ? item->valuestring : "");
     }
 }
 

@@ -85,7 +85,8 @@ void render_add_problem(struct render_scan *scan, const char *file, unsigned lin
 void render_add_file(struct render_scan *scan, const char *file, const char *path);
 /* The id of what is at the path, or that nothing is, becomes part of the key. */
 void render_key_add(struct render_scan *scan, const char *path);
-void render_key_add_text(struct render_scan *scan, const char *text);
+/* And so does this, which `what` names (render_explainer). */
+void render_key_add_setting(struct render_scan *scan, const char *what, const char *text);
 
 /* ---- render_tree.c: the files that a build reads, and their private copy ---- */
 

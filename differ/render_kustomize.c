@@ -486,7 +486,7 @@ static bool kustomize_components(struct render_scan *scan, struct error *error)
 
 bool render_kustomize_scan(struct render_scan *scan, struct error *error)
 {
-    render_key_add_text(scan, KUSTOMIZE_KEY_VERSION);
+    render_key_add_setting(scan, RENDER_SETTING_PROGRAM, KUSTOMIZE_KEY_VERSION);
     return (scan->type != RENDER_KUSTOMIZE ||
             kustomize_directory(scan, NULL, scan->path, 0, error)) &&
            kustomize_components(scan, error);

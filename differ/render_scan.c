@@ -69,11 +69,17 @@ void render_key_add(struct render_scan *scan, const char *path)
     id = text_or_empty(id);
     digest_update(scan->key_state, path, strlen(path) + 1);
     digest_update(scan->key_state, id, strlen(id) + 1);
+    if (scan->options.explainer) {
+        scan->options.explainer->path(path, id, scan->options.explainer->context);
+    }
 }
 
-void render_key_add_text(struct render_scan *scan, const char *text)
+void render_key_add_setting(struct render_scan *scan, const char *what, const char *text)
 {
     digest_update(scan->key_state, text, strlen(text) + 1);
+    if (scan->options.explainer) {
+        scan->options.explainer->setting(what, text, scan->options.explainer->context);
+    }
 }
 
 static void scan_key_visit(const char *path, void *context)
@@ -416,12 +422,12 @@ static void scan_key_add_decryption(struct render_scan *scan)
     if (!scan->options.decryption) {
         return;
     }
-    render_key_add_text(scan, DECRYPTION_KEY_VERSION);
+    render_key_add_setting(scan, RENDER_SETTING_PROGRAM, DECRYPTION_KEY_VERSION);
     for (size_t i = 0; i < sizeof(sorts) / sizeof(sorts[0]); i++) {
         const cJSON *keys = json_object(scan->options.decryption, sorts[i]);
         for (const cJSON *it = json_first(keys); it; it = it->next) {
-            render_key_add_text(scan, it->string);
-            render_key_add_text(scan, text_or_empty(it->valuestring));
+            render_key_add_setting(scan, "decryption key", it->string);
+            render_key_add_setting(scan, "value", text_or_empty(it->valuestring));
         }
     }
 }
@@ -433,16 +439,17 @@ static void scan_key_add_spec(struct render_scan *scan)
     buf_init(&text, SPEC_MAXIMUM);
     if (scan->options.spec) {
         json_write(scan->options.spec, &text);
-        render_key_add_text(scan, text.data);
+        render_key_add_setting(scan, RENDER_SETTING_SPEC, text.data);
     }
     if (scan->type != RENDER_PLAIN) {
-        render_key_add_text(scan, text_or_empty(scan->options.target_namespace));
+        render_key_add_setting(scan, RENDER_SETTING_TARGET,
+                               text_or_empty(scan->options.target_namespace));
     }
     if (scan->options.variables) {
-        render_key_add_text(scan, SUBSTITUTE_KEY_VERSION);
+        render_key_add_setting(scan, RENDER_SETTING_PROGRAM, SUBSTITUTE_KEY_VERSION);
         for (const cJSON *it = json_first(scan->options.variables); it; it = it->next) {
-            render_key_add_text(scan, it->string);
-            render_key_add_text(scan, text_or_empty(it->valuestring));
+            render_key_add_setting(scan, RENDER_SETTING_VARIABLE, it->string);
+            render_key_add_setting(scan, "value", text_or_empty(it->valuestring));
         }
     }
     scan_key_add_decryption(scan);
@@ -469,8 +476,8 @@ static bool scan_start(struct render_scan *scan, const char *asked, struct error
 {
     const char *file = scan_clean_path(&scan->arena, asked);
     enum source_type type;
-    render_key_add_text(scan, RENDER_KEY_VERSION);
-    render_key_add_text(scan, file);
+    render_key_add_setting(scan, RENDER_SETTING_PROGRAM, RENDER_KEY_VERSION);
+    render_key_add_setting(scan, RENDER_SETTING_PATH, file);
     if (!source_resolve(scan->source, asked, &scan->arena, scan_key_visit, scan, &scan->path, &type,
                         error)) {
         if (!render_is_result(error)) {

@@ -358,6 +358,9 @@ static cJSON *make_status(struct application *application)
     json_set(status, "observedGeneration", json_new_int(application->generation));
     if (application->attempted) {
         json_set(status, "lastAttemptedRevision", json_new_string(application->attempted));
+        json_remove(status, "renderKey");
+        json_add_string(status, "renderKey",
+                        text_is_empty(application->render_key) ? NULL : application->render_key);
     }
     if (application->reconcile_requested) {
         json_set(status, "lastHandledReconcileAt",
