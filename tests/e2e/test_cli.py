@@ -167,6 +167,22 @@ def test_health_judges_in_the_order_of_the_input(tmp_path):
     assert "InProgress" in run("health", "-f", path).stdout
 
 
+@pytest.mark.parametrize("flags", [[], ["--kstatus"]])
+def test_health_agrees_with_kstatus_word_by_word(flags):
+    """health.jsonl has what kstatus says of objects of all its kinds in all states (tests/oracle/kstatus)."""
+    lines = (paths.ROOT / "tests/unit/data/health.jsonl").read_text().splitlines()
+    wanted = [json.loads(line) for line in lines]
+    found = run("health", "-f", "-", "-o", "json", *flags, stdin="".join(json.dumps(each["object"]) + "\n" for each in wanted))
+    told = [json.loads(line) for line in found.stdout.splitlines()]
+    assert len(told) == len(wanted) >= 1200
+    differences = [(each["object"], each["status"], each.get("message"), is_["status"], is_["message"]) for each, is_ in zip(wanted, told)
+                   if is_["status"] != each["status"] or is_["message"] != each.get("message", is_["message"])]
+    assert not differences
+    kinds = {each["object"].get("kind") for each in wanted}
+    assert {"Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "PersistentVolumeClaim", "PodDisruptionBudget",
+            "Service", "Ingress", "CustomResourceDefinition", "APIService", "Thing"} <= kinds
+
+
 def test_health_by_rules_of_ones_own_the_shipped_ones_and_kstatus_alone(tmp_path):
     issuer = json.dumps({"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "x"}})
     assert run("health", "-f", "-", stdin=issuer).stdout == "InProgress    Issuer x  waiting for condition Ready\n"
