@@ -15,6 +15,9 @@
 #define PACKS_MAXIMUM 32 /* one for each version; more are merged into one */
 #define DIGEST_PREFIX "sha256:"
 #define OCI "oci://"
+#define ETAG_KEY "gitmoor.etag"
+#define WISHES_KEY "gitmoor.wishes"
+#define ETAG_MAXIMUM 512 /* bytes */
 
 /* What the commit of a chart says in its message. */
 struct record {
@@ -318,25 +321,64 @@ static bool fetch_archive(struct charts *charts, git_repository *repository,
            write_commit(charts, repository, choice, &archive.body, ret);
 }
 
+/* What the choice depends on besides the index. */
+static char *wishes(const struct fetch_request *request)
+{
+    return mem_format("%s %s", text_or_empty(request->version), text_or_empty(request->digest));
+}
+
+/* An index that is unchanged need not be sent again, if we want the same of it. */
+static void read_etag(struct charts *charts, git_repository *repository,
+                      const struct record *record)
+{
+    AUTO_FREE char *now = wishes(charts->request);
+    AUTO_FREE char *before = mirror_note(repository, WISHES_KEY);
+    if (record->version && is_digest(record->digest) && text_equal(now, before)) {
+        charts->etag = mirror_note(repository, ETAG_KEY);
+    }
+}
+
+static void keep_etag(const struct charts *charts, git_repository *repository)
+{
+    AUTO_FREE char *now = wishes(charts->request);
+    const char *etag = text_or_empty(charts->etag_now);
+    if (!charts->unchanged && strlen(etag) <= ETAG_MAXIMUM) {
+        mirror_set_note(repository, WISHES_KEY, "");
+        mirror_set_note(repository, ETAG_KEY, etag);
+        mirror_set_note(repository, WISHES_KEY, *etag ? now : "");
+    }
+}
+
+static bool choose(struct charts *charts, const struct record *record, struct chart_choice *ret)
+{
+    bool registry = is_registry(charts->request->url);
+    if (!(registry ? chart_registry_choose : chart_index_choose)(charts, ret)) {
+        return false;
+    }
+    if (charts->unchanged) {
+        ret->version = mem_string(record->version);
+        digest_from_hex(record->digest + strlen(DIGEST_PREFIX), &ret->digest);
+    }
+    return digest_is_zero(&ret->digest) || check_digest(charts, ret);
+}
+
 static bool choose_and_fetch(struct charts *charts, git_repository *repository,
                              struct chart_choice *choice, struct fetch_result *ret)
 {
     const struct fetch_request *request = charts->request;
     struct record record;
     char digest[FETCH_DIGEST_SIZE];
-    bool registry = is_registry(request->url);
-    if (!(registry ? chart_registry_choose : chart_index_choose)(charts, choice) ||
-        (!digest_is_zero(&choice->digest) && !check_digest(charts, choice))) {
-        return false;
-    }
     read_record(repository, &record);
+    read_etag(charts, repository, &record);
+    bool fetched = choose(charts, &record, choice);
     digest_text(&choice->digest, digest);
     bool is_here = text_equal(record.version, choice->version) && text_equal(record.digest, digest);
     git_oid commit = record.commit;
-    bool fetched = is_here || fetch_archive(charts, repository, choice, &commit);
     ret->cloned = !record.version;
     free(record.version);
+    fetched = fetched && (is_here || fetch_archive(charts, repository, choice, &commit));
     if (fetched) {
+        keep_etag(charts, repository);
         describe(charts, choice, &commit, ret);
     }
     struct error ignored; /* the packs are merged next time, then */
@@ -399,6 +441,8 @@ bool chart_run(const struct fetch_request *request, struct fetch_result *ret,
     downloads_free(charts.downloads);
     semver_range_free(charts.range);
     free(charts.url);
+    free(charts.etag);
+    free(charts.etag_now);
     *ret = result;
     if (!fetched) {
         *ret_reason = charts.reason;

@@ -123,11 +123,17 @@ bool chart_index_choose(struct charts *charts, struct chart_choice *ret)
         length--;
     }
     AUTO_FREE char *url = mem_format("%.*s/index.yaml", (int)length, base);
-    struct download download AUTO_DOWNLOAD = {
-        .url = url, .what = "the index", .maximum = INDEX_MAXIMUM, .compressible = true};
+    struct download download AUTO_DOWNLOAD = {.url = url,
+                                              .what = "the index",
+                                              .maximum = INDEX_MAXIMUM,
+                                              .compressible = true,
+                                              .etag = charts->etag};
     cJSON *index AUTO_JSON = NULL;
     if (!download_run(charts->downloads, &download)) {
         return chart_fail_transport(charts);
     }
-    return parse(charts, url, &download.body, &index) && choose(charts, url, index, ret);
+    charts->etag_now = mem_string(download.etag_now);
+    charts->unchanged = download.status == 304;
+    return charts->unchanged ||
+           (parse(charts, url, &download.body, &index) && choose(charts, url, index, ret));
 }

@@ -25,6 +25,10 @@ struct charts {
     struct semver_range *range;
     struct downloads *downloads;
     char *url; /* of the server, https:// for oci:// */
+    /* Of the index that the chart that is here was chosen from; NULL: none, or by other wishes. */
+    char *etag;
+    char *etag_now;
+    bool unchanged; /* the index is still that one: nothing was chosen */
     enum fetch_reason reason;
     struct error *error;
 };

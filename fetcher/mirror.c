@@ -172,16 +172,33 @@ static bool configure(git_repository *repository, const char *url)
     return configured;
 }
 
-static bool is_mirror_of(git_repository *repository, const char *url)
+char *mirror_note(git_repository *repository, const char *key)
 {
     git_config *config = NULL;
-    git_buf recorded = {0};
-    bool same = git_repository_config(&config, repository) == 0 &&
-                git_config_get_string_buf(&recorded, config, URL_KEY) == 0 &&
-                text_equal(recorded.ptr, url);
-    git_buf_dispose(&recorded);
+    git_buf value = {0};
+    char *note = NULL;
+    if (git_repository_config(&config, repository) == 0 &&
+        git_config_get_string_buf(&value, config, key) == 0) {
+        note = mem_string(value.ptr);
+    }
+    git_buf_dispose(&value);
     git_config_free(config);
-    return same;
+    return note;
+}
+
+void mirror_set_note(git_repository *repository, const char *key, const char *value)
+{
+    git_config *config = NULL;
+    if (git_repository_config(&config, repository) == 0) {
+        git_config_set_string(config, key, value);
+    }
+    git_config_free(config);
+}
+
+static bool is_mirror_of(git_repository *repository, const char *url)
+{
+    AUTO_FREE char *recorded = mirror_note(repository, URL_KEY);
+    return text_equal(recorded, url);
 }
 
 static bool initialise(const char *directory, const char *url, git_repository **ret,

@@ -35,6 +35,11 @@ unsigned mirror_pack_count(const char *directory);
 #define MIRROR_MERGE_MAXIMUM ((uint64_t)16 << 20)
 bool mirror_merge_packs(git_repository *repository, const char *directory, struct error *error);
 
+/* A word that is kept with the mirror, and goes with it; NULL if there is none; to be freed. `key`
+ * is a name of Git's configuration: "gitmoor.etag". Not to be able to keep one does no harm. */
+char *mirror_note(git_repository *repository, const char *key);
+void mirror_set_note(git_repository *repository, const char *key, const char *value);
+
 /* The commit at MIRROR_REFERENCE, if it and its root tree can be read. */
 bool mirror_head(git_repository *repository, git_oid *ret);
 

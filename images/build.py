@@ -32,7 +32,7 @@ def assemble(names, binaries, version, created):
     made = {}
     for name in names:
         root = rootfs.make(name, binaries)
-        document = packages.spdx(name, root, packages.describe(root), version, created)
+        document = packages.spdx(name, root, packages.describe(root, name), version, created)
         root.add_text(f"usr/share/gitmoor/{name}.spdx.json", json.dumps(document, indent=1) + "\n")
         made[name] = (root, document)
     return made

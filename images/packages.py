@@ -9,6 +9,7 @@ from pathlib import Path
 import rootfs
 
 INFO = Path("/var/lib/dpkg/info")
+STATIC = {"fetcher": ["libarchive-dev"]}  # linked into the program: CMakeLists.txt
 # The Go modules of what scripts/setup builds.
 MODULES = {"kustomize": "sigs.k8s.io/kustomize/kustomize/v5", "helm": "helm.sh/helm/v3",
            "sops": "github.com/getsops/sops/v3"}
@@ -41,14 +42,16 @@ def field(text, name):
     return match.group(1) if match else ""
 
 
-def describe(root):
-    """Adds to an image what scanners and lawyers look for: the packages that its files are from, and their copyright files. Returns
-    package → its stanza, files."""
+def describe(root, image):
+    """Adds to an image what scanners and lawyers look for: the packages that its files are from, those that are linked into our programs,
+    and their copyright files. Returns package → its stanza, files."""
     sources = {entry.source for entry in root.entries.values() if entry.source.startswith("/")}
     found = owners(sources)
     packages = {}
     for path, package in sorted(found.items()):
         packages.setdefault(package, {"stanza": "", "files": []})["files"].append(path)
+    for package in STATIC.get(image, ()):
+        packages.setdefault(package, {"stanza": "", "files": []})
     for package, about in packages.items():
         about["stanza"] = stanza(package)
         name = package.split(":")[0]

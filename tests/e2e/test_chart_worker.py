@@ -79,6 +79,23 @@ def test_what_is_here_is_not_downloaded_again(worker, charts):
     assert [path for path, _ in charts.requests] == ["index.yaml"]
 
 
+def test_an_index_that_is_unchanged_is_not_sent_again(worker, charts):
+    for version in ("1.0.0", "1.1.0"):
+        charts.add("web", version, FILES)
+    first = worker.fetch(charts.url)
+    again = worker.fetch(charts.url, previous=first["revision"])
+    assert again["receivedBytes"] == 0 and again["revision"] == first["revision"] and again["digest"] == first["digest"], again
+    assert not again["forced"] and not again["cloned"]
+    assert worker.fetch(charts.url, version="1.0.0")["revision"].startswith("1.0.0@"), "other wishes are asked anew"
+    assert worker.fetch(charts.url)["revision"] == first["revision"]
+    refused(worker.fetch(charts.url, digest="sha256:" + "0" * 64), "DigestMismatch")
+    charts.add("web", "1.2.0", FILES)
+    assert worker.fetch(charts.url)["revision"].startswith("1.2.0@")
+    charts.faults["index"] = lambda request: request.answer(304, b"")
+    assert worker.fetch(charts.url)["ok"]
+    refused(worker.fetch(charts.url, version="^1"), "FetchFailed", "redirects to nothing")
+
+
 def test_a_version_that_was_replaced_is_followed_and_told_unless_its_digest_is_given(worker, charts):
     digest = charts.add("web", "1.0.0", FILES)
     first = worker.fetch(charts.url, digest=digest)

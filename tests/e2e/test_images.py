@@ -133,6 +133,8 @@ def test_the_bill_of_materials_names_every_file_and_its_package(roots, output, i
     locators = [package["externalRefs"][0]["referenceLocator"] for package in document["packages"] if "externalRefs" in package]
     for needed in ("libc6", "libyaml-0-2"):
         assert any(re.fullmatch(rf"pkg:deb/debian/{needed}@[^ ]+\?arch=[a-z0-9]+", locator) for locator in locators), needed
+    linked = any("/libarchive-dev@" in locator for locator in locators)
+    assert linked == (image == "fetcher"), "what is linked into a program is named too"
 
 
 def test_a_program_that_is_missing_is_named(tmp_path):
