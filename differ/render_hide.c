@@ -16,6 +16,8 @@
 #define ENCRYPTED "ENC["
 #define HIDDEN "***"
 #define WORD_SIZE 6 /* shorter ones are words */
+/* Each is looked for in each message; with more of them, no message is shown. */
+#define HIDDEN_MAXIMUM 10000
 
 static void hide_add(struct render_scan *scan, const char *text, size_t size)
 {
@@ -26,10 +28,15 @@ static void hide_add(struct render_scan *scan, const char *text, size_t size)
         text++;
         size--;
     }
-    if (size) {
+    if (!size) {
+        return;
+    }
+    AUTO_FREE char *copy = mem_string_n(text, size);
+    json_append(scan->options.plaintext, json_new_string(copy));
+    if (scan->hidden_count < HIDDEN_MAXIMUM) {
         scan->hidden = mem_resize(scan->hidden, scan->hidden_count + 1, sizeof(*scan->hidden));
-        scan->hidden[scan->hidden_count++] = mem_string_n(text, size);
-        json_append(scan->options.plaintext, json_new_string(scan->hidden[scan->hidden_count - 1]));
+        scan->hidden[scan->hidden_count++] = copy;
+        copy = NULL;
     }
 }
 
@@ -150,6 +157,10 @@ static char *hide_one(char *text, const char *what)
 
 char *render_hide(const struct render_scan *scan, const char *message)
 {
+    if (scan->hidden_count == HIDDEN_MAXIMUM) {
+        return mem_string("something is wrong, but so much was decrypted that the message, which "
+                          "might show some of it, is kept back");
+    }
     char *text = mem_string(message);
     for (size_t i = 0; i < scan->hidden_count; i++) {
         text = hide_one(text, scan->hidden[i]);

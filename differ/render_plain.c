@@ -23,6 +23,7 @@ struct render_run {
     const cJSON *variables;       /* NULL: nothing is substituted */
     const struct sops_part *part; /* that was decrypted, or NULL: the text is the file's own */
     size_t documents;             /* of that part, so far */
+    unsigned offset;              /* lines of the file before the text */
     bool decrypts;                /* there are keys */
     size_t budget;                /* bytes that substitution may still make */
 };
@@ -36,7 +37,7 @@ static void render_error(struct render_run *run, unsigned line, const char *mess
 {
     if (run->errors < RENDER_ERRORS_MAXIMUM) {
         run->errors++;
-        run->sink->error(run->file, line, message, run->sink->context);
+        run->sink->error(run->file, line ? line + run->offset : 0, message, run->sink->context);
     }
 }
 
@@ -142,7 +143,7 @@ static void render_object(struct render_run *run, cJSON *object, unsigned line, 
         }
         return;
     }
-    run->sink->object(owned, run->file, line, run->sink->context);
+    run->sink->object(owned, run->file, line + run->offset, run->sink->context);
     owned = NULL;
 }
 
@@ -285,8 +286,6 @@ static void render_parts(struct render_run *run, const struct render_decrypted *
 {
     for (size_t i = 0; i < file->file.count && !render_is_full(run); i++) {
         const struct sops_part *part = &file->file.parts[i];
-        AUTO_BUF struct buf own;
-        buf_init(&own, 2 * RENDER_FILE_MAXIMUM);
         if (part->format && file->texts[i].data) {
             run->part = part;
             run->documents = 0;
@@ -294,11 +293,9 @@ static void render_parts(struct render_run *run, const struct render_decrypted *
             render_content(run, file->texts[i].data, file->texts[i].size);
             run->part = NULL;
         } else if (!part->format) {
-            for (unsigned line = 1; line < part->lines[0]; line++) {
-                buf_append_char(&own, '\n');
-            }
-            buf_append(&own, file->source.data + part->start, part->size);
-            render_content(run, own.data, own.size);
+            run->offset = part->lines[0] - 1;
+            render_content(run, file->source.data + part->start, part->size);
+            run->offset = 0;
         }
     }
 }

@@ -88,6 +88,16 @@ def test_documents_of_one_file_are_decrypted(tmp_path, case):
     assert set(found) - {"db", "other"} == set(re.findall(r"^  name: ([cd])$", DOCUMENTS[case], re.MULTILINE))
 
 
+def test_errors_keep_their_lines_among_encrypted_documents(tmp_path):
+    text = config_map("c") + "---\n" + ENCRYPTED + "---\n# more\nkind: ConfigMap\n---\n" + sops.encrypt(OTHER, to=["second"]) + "---\na: [\n"
+    line = text[:text.index("kind: ConfigMap\n---")].count("\n") + 1
+    second = text[:text.index("apiVersion", text.index("# more"))].count("\n") + 1
+    last = text.count("\n")
+    told = refused(decrypted(tmp_path, {"app/all.yaml": text}), f"app/all.yaml:{line}: the document has no apiVersion",
+                   f"app/all.yaml:{second}: no key of --decrypt-key decrypts it")
+    assert re.search(rf"all.yaml:({last}|{last + 1}): ", told), told
+
+
 def test_json_is_decrypted(tmp_path):
     text = json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": PLAIN}})
     found = objects(decrypted(tmp_path, {"app/db.json": sops.encrypt(text, "db.json")}))
@@ -256,6 +266,12 @@ BUILDS = {
         {"app/Chart.yaml": CHART, "app/values.yaml": sops.encrypt(f"password: {PLAIN}\n", regex=None),
          "app/templates/a.yaml": "kind: Secret\n{{ .Values.password }}: [\n"}, ["app/templates/a.yaml"]),
 }
+
+
+def test_a_message_is_kept_back_where_too_much_was_decrypted_to_look_through_it(tmp_path):
+    values = "password: %s\n" % PLAIN + "".join(f"v{n}: value-{n}\n" for n in range(5100))
+    files = {"app/Chart.yaml": CHART, "app/values.yaml": sops.encrypt(values, regex=None), "app/templates/a.yaml": '{{ fail .Values.password }}'}
+    refused(decrypted(tmp_path, files), "app/templates/a.yaml:1", "is kept back")
 
 
 @pytest.mark.parametrize("case", BUILDS)
