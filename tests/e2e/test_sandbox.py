@@ -192,6 +192,35 @@ def test_several_are_built_at_once_and_answered_in_turn(tmp_path):
     assert [head["application"] for head, _ in answers if head["errors"]] == ["ns/broken"]
 
 
+SLOW = """
+#include <stdio.h>
+#include <time.h>
+static double now(void) { struct timespec at; clock_gettime(CLOCK_MONOTONIC, &at); return at.tv_sec + at.tv_nsec / 1e9; }
+int main(void)
+{
+    double start = now();
+    nanosleep(&(struct timespec){.tv_nsec = 500000000}, 0);
+    printf("apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: a}\\ndata: {start: \\"%.6f\\", end: \\"%.6f\\"}\\n", start, now());
+    return 0;
+}
+"""
+
+
+def test_slow_builds_stay_within_their_bound(tmp_path):
+    program = tmp_path / "slow"
+    program.mkdir()
+    subprocess.run(["cc", "-x", "c", "-w", "-static", "-o", str(program / "kustomize"), "-"], input=SLOW, text=True, check=True)
+    files = {"plain/a.yaml": config_map("plain")}
+    for number in range(5):
+        files |= {f"k{number}/kustomization.yaml": "resources: [a.yaml]\n", f"k{number}/a.yaml": config_map("k")}
+    answers = worker_run(tree(tmp_path / "repository", files), ["k0", "k1", "plain", "k2", "k3", "k4"], program, builds=2)
+    assert not [head for head, _ in answers if head["errors"]]
+    spans = [(float(item["data"]["start"]), float(item["data"]["end"])) for head, objects in answers for item in objects
+             if head["application"] != "ns/plain"]
+    assert len(spans) == 5
+    assert max(sum(start <= at < end for start, end in spans) for at, _ in spans) <= 2, spans
+
+
 def test_a_worker_that_was_killed_leaves_nothing_behind(tmp_path):
     folder = tree(tmp_path / "repository", {"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": config_map("a")})
     left = tmp_path / "objects.git/build/7/tree"
