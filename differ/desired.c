@@ -362,6 +362,7 @@ static void index_set(struct build *build)
     struct desired_set *set = build->set;
     qsort(set->objects, set->count, sizeof *set->objects, compare_objects);
     if (set->hook_count > 0) {
+        set->hooks = mem_resize(set->hooks, set->hook_count, sizeof *set->hooks); /* mostly one */
         qsort(set->hooks, set->hook_count, sizeof *set->hooks, compare_hooks);
     }
     for (size_t i = 0; i < set->count; i++) {

@@ -231,12 +231,23 @@ static char *tell_failure(const struct application *application, enum hook_momen
     return NULL;
 }
 
+static void set_failed(struct application *application, const char *message)
+{
+    cJSON *record = application->hooks;
+    char now[CLOCK_RFC3339_SIZE];
+    clock_format_rfc3339(clock_wall_ms(), now);
+    if (!json_get(record, "failedAt")) {
+        json_add_string(record, "failedAt", now);
+    }
+    json_set(record, "result", json_new_string(FAILED));
+    json_set(record, "message", json_new_string(text_or_empty(message)));
+}
+
 static void fail_for_hook(struct application *application, enum hook_moment moment)
 {
     AUTO_FREE char *message = tell_failure(application, moment);
     json_set(application->hooks, "failedHook", json_new_bool(true));
-    json_set(application->hooks, "result", json_new_string(FAILED));
-    json_set(application->hooks, "message", json_new_string(text_or_empty(message)));
+    set_failed(application, message);
 }
 
 bool hooks_let_apply(struct application *application, const struct selection *selection)
@@ -319,9 +330,7 @@ static void judge_health(struct application *application)
 {
     bool is_running = text_equal(json_string(application->hooks, "result"), RUNNING);
     if (is_running && (application->health == HEALTH_FAILED || application->health_timed_out)) {
-        json_set(application->hooks, "result", json_new_string(FAILED));
-        json_set(application->hooks, "message",
-                 json_new_string(text_or_empty(application->health_message)));
+        set_failed(application, application->health_message);
     }
 }
 
@@ -418,10 +427,27 @@ bool hooks_are_done(const struct application *application)
             is_moment_done(application, HOOK_AFTER));
 }
 
-bool hooks_hold_rollback(const struct application *application)
+/* One that runs has a deadline of its own; one that cannot be created, since that of an earlier run
+ * does not go, has as long. */
+bool hooks_hold_rollback(struct application *application)
 {
-    return hook_record_applies(application) && hook_record_is_current(application) &&
-           !is_moment_over(application, HOOK_FAILURE);
+    if (!hook_record_applies(application) || !hook_record_is_current(application) ||
+        is_moment_over(application, HOOK_FAILURE)) {
+        return false;
+    }
+    int64_t allowed = application->spec.health_timeout, failed_at = clock_wall_ms();
+    clock_parse_rfc3339(json_string(application->hooks, "failedAt"), &failed_at);
+    for (const cJSON *item = json_first(json_array(application->hooks, "runs")); item;
+         item = item->next) {
+        if (text_equal(json_string(item, "moment"), hook_moment_name(HOOK_FAILURE))) {
+            allowed += application->spec.health_timeout;
+        }
+    }
+    int64_t left = failed_at + allowed - clock_wall_ms();
+    if (left > 0) {
+        application_wake_after(application, left + 1);
+    }
+    return left > 0;
 }
 
 const char *hooks_waited_for(const struct application *application)

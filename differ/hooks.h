@@ -28,8 +28,8 @@ void hooks_step(struct application *application);
 bool hooks_are_done(const struct application *application);
 /* Why the revision has failed: a hook, "before" or "after"; NULL: none has. */
 const char *hooks_failure(const struct application *application);
-/* Whether failure hooks are still to be run, or run. */
-bool hooks_hold_rollback(const struct application *application);
+/* Whether failure hooks are still to be run, or run, and may take so long. */
+bool hooks_hold_rollback(struct application *application);
 /* What is waited for, or NULL. */
 const char *hooks_waited_for(const struct application *application);
 

@@ -284,6 +284,24 @@ def test_an_after_hook_that_fails_is_told_and_rolled_back_when_the_failure_hook_
     assert runs(shop) == {("after", "smoke"): "Failed", ("failure", "report"): "Succeeded"}
 
 
+def test_a_failure_hook_that_cannot_be_made_holds_a_rollback_up_for_a_time_only(repository, moored, jobs, api, namespace):
+    report, smoke = job("report", "failure"), "deploy/smoke.yaml"
+    repository.commit({"deploy/c.yaml": config_map("c", step="1"), "deploy/report.yaml": report, smoke: job("smoke", "after", "fails")})
+    shop = moored(repository, rollback={"onFailure": True}, health={"timeout": "3s"})
+    shop.wait_not_ready(reason="HookFailed")
+    wait_for(lambda: runs(shop).get(("failure", "report")) == "Succeeded", what="a Job of the failure hook")
+    shop.push({smoke: job("smoke", "after")})
+    shop.wait_applied()
+    api.patch("Job", namespace, "report", {"metadata": {"finalizers": ["example.org/stuck"]}}, manager="e2e")
+    shop.push({"deploy/c.yaml": config_map("c", step="3"), smoke: job("smoke", "after", "fails")})
+    try:
+        shop.wait_not_ready("smoke", reason="RolledBack")
+        wait_for(lambda: shop.config_map("c") == {"step": "1"}, what="the rollback")
+        assert jobs()["report"]
+    finally:
+        api.patch("Job", namespace, "report", {"metadata": {"finalizers": []}}, manager="e2e")
+
+
 def test_failure_hooks_run_when_the_objects_are_not_healthy_in_time(repository, moored, jobs):
     repository.commit({"deploy/jobs.yaml": in_turn(job("report", "failure"), job("smoke", "after")), "deploy/p.yaml": POD})
     shop = moored(repository, health={"timeout": "2s"})
