@@ -83,6 +83,13 @@ class Chart:
             return ready if ready.get("status") == "False" and ready.get("reason") == reason else None
         return wait_for(there, timeout, f"{kind} {reason}")
 
+    def wait_applied(self):
+        """Until the status says that the revision of now is applied and healthy: then it is in the history."""
+        def there():
+            status, revision = self.get("Application").get("status", {}), self.get()["status"]["revision"]
+            return status.get("lastAppliedRevision") == revision == status.get("lastHealthyRevision")
+        wait_for(there, 60, "the revision in the Application's status")
+
     def wait_data(self, timeout=60, **data):
         seen = {}
 
@@ -139,6 +146,23 @@ def test_the_command_line_shows_a_chart_and_asks_for_it(chart, server, gitmoor_c
     server.add("web", "1.1.0", FILES)
     assert "1.1.0@sha1:" in gitmoor_cli("reconcile", "chart/web", "--wait", "-n", chart.namespace)
     assert "chart web, path ." in gitmoor_cli("status", "web", "-n", chart.namespace, check=False)
+
+
+def test_an_earlier_version_is_put_back(chart, server, gitmoor_cli):
+    server.add("web", "1.0.0", FILES)
+    chart.follow()
+    chart.render()
+    chart.wait_data(version="1.0.0", colour="blue", size="small")
+    chart.wait_applied()
+    server.add("web", "1.1.0", FILES)
+    chart.nudge()
+    chart.wait_data(version="1.1.0", colour="blue", size="small")
+    chart.wait_applied()
+    gitmoor_cli("rollback", "web", "-n", chart.namespace)
+    chart.wait_data(version="1.0.0", colour="blue", size="small")
+    server.add("web", "1.2.0", FILES)
+    chart.nudge()
+    chart.wait_data(version="1.2.0", colour="blue", size="small")
 
 
 def test_a_version_that_was_replaced_is_an_event(chart, server):
