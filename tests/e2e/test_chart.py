@@ -137,7 +137,7 @@ REFUSED = {
     "a digest that is none": "image.digests.fetcher=latest",
     "a digest for an image that there is not": "image.digests.fecther=sha256:" + "0" * 64,
     "a name as address": "bindAddress=localhost",
-    "a generator by a relative path": "differ.generators[0].name=hcl,differ.generators[0].command={hcl}",
+    "a generator by a relative path": "differ.generators[0].command={hcl},differ.generators[0].name=hcl",
     "a misspelt field of a tenancy rule": "tenancy.rules[0].namespace={a}",
     "a kind in the place of a resource": "tenancy.rules[0].resources.deny={apps/Deployment}",
     "a misspelt field of a health check": "health.checks[0].otherwize=Kstatus",
