@@ -389,6 +389,15 @@ def test_a_server_that_hangs_meets_the_deadline(faulty):
     assert "no answer within 0.7 s" in answer["message"]
 
 
+def test_a_question_that_stays_unanswered_is_asked_again_and_a_write_is_not(faulty):
+    server, probe = faulty(None, OK)
+    probe.tell("call", id=1, method="GET", path="/api/v1/x", timeout=60000)
+    assert probe.wait("answer", id=1)["ok"] and len(server.requests) == 2
+    server.script = [None]
+    probe.tell("call", id=2, method="PATCH", path="/api/v1/x", body="{}", timeout=5000)
+    assert probe.wait("answer", id=2)["code"] == "Timeout" and len(server.requests) == 3
+
+
 def test_an_answer_over_the_limit_is_refused(faulty):
     _, probe = faulty((200, {}, b"x" * 200_000), arguments=(100_000,))
     answer = probe.call("GET", "/api/v1/x")
