@@ -206,7 +206,7 @@ class Cluster:
         kubectl("apply", "--server-side", "-f", CRDS, "-f", DEVELOPMENT)
         kubectl("apply", "--server-side", "-f", RBAC)
         kubectl("wait", "--for=condition=Established", "crd/applications.gitmoor.io", "crd/gitrepositories.gitmoor.io",
-                "--timeout=60s")
+                "crd/helmrepositories.gitmoor.io", "--timeout=60s")
 
     # ------------------------------------------------------------------------------- users
 

@@ -43,7 +43,7 @@ class ExistingCluster:
             token = self.given("create", "token", account, "-n", NAMESPACE, "--duration=4h").strip()
             write_kubeconfig(self.kubeconfig(user), self.server, cluster["certificate-authority-data"], user, token)
         self.kubectl("wait", "--for=condition=Established", "crd/applications.gitmoor.io", "crd/gitrepositories.gitmoor.io",
-                     "--timeout=60s")
+                     "crd/helmrepositories.gitmoor.io", "--timeout=60s")
         return self
 
     @staticmethod
