@@ -119,6 +119,7 @@ static void free_value(void *value)
 void application_set_init(struct application_set *set)
 {
     map_init(&set->by_label);
+    set->complete = false;
 }
 
 void application_set_release(struct application_set *set)

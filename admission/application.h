@@ -39,6 +39,7 @@ bool application_has_kind(const struct application *application, const char *kin
 /* All of them, by label value. */
 struct application_set {
     struct map by_label;
+    bool complete; /* what is not in it does not exist, or only since a moment ago */
 };
 
 void application_set_init(struct application_set *set);

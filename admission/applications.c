@@ -69,6 +69,7 @@ static void on_synced(uint64_t epoch, void *context)
 {
     struct applications *applications = context;
     application_set_sweep(&applications->set, epoch);
+    applications->set.complete = true;
     metric_set(&known, NULL, (double)applications->set.by_label.count);
     if (!applications->told) {
         applications->told = true;
@@ -79,7 +80,8 @@ static void on_synced(uint64_t epoch, void *context)
 
 static void on_trouble(const struct error *error, void *context)
 {
-    (void)context;
+    struct applications *applications = context;
+    applications->set.complete = !error && applications->told;
     if (error) {
         log_warn("Applications cannot be watched; what is known of them stays in force", "error",
                  error->message);

@@ -1,5 +1,6 @@
 #include "admission/loss.h"
 
+#include "common/base/clock.h"
 #include "common/base/text.h"
 #include "common/data/fields.h"
 #include "common/data/object.h"
@@ -73,6 +74,20 @@ static const cJSON *entry_of_version(const cJSON *object, const char *api_versio
 bool loss_is_ours(const cJSON *object)
 {
     return next_entry(object, NULL, "Apply") != NULL;
+}
+
+int64_t loss_last_write(const cJSON *object)
+{
+    int64_t last = 0;
+    for (const cJSON *entry = next_entry(object, NULL, "Apply"); entry;
+         entry = next_entry(object, entry, "Apply")) {
+        int64_t at;
+        if (!clock_parse_rfc3339(json_string(entry, "time"), &at)) {
+            return 0;
+        }
+        last = at > last ? at : last;
+    }
+    return last;
 }
 
 bool loss_owns(const cJSON *object, const char *const *members)

@@ -6,6 +6,8 @@
 #include "common/base/arena.h"
 #include "common/data/json.h"
 
+#include <stdint.h>
+
 /* Distinct paths as refusals print them, in order. The strings and the array are the arena's. */
 struct paths {
     struct arena *arena;
@@ -20,6 +22,9 @@ void paths_settle(struct paths *paths);
 
 /* Whether the object carries an Apply entry of ours for the object itself (no subresource). */
 bool loss_is_ours(const cJSON *object);
+
+/* When the applier changed what we own last, wall ms; 0 if the entries do not tell. */
+int64_t loss_last_write(const cJSON *object);
 
 /* Whether the entry owns a path given as FieldsV1 members, e.g. {"f:spec", "f:replicas", NULL}. */
 bool loss_owns(const cJSON *object, const char *const *members);

@@ -90,16 +90,16 @@ const char *message_fields(const struct paths *fields, struct arena *arena)
 
 /* "prod/shop" of the label "prod.shop". A namespace holds no dot, so the first one divides; a value
  * of full length may be a digest and is shown as it stands. */
-static void append_unknown_owner(struct buf *out, const char *label)
+static void append_unknown_owner(struct buf *out, const char *label, bool abandoned)
 {
+    const char *why = abandoned ? "which does not exist any more" : "not known to admission yet";
     const char *dot = strchr(label, '.');
     if (*label == '\0') {
         buf_append_string(out, "an application that admission does not know");
     } else if (dot && strlen(label) < OBJECT_LABEL_VALUE_SIZE - 1) {
-        buf_append_format(out, "application %.*s/%s (not known to admission yet)",
-                          (int)(dot - label), label, dot + 1);
+        buf_append_format(out, "application %.*s/%s (%s)", (int)(dot - label), label, dot + 1, why);
     } else {
-        buf_append_format(out, "the application labelled %s (not known to admission yet)", label);
+        buf_append_format(out, "the application labelled %s (%s)", label, why);
     }
 }
 
@@ -123,7 +123,7 @@ static void append_owner(struct buf *out, const struct application *owner)
 static void append_owners(struct buf *out, const struct verdict *verdict)
 {
     if (verdict->owner_count == 0) {
-        append_unknown_owner(out, verdict->label);
+        append_unknown_owner(out, verdict->label, verdict->abandoned);
         return;
     }
     size_t named =
@@ -304,6 +304,10 @@ const char *message_compose(const struct request *request, const struct verdict 
                                 "break-glass), Git's state will be restored.");
         break;
     case VERDICT_WARN:
+        if (verdict->abandoned) {
+            buf_append_string(&out, "Let through, since nobody keeps it as it was in Git.");
+            break;
+        }
         append_remedy(&out, verdict);
         buf_append_string(&out, " Let through, since the application's protection is Warn.");
         break;

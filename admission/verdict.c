@@ -1,6 +1,7 @@
 #include "admission/verdict.h"
 
 #include "admission/message.h"
+#include "common/base/clock.h"
 #include "common/base/text.h"
 
 #include <string.h>
@@ -355,6 +356,16 @@ static void find_scale_owners(const struct request *request,
     }
 }
 
+/* Nobody keeps the object as Git has it, and there is no Application whose spec could let go of it.
+ * One that is new, and not known yet, has written it a moment ago. */
+#define ABANDONED_AFTER_MS 60000
+
+static bool is_abandoned(const struct request *request, const struct application_set *applications)
+{
+    int64_t last = loss_last_write(request->old);
+    return applications->complete && last > 0 && clock_wall_ms() - last > ABANDONED_AFTER_MS;
+}
+
 /* Finds the applications concerned, and returns the strictest protection among them. One that is
  * not known is enforced. */
 static enum protection find_owners(const struct request *request,
@@ -379,6 +390,11 @@ static enum protection find_owners(const struct request *request,
     bool sure = ret->owner_count == 1 || (ret->owner_count > 1 && cascades);
     ret->label = label ? label : sure ? ret->owners[0]->label : "";
     bool unknown = ret->owner_count == 0 || (label && !owner);
+    ret->abandoned =
+        label && !owner && ret->owner_count == 0 && is_abandoned(request, applications);
+    if (ret->abandoned) {
+        return PROTECTION_WARN;
+    }
     return unknown ? PROTECTION_ENFORCE : ret->owners[0]->protection;
 }
 

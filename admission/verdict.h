@@ -54,6 +54,7 @@ struct verdict {
     const char *key;     /* "apps/Deployment/prod/web", as object_ref_key writes it */
     const char *label;   /* label value of the application; "" if the object has none */
     const char *reason;  /* the break-glass reason that was given, or NULL */
+    bool abandoned;      /* its Application does not exist any more */
     bool break_glass;    /* the user acts as the break-glass group */
     struct paths fields; /* the declared fields that would go */
     const struct application *owners[VERDICT_OWNERS_NAMED]; /* known ones, strictest first */

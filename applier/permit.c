@@ -16,6 +16,9 @@ static bool permit_operation(const struct tenancy *tenancy, const struct plan *p
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
     struct plan_object named;
+    if (operation->verb == PLAN_FINALIZER) {
+        return true; /* not on the Application's behalf */
+    }
     if (!plan_path_read(operation->path, &arena, &named)) {
         return error_set(error, ERROR_INVALID, "\"%.200s\" is not an object's path",
                          operation->path);

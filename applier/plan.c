@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/json.h"
+#include "common/data/object.h"
 
 #include <string.h>
 
@@ -197,7 +198,8 @@ static bool get_verb(const struct cursor *cursor, const cJSON *tree, enum plan_v
     static const char *const words[] = {[PLAN_APPLY] = "apply",
                                         [PLAN_DELETE] = "delete",
                                         [PLAN_RECREATE] = "recreate",
-                                        [PLAN_OWNERS] = "owners"};
+                                        [PLAN_OWNERS] = "owners",
+                                        [PLAN_FINALIZER] = "finalizer"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (text_equal(json_string(tree, "op"), words[i])) {
             *ret = (enum plan_verb)i;
@@ -205,8 +207,8 @@ static bool get_verb(const struct cursor *cursor, const cJSON *tree, enum plan_v
         }
     }
     return error_set(error, ERROR_INVALID,
-                     "plan, line %u: \"op\" must be \"apply\", \"delete\", \"recreate\" or "
-                     "\"owners\"",
+                     "plan, line %u: \"op\" must be \"apply\", \"delete\", \"recreate\", "
+                     "\"owners\" or \"finalizer\"",
                      cursor->line);
 }
 
@@ -238,25 +240,60 @@ static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
         return get_string(cursor, tree, "resourceVersion", 253, &whole->arena,
                           &operation->resource_version, error);
     case PLAN_APPLY:
+    case PLAN_FINALIZER:
         break;
     }
     return true;
+}
+
+/* It names no object: it is always the plan's own Application, in its UID, and only our finalizer
+ * can be written. */
+static bool take_finalizer(const struct cursor *cursor, const cJSON *tree, struct plan_whole *whole,
+                           struct plan_operation *operation, struct error *error)
+{
+    struct plan *plan = &whole->plan;
+    const char *action = json_string(tree, "action");
+    operation->adds = text_equal(action, "add");
+    if (!operation->adds && !text_equal(action, "remove")) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: \"action\" must be \"add\" or \"remove\"", cursor->line);
+    }
+    if (json_get(tree, "path") || json_get(tree, "uid") || json_get(tree, "resourceVersion")) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: a finalizer names no object",
+                         cursor->line);
+    }
+    operation->uid = plan->uid;
+    operation->path =
+        arena_format(&whole->arena, "/apis/" GITMOOR_API_VERSION "/namespaces/%s/applications/%s",
+                     plan->namespace_, plan->name);
+    return plan_path_is_valid(operation->path) ||
+           error_set(error, ERROR_INVALID, "plan, line %u: \"%.200s\" is not an object's path",
+                     cursor->line, operation->path);
 }
 
 static bool parse_operation(struct cursor *cursor, const char *line, size_t size,
                             struct plan_whole *whole, struct plan_operation *operation,
                             struct error *error)
 {
-    static const char *const members[] = {"op",  "stage",           "after",      "path",
-                                          "uid", "resourceVersion", "foreground", NULL};
+    static const char *const members[] = {
+        "op", "stage", "after", "path", "uid", "resourceVersion", "foreground", "action", NULL};
     AUTO_JSON cJSON *tree = NULL;
     if (!parse_line(cursor, line, size, members, &tree, error) ||
         !get_verb(cursor, tree, &operation->verb, error)) {
         return false;
     }
     if (!get_stage(cursor, tree, "stage", false, &operation->stage, error) ||
-        !get_stage(cursor, tree, "after", true, &operation->after, error) ||
-        !get_string(cursor, tree, "path", PLAN_PATH_MAXIMUM, &whole->arena, &operation->path,
+        !get_stage(cursor, tree, "after", true, &operation->after, error)) {
+        return false;
+    }
+    if (operation->verb == PLAN_FINALIZER) {
+        return take_finalizer(cursor, tree, whole, operation, error);
+    }
+    if (json_get(tree, "action")) {
+        return error_set(error, ERROR_INVALID, "plan, line %u: only a finalizer has an \"action\"",
+                         cursor->line);
+    }
+    if (!get_string(cursor, tree, "path", PLAN_PATH_MAXIMUM, &whole->arena, &operation->path,
                     error)) {
         return false;
     }

@@ -21,8 +21,9 @@
 enum plan_verb {
     PLAN_APPLY,
     PLAN_DELETE,
-    PLAN_RECREATE, /* delete, wait until it is gone, apply */
-    PLAN_OWNERS,   /* write managedFields and nothing else, in the very version that is named */
+    PLAN_RECREATE,  /* delete, wait until it is gone, apply */
+    PLAN_FINALIZER, /* our finalizer on the plan's own Application; by the applier itself */
+    PLAN_OWNERS,    /* write managedFields and nothing else, in the very version that is named */
 };
 
 struct plan_operation {
@@ -31,6 +32,7 @@ struct plan_operation {
     int after;                    /* the stage that it depends on; -1: none */
     const char *path;             /* "/apis/apps/v1/namespaces/shop/deployments/web" */
     const char *uid;              /* of the object to delete or to make anew */
+    bool adds;                    /* the finalizer; else it is taken away */
     bool foreground;              /* what depends on it is deleted first */
     const char *resource_version; /* of the object whose owners are written */
     const char *body; /* the object to apply as it is sent, or managedFields, in the plan's text */

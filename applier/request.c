@@ -86,21 +86,36 @@ static struct kube_call *start_delete(struct kube_client *client,
     return kube_client_call(client, request, done, context);
 }
 
-struct kube_call *request_start(struct kube_client *client, const struct plan_operation *operation,
-                                bool dry_run, const struct kube_impersonation *as,
-                                int64_t timeout_ms, kube_response_fn done, void *context)
+/* Applied as a manager of its own: so it is put there or taken away, and nothing else of the object
+ * is touched, whatever it has become. The UID makes it that Application and no later one. */
+#define FINALIZER_QUERY "?fieldManager=gitmoor-applier&force=true"
+
+static struct kube_call *start_finalizer(struct kube_client *client,
+                                         const struct plan_operation *operation, bool dry_run,
+                                         struct kube_request *request, kube_response_fn done,
+                                         void *context)
 {
-    struct kube_request request = {.as = as, .timeout_ms = timeout_ms};
-    switch (operation->verb) {
-    case PLAN_DELETE:
-        return start_delete(client, operation, dry_run, &request, done, context);
-    case PLAN_OWNERS:
-        return start_owners(client, operation, dry_run, &request, done, context);
-    case PLAN_APPLY:
-    case PLAN_RECREATE: /* its last step */
-        break;
+    AUTO_JSON cJSON *object = json_new_object();
+    json_add_string(object, "apiVersion", GITMOOR_API_VERSION);
+    json_add_string(object, "kind", "Application");
+    cJSON *metadata = json_add_object(object, "metadata");
+    json_add_string(metadata, "uid", operation->uid);
+    if (operation->adds) {
+        json_append(json_add_array(metadata, "finalizers"), json_new_string(GITMOOR_FINALIZER));
     }
-    return start_apply(client, operation, dry_run, &request, done, context);
+    AUTO_BUF struct buf path, body;
+    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
+    buf_append_string(&path, operation->path);
+    buf_append_string(&path, dry_run ? FINALIZER_QUERY "&dryRun=All" : FINALIZER_QUERY);
+    buf_init(&body, 4096);
+    json_write(object, &body);
+    request->as = NULL;
+    request->method = KUBE_PATCH;
+    request->path = path.data;
+    request->content_type = KUBE_APPLY_TYPE;
+    request->body = body.data;
+    request->body_size = body.size;
+    return kube_client_call(client, request, done, context);
 }
 
 static bool read_applied(const struct kube_response *response, struct request_answer *ret)
@@ -114,6 +129,43 @@ static bool read_applied(const struct kube_response *response, struct request_an
     ret->success.resource_version = json_string_path(ret->object, "metadata.resourceVersion");
     object_fingerprint(ret->object, &ret->success.fingerprint);
     return true;
+}
+
+/* Somebody else may have put it there too. */
+static bool read_finalizer(const struct plan_operation *operation,
+                           const struct kube_response *response, struct request_answer *ret)
+{
+    if (!read_applied(response, ret)) {
+        return false;
+    }
+    for (const cJSON *item = json_first(json_get_path(ret->object, "metadata.finalizers"));
+         item && !operation->adds; item = item->next) {
+        if (cJSON_IsString(item) && text_equal(item->valuestring, GITMOOR_FINALIZER)) {
+            return error_set(&ret->error, ERROR_CONFLICT,
+                             "the finalizer " GITMOOR_FINALIZER " was put there by somebody else "
+                             "too: take it away by kubectl edit");
+        }
+    }
+    return true;
+}
+
+struct kube_call *request_start(struct kube_client *client, const struct plan_operation *operation,
+                                bool dry_run, const struct kube_impersonation *as,
+                                int64_t timeout_ms, kube_response_fn done, void *context)
+{
+    struct kube_request request = {.as = as, .timeout_ms = timeout_ms};
+    switch (operation->verb) {
+    case PLAN_DELETE:
+        return start_delete(client, operation, dry_run, &request, done, context);
+    case PLAN_OWNERS:
+        return start_owners(client, operation, dry_run, &request, done, context);
+    case PLAN_FINALIZER:
+        return start_finalizer(client, operation, dry_run, &request, done, context);
+    case PLAN_APPLY:
+    case PLAN_RECREATE: /* its last step */
+        break;
+    }
+    return start_apply(client, operation, dry_run, &request, done, context);
 }
 
 /* A delete that fails may have nothing left to do. */
@@ -164,7 +216,8 @@ bool request_read_answer(const struct plan_operation *operation,
             return true;
         }
     } else if (response->ok) {
-        return read_applied(response, ret);
+        return operation->verb == PLAN_FINALIZER ? read_finalizer(operation, response, ret)
+                                                 : read_applied(response, ret);
     }
     ret->error = response->error;
     correct_error(operation, response, &ret->error);

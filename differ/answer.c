@@ -192,7 +192,7 @@ static bool take_part(struct repository *repository, char **cursor, char *end, s
     }
     const char *key = text_or_empty(json_string(head, "application"));
     struct application *application = map_get(&repository->differ->applications, key);
-    if (!application || !application->rendering ||
+    if (!application || !application->rendering || application->deleting ||
         application_repository(application) != repository) {
         return true; /* it was deleted or changed meanwhile */
     }

@@ -309,6 +309,7 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
         rollback_adopt(application);
     }
     take_annotations(application, now);
+    deletion_take(application, now);
     application_wake(application);
 }
 
@@ -385,8 +386,23 @@ bool application_is_ready(const struct application *application)
            application->outcome == OUTCOME_APPLIED && healthy && hooks_are_done(application);
 }
 
+/* While it is being deleted nothing else is done for it. */
+static void work_on_deletion(struct application *application)
+{
+    reconcile_step(application);
+    status_step(application);
+    int64_t left = application->retry_at - clock_monotonic_ms();
+    if (left > 0) {
+        application_wake_after(application, left);
+    }
+}
+
 void application_work(struct application *application)
 {
+    if (application->deleting) {
+        work_on_deletion(application);
+        return;
+    }
     struct repository *repository = application_repository(application);
     bool renders = application->needs_render || !application->rendered ||
                    (application->rollback && application->rollback->needs_render);

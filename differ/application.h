@@ -2,6 +2,7 @@
 #ifndef GITMOOR_DIFFER_APPLICATION_H
 #define GITMOOR_DIFFER_APPLICATION_H
 
+#include "differ/deletion.h"
 #include "differ/desired.h"
 #include "differ/differ.h"
 #include "differ/plan.h"
@@ -28,6 +29,8 @@ struct plan_item {
     bool heals;        /* it repairs drift */
     bool owners;       /* it writes managedFields only */
     bool recreates;    /* it is deleted first */
+    bool finalizer;    /* it writes the Application's finalizer */
+    bool adds;         /* …there; else away */
     uint64_t version;  /* resourceVersion before, 0 if it did not exist */
     bool done, failed; /* as the result says; neither: it was not tried */
 };
@@ -46,6 +49,7 @@ struct plan_under_way {
     bool checks;          /* a dry-run of all waves, before the first is applied */
     bool hooks;           /* it creates and deletes hooks, and does nothing else */
     bool last_resort;     /* what it cannot create is given up */
+    bool standing;        /* of no revision: a newer one is no reason to stop */
     bool heal;            /* it repairs drift and does nothing else */
     bool dry_run;         /* it writes nothing: what would the server make of the objects? */
     bool cancelled;       /* it was told to stop */
@@ -69,6 +73,7 @@ enum application_outcome {
     OUTCOME_HOOK,        /* hooks are run before it is applied */
     OUTCOME_HOOK_FAILED, /* one of them has failed: it is not applied */
     OUTCOME_BLOCKED,     /* what it depends on is not ready */
+    OUTCOME_DELETING,    /* it is being deleted, and waits for its objects to go */
     OUTCOME_WINDOW,      /* the newest revision waits for a sync window */
     OUTCOME_APPLIED,     /* the cluster is what Git declares */
 };
@@ -112,6 +117,9 @@ struct application {
 
     struct rollback *rollback; /* an earlier revision is in force, or is to be; or NULL */
     char *rollback_requested;  /* value of the annotation, dealt with by this process; or NULL */
+
+    bool deleting;      /* it has a deletionTimestamp (deletion.h) */
+    bool has_finalizer; /* of ours, as it was told or written last */
 
     struct waiting *waiting; /* the newest revision, while it may not be applied; or NULL */
     bool begun;              /* something of `desired` was written, or nothing had to be */
@@ -194,6 +202,8 @@ void application_set_desired(struct application *application, struct desired_set
 
 /* ---- reconcile.c ---- */
 void reconcile_step(struct application *application);
+/* Whether the live objects of every kind that was ever applied are known. */
+bool reconcile_knows_former_kinds(struct application *application);
 
 /* ---- outcome.c ---- */
 void outcome_set(struct application *application, enum application_outcome outcome,

@@ -8,8 +8,9 @@
 #include <limits.h>
 #include <malloc.h>
 
-#define LARGE_PLAN 200  /* operations; then memory is given back */
-#define RESEND_MS 60000 /* DESIGN §2: an exchange each minute heals whatever was lost */
+#define LARGE_PLAN 200     /* operations; then memory is given back */
+#define NO_REVISION "none" /* of a plan that only deletes, or writes a finalizer */
+#define RESEND_MS 60000    /* DESIGN §2: an exchange each minute heals whatever was lost */
 
 static struct metric plans = {
     .name = "gitmoor_differ_plans_total",
@@ -36,6 +37,7 @@ static bool is_binding(const struct object_ref *ref)
 /* Owners are written before anything is applied. */
 #define OWNERS_STAGE 0
 #define FIRST_STAGE 1
+#define LAST_STAGE (FIRST_STAGE + ORDER_STAGES * 3)
 
 /* Two stages of the plan for each of order.h's: bindings after the roles they refer to, or the
  * server's escalation check refuses them (kustomize-controller 1.8.0). */
@@ -170,6 +172,23 @@ static void add_deletion(const struct live_object *live, unsigned stage, bool af
         plan_delete(plan, stage, resource, live->namespace_, live->name, live->uid);
     }
     add_item(way, &ref)->uid = arena_string(&way->arena, live->uid);
+}
+
+static void add_finalizer(const struct application *application, const struct selection *selection,
+                          struct plan *plan, struct plan_under_way *way)
+{
+    if (selection->finalizer != FINALIZER_LEAVE) {
+        bool adds = selection->finalizer == FINALIZER_ADD;
+        plan_finalizer(plan, LAST_STAGE, adds);
+        const struct object_ref ref = {.group = GITMOOR_GROUP,
+                                       .version = "v1alpha1",
+                                       .kind = "Application",
+                                       .namespace_ = application->namespace_,
+                                       .name = application->name};
+        struct plan_item *item = add_item(way, &ref);
+        item->finalizer = true;
+        item->adds = adds;
+    }
 }
 
 static void add_deletes(const struct selection *selection, struct plan *plan,
@@ -350,11 +369,15 @@ static struct plan_under_way *way_new_for(struct application *application, size_
 static struct plan_under_way *way_new(struct application *application,
                                       const struct selection *selection, bool heal)
 {
-    return way_new_for(application,
-                       selection->owner_count + selection->count + selection->ask_count +
-                           selection->later_count + selection->prune.count +
-                           selection->set->hook_count,
-                       selection->revision ? selection->revision : application->revision, heal);
+    const char *revision = selection->revision ? selection->revision : application->revision;
+    size_t hooks = selection->set ? selection->set->hook_count : 0;
+    struct plan_under_way *way =
+        way_new_for(application,
+                    selection->owner_count + selection->count + selection->ask_count +
+                        selection->later_count + selection->prune.count + hooks + 1,
+                    revision ? revision : NO_REVISION, heal);
+    way->standing = selection->standing || selection->finalizer != FINALIZER_LEAVE;
+    return way;
 }
 
 static const char *kind_of(const struct plan_under_way *way)
@@ -372,7 +395,8 @@ static void begin(const struct application *application, const struct plan_under
         .uid = application->uid,
         .revision = way->revision,
         .dry_run = way->dry_run,
-        .preflight = application->spec.preflight && !way->heal && !way->dry_run && !way->hooks,
+        .preflight = application->spec.preflight && !way->heal && !way->dry_run && !way->hooks &&
+                     !way->standing,
         .heal = way->heal,
     };
     plan_begin(plan, &head);
@@ -402,6 +426,7 @@ void dispatch_plan(struct application *application, const struct selection *sele
     add_owners(application, selection, &plan, way);
     add_applies(application, selection, &plan, way);
     add_deletes(selection, &plan, way);
+    add_finalizer(application, selection, &plan, way);
     finish(application, way, &plan);
 }
 
@@ -513,7 +538,8 @@ void dispatch_look_after(struct application *application)
     application_wake_after(application, way->resend_at - now);
     bool of_waiting = way->checks && application->waiting;
     const char *revision = of_waiting ? application->waiting->revision : application->revision;
-    bool wanted = text_equal(way->revision, revision) && !application->spec.suspend;
+    bool wanted =
+        way->standing || (text_equal(way->revision, revision) && !application->spec.suspend);
     if (!wanted && !way->cancelled) {
         way->cancelled = true;
         send_cancel(application);

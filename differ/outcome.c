@@ -21,6 +21,10 @@ void outcome_set(struct application *application, enum application_outcome outco
     }
     free(application->outcome_message);
     application->outcome_message = mem_string(message);
+    if (outcome == OUTCOME_DELETING) {
+        log_info("application waits for its objects to go", "application", application->key,
+                 "message", message);
+    }
     if (outcome == OUTCOME_WINDOW) {
         status_event(application, "Normal", "SyncWindowClosed", "Wait", message);
     }

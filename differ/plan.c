@@ -105,6 +105,16 @@ void plan_delete_after_its_own(struct plan *plan, unsigned stage,
     append_line(&plan->text, line);
 }
 
+void plan_finalizer(struct plan *plan, unsigned stage, bool adds)
+{
+    AUTO_JSON cJSON *line = json_new_object();
+    json_add_string(line, "op", "finalizer");
+    json_add_int(line, "stage", stage);
+    json_add_string(line, "action", adds ? "add" : "remove");
+    plan->operations++;
+    append_line(&plan->text, line);
+}
+
 /* ---- Results ---- */
 
 /* Takes the next line off the text; false at the end. */

@@ -41,6 +41,9 @@ void plan_delete_after_its_own(struct plan *plan, unsigned stage,
                                const struct kube_resource *resource, const char *namespace_,
                                const char *name, const char *uid);
 
+/* Puts our finalizer on the plan's Application, or takes it away. */
+void plan_finalizer(struct plan *plan, unsigned stage, bool adds);
+
 /* ---- Results ---- */
 
 struct plan_outcome {

@@ -62,7 +62,7 @@ static bool declared_kinds_are_known(struct application *application)
 }
 
 /* The kinds applied by earlier revisions: their objects may have to be pruned. */
-static bool former_kinds_are_known(struct application *application)
+bool reconcile_knows_former_kinds(struct application *application)
 {
     const struct kube_discovery *discovery = application->differ->discovery;
     bool known = true;
@@ -188,7 +188,7 @@ static bool owners_are_known(const struct application *application)
 static bool is_known(struct application *application)
 {
     bool declared = declared_kinds_are_known(application);
-    return former_kinds_are_known(application) && declared && recognise_step(application) &&
+    return reconcile_knows_former_kinds(application) && declared && recognise_step(application) &&
            owners_are_known(application);
 }
 
@@ -359,6 +359,8 @@ void reconcile_step(struct application *application)
         dispatch_look_after(application);
     } else if (application->saving || !differ->started || !members_may_work(differ->members) ||
                !members_owner(differ->members, "applier", application->label)) {
+        return;
+    } else if (deletion_step(application)) {
         return;
     } else if (application->waiting) {
         keep_waiting(application);

@@ -102,6 +102,10 @@ static void note_success(struct reading *reading, const struct plan_item *item,
 {
     struct application *application = reading->application;
     struct differ *differ = application->differ;
+    if (item->finalizer) {
+        deletion_note_finalizer(application, item->adds);
+        return;
+    }
     if (item->uid) {
         note_deletion(application, item);
         return;

@@ -6,6 +6,8 @@
 #include "differ/application.h"
 #include "differ/prune.h"
 
+enum finalizer_action { FINALIZER_LEAVE, FINALIZER_ADD, FINALIZER_REMOVE };
+
 struct selection {
     struct desired_object **applies;
     bool *heals;  /* applies[i] repairs drift */
@@ -17,12 +19,14 @@ struct selection {
     struct desired_object **asks; /* to be dry-run first: has it drifted? */
     size_t ask_count;
     struct prune_list prune;
-    const struct desired_set *set; /* that the objects are of */
-    const char *revision;          /* that they are of; NULL: the one in force */
-    struct map new_namespaces;     /* that the plan creates: name → "" */
-    bool new_roles;                /* it creates or changes roles */
-    bool repairs_wait;             /* a repair has failed lately, and is for later */
-    bool unwatched;                /* something was applied whose kind is not known to be served */
+    enum finalizer_action finalizer; /* what becomes of the Application's, in the end */
+    bool standing;                   /* of no revision: a newer one is no reason to stop */
+    const struct desired_set *set;   /* that the objects are of */
+    const char *revision;            /* that they are of; NULL: the one in force */
+    struct map new_namespaces;       /* that the plan creates: name → "" */
+    bool new_roles;                  /* it creates or changes roles */
+    bool repairs_wait;               /* a repair has failed lately, and is for later */
+    bool unwatched; /* something was applied whose kind is not known to be served */
 };
 
 /* `repairs_only`: the revision must not be applied (yet), but what was in sync is kept so. Counts

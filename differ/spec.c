@@ -72,7 +72,8 @@ cJSON *application_spec_depends_on(const cJSON *object)
 /* The control plane's own. Who wants its objects exactly as in Git does not want them without it.
  */
 #define ALWAYS_ALLOWED                                                                             \
-    "kube-controller-manager,kube-scheduler,kube-apiserver,kubelet,*cloud-controller-manager"
+    "gitmoor-applier,kube-controller-manager,kube-scheduler,kube-apiserver,kubelet,*cloud-"        \
+    "controller-manager"
 
 /* 10, or "25%". */
 static void read_prune_limit(const cJSON *limit, struct prune_limit *ret)
@@ -150,6 +151,7 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .self_heal = json_bool(spec, "selfHeal", true),
         .rollback_on_failure = json_bool(json_object(spec, "rollback"), "onFailure", false),
         .force = json_bool(spec, "force", false),
+        .deletes = text_equal(json_string(spec, "deletionPolicy"), "Delete"),
         .suspend = json_bool(spec, "suspend", false),
         .health_wait = json_bool(health, "wait", true),
         .health_timeout = duration(health, "timeout", 300000),

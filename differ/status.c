@@ -97,6 +97,17 @@ static struct verdict judge(const struct application *application, struct buf *t
     const char *message = application->outcome_message;
     const struct rollback *rollback = application->rollback;
     bool suspended = application->spec.suspend;
+    if (application->deleting) {
+        if (application->outcome == OUTCOME_FAILED) {
+            buf_append_format(text,
+                              "%s. Until then the Application stays; spec.deletionPolicy: Orphan "
+                              "lets it go without them",
+                              message);
+            return (struct verdict){"False", "DeletionFailed", text->data};
+        }
+        return (struct verdict){"False", "Deleting",
+                                message ? message : "deleting what it manages"};
+    }
     if (application->outcome == OUTCOME_DENIED && !suspended) {
         return (struct verdict){"False", TENANCY_REASON, message};
     }
@@ -121,6 +132,8 @@ static struct verdict judge(const struct application *application, struct buf *t
         return (struct verdict){"False", "Held", message};
     case OUTCOME_BLOCKED:
         return (struct verdict){"False", "DependencyNotReady", message};
+    case OUTCOME_DELETING:
+        return (struct verdict){"False", "Deleting", message};
     case OUTCOME_WINDOW:
         return (struct verdict){"False", "SyncWindowClosed", message};
     case OUTCOME_HOOK_FAILED:
@@ -449,6 +462,7 @@ static bool is_busy(const struct application *application)
     case OUTCOME_WINDOW:
     case OUTCOME_HOOK:
     case OUTCOME_HOOK_FAILED:
+    case OUTCOME_DELETING:
         return false;
     case OUTCOME_APPLIED:
         break;

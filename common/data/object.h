@@ -14,6 +14,8 @@
 #define GITMOOR_APPROVED_ANNOTATION "gitmoor.io/approved-revision"
 /* The revision that may be applied outside of the sync windows. */
 #define GITMOOR_SYNC_ANNOTATION "gitmoor.io/sync-revision"
+/* Holds an Application until everything that it manages is gone: spec.deletionPolicy. */
+#define GITMOOR_FINALIZER "gitmoor.io/prune"
 #define GITMOOR_BREAK_GLASS_ANNOTATION "gitmoor.io/break-glass-reason"
 #define GITMOOR_BREAK_GLASS_GROUP "gitmoor:break-glass"
 /* The applier impersonates service accounts; this key of userInfo.extra, set to the applier's user

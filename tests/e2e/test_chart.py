@@ -509,7 +509,7 @@ RIGHTS = {
                  ("", "secrets", "", "get")}, LEASES),
     "differ": (EVENTS | {("*", "*", "", verb) for verb in ("list", "watch")} |
                {("gitmoor.io", "applications/status", "", "patch")}, LEASES),
-    "applier": (APPLICATIONS | {("", "serviceaccounts", "", "impersonate"),
+    "applier": (APPLICATIONS | {("gitmoor.io", "applications", "", "patch"), ("", "serviceaccounts", "", "impersonate"),
                                 ("authentication.k8s.io", "userextras/gitmoor.io/applier", "", "impersonate"),
                                 ("authentication.k8s.io", "selfsubjectreviews", "", "create")}, LEASES),
     "admission": (APPLICATIONS | {("admissionregistration.k8s.io", kind, "", "create") for kind in WEBHOOKS} |
@@ -558,6 +558,9 @@ QUESTIONS = [
     ("applier", "impersonate", "", "users", "", "admin", False),
     ("applier", "impersonate", "", "groups", "", "system:masters", False),
     ("applier", "patch", "", "configmaps", "shop", "settings", False),
+    ("applier", "patch", "gitmoor.io", "applications", "shop", "shop", True),  # the finalizer
+    ("applier", "patch", "gitmoor.io", "applications/status", "shop", "shop", False),
+    ("differ", "patch", "gitmoor.io", "applications", "shop", "shop", False),
     ("applier", "get", "", "secrets", "shop", "git", False),
     ("admission", "patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "gitmoor-admission", True),
     ("admission", "patch", "admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "someone-elses", False),

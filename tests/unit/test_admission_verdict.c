@@ -52,6 +52,10 @@ struct row {
 #define ENTRY(set)                                                                                 \
     "{'manager':'gitmoor','operation':'Apply','apiVersion':'apps/v1','fieldsType':'FieldsV1',"     \
     "'fieldsV1':" set "}"
+#define OLD_ENTRY(set)                                                                             \
+    "{'manager':'gitmoor','operation':'Apply','apiVersion':'apps/v1','fieldsType':'FieldsV1',"     \
+    "'time':'2020-01-01T00:00:00Z','fieldsV1':" set "}"
+#define OURS_FOR_LONG WEB(LABEL ",'managedFields':[" OLD_ENTRY(SET) "]", SPEC("2", "web:1"))
 #define LABEL "'labels':{'gitmoor.io/managed-by':'prod.shop'}"
 #define SPEC(replicas, image)                                                                      \
     "'spec':{'replicas':" replicas                                                                 \
@@ -182,6 +186,15 @@ static const struct row rows[] = {
     {"a managed object of an unknown application is enforced", ADMIN,
      U DEPLOYMENT OBJECTS(OURS, NEW_IMAGE), "", VERDICT_REFUSE, RULE_FIELDS, IMAGE,
      "application prod/shop (not known to admission yet)"},
+    {"an object whose application is gone for long may be edited, with a warning", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS_FOR_LONG, NEW_IMAGE), "", VERDICT_WARN, RULE_FIELDS, IMAGE,
+     "application prod/shop (which does not exist any more)"},
+    {"an object whose application is gone for long may be deleted, with a warning", ADMIN,
+     D DEPLOYMENT "'oldObject':" OURS_FOR_LONG, "", VERDICT_WARN, RULE_DELETE, NULL,
+     "nobody keeps it"},
+    {"an object that was applied long ago is enforced as any other", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS_FOR_LONG, NEW_IMAGE), NULL, VERDICT_REFUSE, RULE_FIELDS, IMAGE,
+     "repository shop"},
     {"an object that is terminating may lose its finalizers and more", ADMIN,
      U DEPLOYMENT OBJECTS(OURS_AND("'deletionTimestamp':'2026-01-01T00:00:00Z'"), NEW_IMAGE), NULL,
      VERDICT_ALLOW, RULE_NONE, NULL, NULL},
@@ -502,6 +515,7 @@ static bool run(const struct row *row)
                                                      .controllers = verdict_default_controllers};
     struct application_set applications;
     application_set_init(&applications);
+    applications.complete = true;
     if (!row->protection || *row->protection) {
         add_application(&applications, row->protection ? row->protection : "Enforce");
     }

@@ -72,6 +72,40 @@ static void a_change_of_owners_names_the_version_that_it_is_of(void **state)
     plan_free(plan);
 }
 
+static void a_finalizer_is_of_the_plans_own_application_whatever_it_is_called(void **state)
+{
+    (void)state;
+    struct plan *plan = parse(HEAD "{\"op\":\"finalizer\",\"stage\":1,\"action\":\"add\"}\n"
+                                   "{\"op\":\"finalizer\",\"stage\":1,\"action\":\"remove\"}\n");
+    assert_int_equal(plan->count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(plan->operations[i].verb, PLAN_FINALIZER);
+        assert_string_equal(plan->operations[i].path,
+                            "/apis/gitmoor.io/v1alpha1/namespaces/team/applications/shop");
+        assert_string_equal(plan->operations[i].uid, "u");
+    }
+    assert_true(plan->operations[0].adds);
+    assert_false(plan->operations[1].adds);
+    plan_free(plan);
+    struct error error;
+    static const char odd[] =
+        "{\"id\":\"p\",\"mode\":\"apply\",\"name\":\"a/../../x\",\"namespace\":"
+        "\"n\",\"revision\":\"r\",\"uid\":\"u\"}\n"
+        "{\"op\":\"finalizer\",\"stage\":1,\"action\":\"add\"}\n";
+    assert_false(plan_parse(odd, strlen(odd), &plan, &error));
+}
+
+static void one_that_is_made_anew_has_a_uid_and_an_object(void **state)
+{
+    (void)state;
+    struct plan *plan = parse(HEAD "{\"op\":\"recreate\",\"stage\":1,\"uid\":\"x\",\"path\":\"" PATH
+                                   "\"}\n{\"kind\":\"ConfigMap\"}\n");
+    assert_int_equal(plan->operations[0].verb, PLAN_RECREATE);
+    assert_string_equal(plan->operations[0].uid, "x");
+    assert_int_equal(plan->operations[0].body_size, strlen("{\"kind\":\"ConfigMap\"}"));
+    plan_free(plan);
+}
+
 static void mode_preflight_and_priority(void **state)
 {
     (void)state;
@@ -137,6 +171,18 @@ static void what_is_not_a_plan_is_refused_with_its_line(void **state)
         {HEAD "{\"op\":\"delete\",\"stage\":1,\"path\":\"" PATH "\"}\n", "\"uid\" must be"},
         {HEAD "{\"op\":\"delete\",\"stage\":1,\"path\":\"" PATH "\",\"uid\":\"\"}\n",
          "\"uid\" must"},
+        {HEAD "{\"op\":\"recreate\",\"stage\":1,\"path\":\"" PATH "\"}\n{}\n", "\"uid\" must be"},
+        {HEAD "{\"op\":\"recreate\",\"stage\":1,\"uid\":\"x\",\"path\":\"" PATH "\"}\n",
+         "an object must follow"},
+        {HEAD "{\"op\":\"finalizer\",\"stage\":1}\n", "\"action\" must be"},
+        {HEAD "{\"op\":\"finalizer\",\"stage\":1,\"action\":\"replace\"}\n", "\"action\" must be"},
+        {HEAD "{\"op\":\"finalizer\",\"stage\":1,\"action\":\"remove\",\"path\":\"" PATH "\"}\n",
+         "a finalizer names no object"},
+        {HEAD "{\"op\":\"finalizer\",\"stage\":1,\"action\":\"remove\",\"uid\":\"x\"}\n",
+         "a finalizer names no object"},
+        {HEAD "{\"op\":\"delete\",\"stage\":1,\"action\":\"add\",\"uid\":\"x\",\"path\":\"" PATH
+              "\"}\n",
+         "only a finalizer has"},
         {HEAD DELETE APPLY, "line 4: stage 2 comes after stage 3"},
         {HEAD APPLY "{\"op\":\n", "line 4"},
         {HEAD APPLY "\n", "line 4"},
@@ -272,6 +318,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_is_read_and_bodies_point_into_its_text),
         cmocka_unit_test(a_change_of_owners_names_the_version_that_it_is_of),
+        cmocka_unit_test(a_finalizer_is_of_the_plans_own_application_whatever_it_is_called),
+        cmocka_unit_test(one_that_is_made_anew_has_a_uid_and_an_object),
         cmocka_unit_test(mode_preflight_and_priority),
         cmocka_unit_test(what_is_not_a_plan_is_refused_with_its_line),
         cmocka_unit_test(paths_are_those_of_whole_objects_only),
