@@ -322,6 +322,9 @@ static void take_answer(struct execution *execution, const struct attempt *attem
         }
     }
     if (ok) {
+        if (execution->plan->dry_run) {
+            request_find_managers(&answer);
+        }
         result_add_success(&execution->result, attempt->index, attempt->preflight, &answer.success);
     } else {
         take_failure(execution, attempt, response, &answer);

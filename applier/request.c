@@ -131,6 +131,26 @@ static bool read_applied(const struct kube_response *response, struct request_an
     return true;
 }
 
+#define MANAGERS_MAXIMUM 1024 /* bytes */
+
+void request_find_managers(struct request_answer *answer)
+{
+    AUTO_BUF struct buf names;
+    buf_init(&names, MANAGERS_MAXIMUM);
+    for (const cJSON *entry = json_first(json_get_path(answer->object, "metadata.managedFields"));
+         entry; entry = entry->next) {
+        const char *manager = text_or_empty(json_string(entry, "manager"));
+        bool known = text_equal(manager, GITMOOR_FIELD_MANAGER) ||
+                     !text_is_empty(json_string(entry, "subresource")) ||
+                     (names.size > 0 && strstr(names.data, manager));
+        if (!known) {
+            buf_append_format(&names, "%s%s", names.size > 0 ? ", " : "", manager);
+        }
+    }
+    answer->managers = names.size > 0 ? buf_detach(&names) : NULL;
+    answer->success.managers = answer->managers;
+}
+
 /* Somebody else may have put it there too. */
 static bool read_finalizer(const struct plan_operation *operation,
                            const struct kube_response *response, struct request_answer *ret)
@@ -230,7 +250,9 @@ bool request_read_answer(const struct plan_operation *operation,
 void request_answer_release(struct request_answer *answer)
 {
     json_free(answer->object);
+    free(answer->managers);
     free(answer->immutable);
+    answer->managers = NULL;
     answer->immutable = NULL;
     answer->object = NULL;
 }

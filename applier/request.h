@@ -14,6 +14,7 @@ struct kube_call *request_start(struct kube_client *client, const struct plan_op
 struct request_answer {
     struct result_success success; /* its strings live until the release */
     struct error error;            /* of a failure */
+    char *managers;                /* of a success that told an object: the other managers */
     char *immutable;               /* of a failure: result_failure.immutable, or NULL */
     cJSON *object;                 /* internal */
 };
@@ -21,6 +22,8 @@ struct request_answer {
 /* True: the operation has succeeded. */
 bool request_read_answer(const struct plan_operation *operation,
                          const struct kube_response *response, struct request_answer *ret);
+/* Notes who else has written the object that was told. */
+void request_find_managers(struct request_answer *answer);
 void request_answer_release(struct request_answer *answer);
 
 #endif

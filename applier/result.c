@@ -58,6 +58,7 @@ void result_add_success(struct result *result, size_t index, bool preflight,
         digest_to_hex(&success->fingerprint, hex);
         json_add_string(line, "fingerprint", hex);
     }
+    json_add_string(line, "managers", success->managers);
     if (success->gone) {
         json_add_bool(line, "gone", true);
     }

@@ -21,7 +21,8 @@ struct result_success {
     const char *resource_version; /* the same */
     struct digest fingerprint;    /* zero: none */
     bool gone;                    /* a delete of what was not there */
-    bool replaced;                /* a delete of what has another UID by now: left alone */
+    const char *managers; /* of a dry-run plan: who else has written the object; NULL: nobody */
+    bool replaced;        /* a delete of what has another UID by now: left alone */
 };
 
 /* Why the server refused. */

@@ -26,6 +26,7 @@ int cli_render(int argc, char **argv);
 int cli_resume(int argc, char **argv);
 int cli_review(int argc, char **argv);
 int cli_status(int argc, char **argv);
+int cli_adopt(int argc, char **argv);
 int cli_approve(int argc, char **argv);
 int cli_sync(int argc, char **argv);
 int cli_history(int argc, char **argv);

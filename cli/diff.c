@@ -15,7 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define APPLIER "system:serviceaccount:gitmoor-system:gitmoor-applier" /* as the chart has it */
 #define OBJECT_MAXIMUM (8 * RENDER_FILE_MAXIMUM)
 
 enum { DIFF_NONE = 0, DIFF_SOME = 1, DIFF_TROUBLE = 2 };
@@ -23,7 +22,7 @@ enum { DIFF_NONE = 0, DIFF_SOME = 1, DIFF_TROUBLE = 2 };
 void diff_complain(struct diff_verb *verb, const char *what, const struct error *error)
 {
     verb->trouble = true;
-    fprintf(stderr, "gitmoor diff: %s: ", what);
+    fprintf(stderr, "gitmoor %s: %s: ", verb->word, what);
     table_print_text(error->message, 2, stderr);
     fputc('\n', stderr);
 }
@@ -221,7 +220,9 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
         for (size_t i = 0; i < application.desired->count; i++) {
             diff_declared(&application, &application.desired->objects[i]);
         }
-        diff_pruned(&application);
+        if (!verb->adopts) {
+            diff_pruned(&application);
+        }
     } else {
         diff_complain(verb, arena_format(&arena, "application %s", application.name), &error);
     }
@@ -238,7 +239,11 @@ static int diff_sum_up(const struct diff_verb *verb)
                 "is not in it.\n");
     }
     size_t total = verb->made + verb->changed + verb->deleted;
-    if (total > 0) {
+    if (verb->adopts) {
+        fprintf(stderr, "%zu objects exist already and are not the application's.\n",
+                verb->foreign);
+        total = verb->foreign;
+    } else if (total > 0) {
         fprintf(stderr, "A reconcile would make %zu, change %zu and delete %zu objects.\n",
                 verb->made, verb->changed, verb->deleted);
     }
@@ -258,7 +263,7 @@ static void diff_take_groups(struct diff_verb *verb)
     }
 }
 
-static int diff_run(struct diff_verb *verb, const char *name)
+int diff_run(struct diff_verb *verb, const char *name)
 {
     struct error error = {0};
     AUTO_JSON cJSON *answer = NULL;
@@ -266,7 +271,8 @@ static int diff_run(struct diff_verb *verb, const char *name)
         !cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, name, &answer,
                      &error) ||
         !kube_discovery_load_wait(verb->cluster.client, &verb->discovery, &error)) {
-        return cli_fail("diff", DIFF_TROUBLE, &error);
+        verb->trouble = true;
+        return cli_fail(verb->word, DIFF_TROUBLE, &error);
     }
     verb->who = cluster_who(&verb->cluster);
     diff_take_groups(verb);
@@ -278,6 +284,17 @@ static int diff_run(struct diff_verb *verb, const char *name)
         diff_application(verb, object);
     }
     return diff_sum_up(verb);
+}
+
+void diff_close(struct diff_verb *verb)
+{
+    managers_release(&verb->people);
+    kube_discovery_free(verb->discovery);
+    json_free(verb->who);
+    json_free(verb->decryption);
+    free(verb->decrypt_keys.items);
+    free(verb->groups);
+    cluster_close(&verb->cluster);
 }
 
 /* ---- The verb ---- */
@@ -310,7 +327,7 @@ static bool diff_check(struct diff_verb *verb, const char **operands, const char
 
 int cli_diff(int argc, char **argv)
 {
-    struct diff_verb verb = {.repository = ".", .applier = APPLIER};
+    struct diff_verb verb = {.word = "diff", .repository = ".", .applier = DIFF_APPLIER};
     const char *colour = "auto", *people = DIFFER_PEOPLE, *name = NULL;
     const struct option table[] = {
         {"path", 0, OPTION_TEXT, &verb.path, "DIR",
@@ -351,12 +368,6 @@ int cli_diff(int argc, char **argv)
     managers_init(&verb.people);
     managers_add(&verb.people, people);
     status = diff_run(&verb, name);
-    managers_release(&verb.people);
-    kube_discovery_free(verb.discovery);
-    json_free(verb.who);
-    json_free(verb.decryption);
-    free(verb.decrypt_keys.items);
-    free(verb.groups);
-    cluster_close(&verb.cluster);
+    diff_close(&verb);
     return status;
 }

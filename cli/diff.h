@@ -8,7 +8,12 @@
 #include "differ/desired.h"
 #include "differ/spec.h"
 
+#define DIFF_APPLIER                                                                               \
+    "system:serviceaccount:gitmoor-system:gitmoor-applier" /* as the chart has it */
+
 struct diff_verb {
+    const char *word; /* "diff", or "adopt": then only what is not the application's is looked at */
+    bool adopts;
     struct cluster cluster;
     const char *path;       /* a directory of manifests, or NULL */
     const char *revision;   /* of a repository, or NULL: the application's */
@@ -25,7 +30,7 @@ struct diff_verb {
     bool is_not_trusted; /* one may not act in the applier's name */
     bool foretold;       /* something was, instead of asking the server */
     bool trouble;        /* something could not be found out */
-    size_t made, changed, deleted;
+    size_t made, changed, deleted, foreign;
 };
 
 /* One application, and where its manifests come from. */
@@ -39,6 +44,10 @@ struct diff_application {
     struct desired_set *desired;
     cJSON *plaintext; /* what was decrypted of it, to be hidden */
 };
+
+/* Of one application, or with `name` NULL of all; returns the exit status. */
+int diff_run(struct diff_verb *verb, const char *name);
+void diff_close(struct diff_verb *verb);
 
 /* Tells what a reconcile would make of one declared object. */
 void diff_declared(struct diff_application *application, const struct desired_object *desired);

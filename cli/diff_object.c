@@ -1,5 +1,6 @@
 #include "cli/diff.h"
 
+#include "cli/adopt.h"
 #include "cli/predict.h"
 #include "cli/shown.h"
 #include "cli/table.h"
@@ -216,6 +217,29 @@ static bool change(struct diff_application *application, const struct desired_ob
     return foretell(application, desired, live, owners, ret, error);
 }
 
+/* Whether it is to be looked at; of one that somebody else has made, who that is is told. */
+static bool is_wanted(struct diff_application *application, const struct desired_object *desired,
+                      const cJSON *live)
+{
+    char label[OBJECT_LABEL_VALUE_SIZE];
+    object_label_value(application->namespace_, application->name, label);
+    if (!application->verb->adopts) {
+        return true;
+    }
+    if (!live || !adopt_is_foreign(live, label)) {
+        return false;
+    }
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    AUTO_FREE char *managers = adopt_describe_managers(live);
+    AUTO_FREE char *line =
+        mem_format("# %s: %s", object_ref_describe(&desired->ref, &arena), managers);
+    table_print_text(line, 0, stdout);
+    putchar('\n');
+    application->verb->foreign++;
+    return true;
+}
+
 void diff_declared(struct diff_application *application, const struct desired_object *desired)
 {
     struct diff_verb *verb = application->verb;
@@ -224,9 +248,12 @@ void diff_declared(struct diff_application *application, const struct desired_ob
     AUTO_JSON cJSON *after = NULL;
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
-    if (!read_live(verb, desired, &live, &error) ||
-        !(live ? change(application, desired, live, &after, &error)
-               : make_new(application, desired, &after, &error))) {
+    bool is_read = read_live(verb, desired, &live, &error);
+    if (is_read && !is_wanted(application, desired, live)) {
+        return;
+    }
+    if (!is_read || !(live ? change(application, desired, live, &after, &error)
+                           : make_new(application, desired, &after, &error))) {
         diff_complain(verb,
                       arena_format(&arena, "%s:%u: %s", desired->file, desired->line,
                                    object_ref_describe(&desired->ref, &arena)),

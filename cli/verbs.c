@@ -12,6 +12,7 @@ const struct cli_verb cli_verbs[] = {
     {"resume", "Go on reconciling it.", cli_resume},
     {"diff", "Show what a reconcile would change in the cluster.", cli_diff},
     {"explain", "Tell what an application is rendered from.", cli_explain},
+    {"adopt", "Show what an application would take over from others, and let it.", cli_adopt},
     {"approve", "Let a revision go on that is held for what it would delete.", cli_approve},
     {"sync", "Have a revision applied that waits for a sync window.", cli_sync},
     {"history", "List the revisions that were applied.", cli_history},

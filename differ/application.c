@@ -122,6 +122,7 @@ static struct application *application_new(struct differ *differ, const char *ke
     problems_init(&application->render_problems);
     problems_init(&application->denied);
     problems_init(&application->kept);
+    problems_init(&application->foreign);
     application->status = json_new_object();
     application->drift_log = json_new_array();
     application->timer = evtimer_new(differ->loop, on_timer, application);
@@ -156,6 +157,7 @@ void application_free(struct application *application)
     problems_release(&application->render_problems);
     problems_release(&application->denied);
     problems_release(&application->kept);
+    problems_release(&application->foreign);
     map_release(&application->unknown_kinds, NULL);
     application_spec_release(&application->spec);
     json_free(application->status);
@@ -167,6 +169,7 @@ void application_free(struct application *application)
     free(application->reconcile_requested);
     free(application->approved_revision);
     free(application->sync_revision);
+    free(application->adopt_revision);
     free(application->render_key);
     free(application->attempted);
     free(application->inherited);
@@ -212,6 +215,11 @@ static void take_annotations(struct application *application, const cJSON *objec
     rollback_take_request(application, json_string(annotations, ROLLBACK_ANNOTATION));
     if (!text_equal(application->approved_revision, approved)) {
         replace_string(&application->approved_revision, approved);
+        application_try_at_once(application);
+    }
+    const char *adopts = json_string(annotations, GITMOOR_ADOPT_ANNOTATION);
+    if (!text_equal(application->adopt_revision, adopts)) {
+        replace_string(&application->adopt_revision, adopts);
         application_try_at_once(application);
     }
     replace_string(&application->sync_revision, json_string(annotations, GITMOOR_SYNC_ANNOTATION));
@@ -323,6 +331,7 @@ static void install(struct application *application, struct desired_set *desired
     application->differ->kinds_unused = true;
     replace_string(&application->revision, revision);
     replace_string(&application->checked, NULL);
+    problems_clear(&application->foreign);
     application->fresh = true;
     application->changed = application->pruned = 0;
     problems_clear(&application->problems);

@@ -74,6 +74,7 @@ enum application_outcome {
     OUTCOME_HOOK_FAILED, /* one of them has failed: it is not applied */
     OUTCOME_BLOCKED,     /* what it depends on is not ready */
     OUTCOME_DELETING,    /* it is being deleted, and waits for its objects to go */
+    OUTCOME_ADOPTION,    /* it takes over objects of others, and nobody has approved that */
     OUTCOME_WINDOW,      /* the newest revision waits for a sync window */
     OUTCOME_APPLIED,     /* the cluster is what Git declares */
 };
@@ -87,6 +88,7 @@ struct application {
     struct application_spec spec;
     char *reconcile_requested; /* value of the annotation, or NULL */
     char *approved_revision;   /* value of the annotation, or NULL */
+    char *adopt_revision;      /* value of the annotation, or NULL */
     char *sync_revision;       /* value of the annotation, or NULL */
 
     bool needs_render; /* the next worker run renders it even if its files did not change */
@@ -103,6 +105,7 @@ struct application {
     struct problems
         render_problems;      /* of the newest revision; then `desired` must not be applied */
     struct problems denied;   /* what the tenancy settings refuse; then it is not applied either */
+    struct problems foreign;  /* what it would take over from others, as far as is known */
     struct problems kept;     /* what would be pruned, but for the tenancy settings */
     bool source_denied;       /* among `denied` is its source: nothing is rendered */
     bool frozen;              /* its source or service account: nothing is repaired either */

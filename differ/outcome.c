@@ -25,6 +25,9 @@ void outcome_set(struct application *application, enum application_outcome outco
         log_info("application waits for its objects to go", "application", application->key,
                  "message", message);
     }
+    if (outcome == OUTCOME_ADOPTION) {
+        status_event(application, "Warning", "AdoptionNotApproved", "Reconcile", message);
+    }
     if (outcome == OUTCOME_WINDOW) {
         status_event(application, "Normal", "SyncWindowClosed", "Wait", message);
     }

@@ -184,6 +184,7 @@ static bool parse_outcome(const char *line, size_t size, const struct plan_resul
         .message = text_or_empty(json_string(tree, "message")),
         .retryable = json_bool(tree, "retryable", false),
         .immutable = json_string(tree, "immutable"),
+        .managers = json_string(tree, "managers"),
     };
     digest_from_hex(json_string(tree, "fingerprint"), &outcome.fingerprint);
     result->each(&outcome, result->context);

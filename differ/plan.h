@@ -57,6 +57,7 @@ struct plan_outcome {
     const char *reason; /* Status.reason, "" if none */
     const char *message;
     bool retryable;
+    const char *managers; /* of a dry-run: who else has written the object, or NULL */
     const char
         *immutable; /* the fields that cannot be changed, and nothing else is wrong; or NULL */
 };

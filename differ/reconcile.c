@@ -4,6 +4,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "differ/adoption.h"
 #include "differ/application.h"
 #include "differ/claims.h"
 #include "differ/depends.h"
@@ -261,7 +262,8 @@ static void do_or_settle(struct application *application, bool repairs_only,
     if (heal || status_save_inventory(application)) {
         application->settled = false;
         if (application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WAVE ||
-            application->outcome == OUTCOME_WINDOW || application->outcome == OUTCOME_HOOK) {
+            application->outcome == OUTCOME_ADOPTION || application->outcome == OUTCOME_WINDOW ||
+            application->outcome == OUTCOME_HOOK) {
             outcome_set(application, OUTCOME_NONE, NULL);
         }
         dispatch_plan(application, selection, heal);
@@ -278,8 +280,9 @@ static void act(struct application *application)
         selection_release(&selection);
         return;
     }
-    if (!repairs_only && (is_held(application, &selection) || is_blocked(application, &selection) ||
-                          !hooks_let_apply(application, &selection))) {
+    if (!repairs_only &&
+        (is_held(application, &selection) || adoption_holds(application, &selection) ||
+         is_blocked(application, &selection) || !hooks_let_apply(application, &selection))) {
         repairs_only = true;
         selection_release(&selection);
         if (application->plan || application->saving) {

@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
+#include "differ/adoption.h"
 #include "differ/dispatch.h"
 #include "differ/drift.h"
 #include "differ/drift_watch.h"
@@ -204,6 +205,9 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     struct plan_item *item = &way->items[outcome->index];
     if (outcome->ok && way->dry_run) {
         item->done = true;
+        if (way->checks) {
+            adoption_note(reading->application, item, outcome);
+        }
         if (!way->checks) {
             note_synced(reading->application, item, &outcome->fingerprint, true, 0);
         } else if (item->run) {

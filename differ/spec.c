@@ -151,6 +151,7 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .self_heal = json_bool(spec, "selfHeal", true),
         .rollback_on_failure = json_bool(json_object(spec, "rollback"), "onFailure", false),
         .force = json_bool(spec, "force", false),
+        .adopts_if_approved = text_equal(json_string(spec, "adopt"), "IfApproved"),
         .deletes = text_equal(json_string(spec, "deletionPolicy"), "Delete"),
         .suspend = json_bool(spec, "suspend", false),
         .health_wait = json_bool(health, "wait", true),

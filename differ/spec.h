@@ -27,8 +27,9 @@ struct application_spec {
     char *decryption_secret; /* name in spec.decryption, or NULL */
     cJSON *depends_on;       /* keys of Applications, strings in an array */
     bool preflight, prune, self_heal, suspend, health_wait, rollback_on_failure;
-    bool force;   /* spec.force */
-    bool deletes; /* spec.deletionPolicy is Delete */
+    bool force;              /* spec.force */
+    bool adopts_if_approved; /* spec.adopt is IfApproved */
+    bool deletes;            /* spec.deletionPolicy is Delete */
     struct break_glass break_glass;
     struct prune_limit prune_limit;
     int64_t health_timeout;             /* ms */

@@ -134,6 +134,8 @@ static struct verdict judge(const struct application *application, struct buf *t
         return (struct verdict){"False", "DependencyNotReady", message};
     case OUTCOME_DELETING:
         return (struct verdict){"False", "Deleting", message};
+    case OUTCOME_ADOPTION:
+        return (struct verdict){"False", "AdoptionNotApproved", message};
     case OUTCOME_WINDOW:
         return (struct verdict){"False", "SyncWindowClosed", message};
     case OUTCOME_HOOK_FAILED:
@@ -202,7 +204,8 @@ static void set_ready(struct application *application, cJSON *conditions)
     bool stalled = refused && !retrying;
     bool stays = application->rollback && application->outcome == OUTCOME_APPLIED;
     bool hook_failed = text_equal(verdict.reason, "HookFailed");
-    if (stalled || stays || hook_failed || application->outcome == OUTCOME_HELD) {
+    if (stalled || stays || hook_failed || application->outcome == OUTCOME_HELD ||
+        application->outcome == OUTCOME_ADOPTION) {
         status_set_condition(conditions, "Stalled", "True", verdict.reason,
                              text_or_empty(verdict.message), generation);
     } else {
@@ -257,7 +260,8 @@ static void set_errors(const struct application *application, cJSON *status)
 {
     cJSON *errors = json_new_array();
     const struct problems *lists[] = {&application->render_problems, &application->denied,
-                                      &application->problems, &application->kept};
+                                      &application->problems, &application->kept,
+                                      &application->foreign};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
         for (size_t j = 0; j < lists[i]->count && json_size(errors) < PROBLEMS_MAXIMUM; j++) {
             const struct problem *problem = &lists[i]->list[j];
@@ -463,6 +467,7 @@ static bool is_busy(const struct application *application)
     case OUTCOME_HOOK:
     case OUTCOME_HOOK_FAILED:
     case OUTCOME_DELETING:
+    case OUTCOME_ADOPTION:
         return false;
     case OUTCOME_APPLIED:
         break;

@@ -14,6 +14,8 @@
 #define GITMOOR_APPROVED_ANNOTATION "gitmoor.io/approved-revision"
 /* The revision that may be applied outside of the sync windows. */
 #define GITMOOR_SYNC_ANNOTATION "gitmoor.io/sync-revision"
+/* The revision that may take over what others have made: spec.adopt. */
+#define GITMOOR_ADOPT_ANNOTATION "gitmoor.io/adopt-revision"
 /* Holds an Application until everything that it manages is gone: spec.deletionPolicy. */
 #define GITMOOR_FINALIZER "gitmoor.io/prune"
 #define GITMOOR_BREAK_GLASS_ANNOTATION "gitmoor.io/break-glass-reason"

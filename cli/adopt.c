@@ -1,0 +1,167 @@
+/* gitmoor adopt: what would become of objects that somebody else has made, if an application took
+ * them over: who manages them now, and what would change, field by field (diff.h). With --yes the
+ * revision may do so; an Application with spec.adopt: IfApproved waits for that. */
+#include "cli/adopt.h"
+
+#include "cli/cli.h"
+#include "cli/diff.h"
+#include "cli/keys.h"
+#include "cli/options.h"
+#include "cli/table.h"
+#include "common/base/memory.h"
+#include "common/base/text.h"
+#include "common/data/object.h"
+#include "differ/settings.h"
+
+#include <string.h>
+
+/* ---- Who manages it now ---- */
+
+/* What tools write on their objects, beside their entries in managedFields. */
+static const struct {
+    const char *kind; /* labels or annotations */
+    const char *name;
+    const char *namespace_; /* of the same kind; or NULL */
+    const char *what;
+} marks[] = {
+    {"labels", "kustomize.toolkit.fluxcd.io/name", "kustomize.toolkit.fluxcd.io/namespace",
+     "Flux Kustomization"},
+    {"labels", "helm.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/namespace",
+     "Flux HelmRelease"},
+    {"annotations", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace", "Helm release"},
+    {"annotations", "argocd.argoproj.io/tracking-id", NULL, "Argo CD, tracking id"},
+    {"labels", "argocd.argoproj.io/instance", NULL, "Argo CD application"},
+    {"labels", "configsync.gke.io/declared-version", NULL, "Config Sync, version"},
+    {"labels", GITMOOR_LABEL, NULL, "Gitmoor, Application"},
+};
+
+static void add_marks(const cJSON *object, struct buf *out)
+{
+    const cJSON *metadata = json_object(object, "metadata");
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        const cJSON *values = json_object(metadata, marks[i].kind);
+        const char *name = json_string(values, marks[i].name);
+        const char *space = marks[i].namespace_ ? json_string(values, marks[i].namespace_) : NULL;
+        if (name) {
+            buf_append_format(out, "%s%s %s%s%s", out->size > 0 ? "; " : "", marks[i].what,
+                              text_or_empty(space), space ? "/" : "", name);
+        }
+    }
+}
+
+static bool is_listed(const cJSON *before, const cJSON *entry)
+{
+    for (; before != entry; before = before->next) {
+        if (text_equal(json_string(before, "manager"), json_string(entry, "manager"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void add_managers(const cJSON *object, struct buf *out)
+{
+    const cJSON *first = json_first(json_get_path(object, "metadata.managedFields"));
+    const char *lead = out->size > 0 ? "; field managers " : "field managers ";
+    for (const cJSON *entry = first; entry; entry = entry->next) {
+        if (text_is_empty(json_string(entry, "subresource")) && !is_listed(first, entry)) {
+            buf_append_format(out, "%s%s", lead, text_or_empty(json_string(entry, "manager")));
+            lead = ", ";
+        }
+    }
+}
+
+char *adopt_describe_managers(const cJSON *object)
+{
+    AUTO_BUF struct buf text;
+    buf_init(&text, 16384);
+    add_marks(object, &text);
+    add_managers(object, &text);
+    if (text.size == 0) {
+        buf_append_string(&text, "nobody that it tells of");
+    }
+    return buf_detach(&text);
+}
+
+bool adopt_is_foreign(const cJSON *object, const char *label)
+{
+    return !object_managed_fields(object) || !text_equal(object_label(object), label);
+}
+
+/* ---- The verb ---- */
+
+static int approve(struct diff_verb *verb, const char *name)
+{
+    struct error error = {0};
+    AUTO_JSON cJSON *application = NULL;
+    const struct cluster_target target = {&cluster_applications, name};
+    if (!cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, name,
+                     &application, &error)) {
+        return cluster_fail("adopt", &error);
+    }
+    const char *revision = json_string_path(application, "status.lastAttemptedRevision");
+    if (!revision) {
+        error_set(&error, ERROR_INVALID, "application %s has no revision yet", name);
+        return cli_fail("adopt", CLI_NO, &error);
+    }
+    if (!cluster_annotate(&verb->cluster, &target, GITMOOR_ADOPT_ANNOTATION, revision, NULL,
+                          &error)) {
+        return cluster_fail("adopt", &error);
+    }
+    fprintf(stderr, "%s: %s may take them over\n", name, revision);
+    return CLI_OK;
+}
+
+int cli_adopt(int argc, char **argv)
+{
+    struct diff_verb verb = {
+        .word = "adopt", .adopts = true, .repository = ".", .applier = DIFF_APPLIER};
+    const char *people = DIFFER_PEOPLE;
+    bool yes = false;
+    const struct option table[] = {
+        {"yes", 'y', OPTION_FLAG, &yes, NULL,
+         "Let the revision that the application is at take them over."},
+        {"path", 0, OPTION_TEXT, &verb.path, "DIR",
+         "A directory in place of spec.source.path: your working copy, as it stands."},
+        {"repository", 0, OPTION_TEXT, &verb.repository, "DIR",
+         "A clone of the repository. Default: the one around the current directory."},
+        {"decrypt-key", 0, OPTION_LIST, &verb.decrypt_keys, "FILE", KEYS_HELP},
+        {"applier", 0, OPTION_TEXT, &verb.applier, "USER",
+         "User name of the applier, in whose name the server is asked. Default: the chart's."},
+        {"take-over", 0, OPTION_TEXT, &people, "MANAGERS", "As the differ's setting."},
+        CLUSTER_OPTIONS(verb.cluster),
+        {0},
+    };
+    const struct option_set set = {
+        "adopt APPLICATION [--yes] [OPTIONS]",
+        "Shows the objects that exist already and that the application would take over: who\n"
+        "manages them now, and what would change of them. With --yes it may.",
+        "0: there are none, or with --yes: they may be taken over; 1: there are some, or the\n"
+        "cluster refused; 2: it cannot be told.",
+        table,
+    };
+    AUTO_FREE const char **operands = NULL;
+    int status;
+    if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
+        operands = NULL;
+        return status;
+    }
+    struct error error = {0};
+    if (yes && verb.path) {
+        error_set(&error, ERROR_INVALID, "--yes is about a revision, --path shows a directory");
+        free(verb.decrypt_keys.items);
+        return cli_fail("adopt", CLI_USAGE, &error);
+    }
+    if (!keys_read(&verb.decrypt_keys, &verb.decryption, &error)) {
+        free(verb.decrypt_keys.items);
+        return cli_fail("adopt", CLI_USAGE, &error);
+    }
+    managers_init(&verb.people);
+    managers_add(&verb.people, people);
+    status = diff_run(&verb, operands[0]);
+    if (yes && !verb.trouble && verb.foreign > 0) {
+        status = approve(&verb, operands[0]);
+    }
+    diff_close(&verb);
+    return status;
+}
