@@ -91,6 +91,8 @@ class Fleet(Moor):
                  "--lease-namespace", NAMESPACE]
         if role in ("fetcher", "differ"):
             flags += ["--data-dir", self.folder / "data" / name]
+        if role == "differ":
+            flags += ["--memory-dir", self.memory_folder.name]
         if role == "applier":
             flags += ["--default-service-account", f"{NAMESPACE}/gitmoor-default"]
         if role == "admission":
