@@ -4,6 +4,7 @@ twice nor not at all. The instants are exact: a proxy before the API server kill
 GITMOOR_HOOK_KILLS=all runs the whole table (scripts/test fail), the default is a part of it."""
 import collections
 import os
+import secrets
 
 import pytest
 
@@ -36,7 +37,7 @@ SOME = [("differ", "PATCH", STATUS, 1, True), ("differ applier", "PATCH", JOBS +
 @pytest.fixture(scope="module")
 def hooked(shaky, git_server, tmp_path_factory):
     """An application with hooks behind the proxy; .seen: (hook, run) -> UIDs of the Jobs that there have been."""
-    repository = Repository.create(git_server, tmp_path_factory.mktemp("hooked"), "hooked")
+    repository = Repository.create(git_server, tmp_path_factory.mktemp("hooked"), f"hooked-{secrets.token_hex(3)}")
     repository.commit(files(0))
     made = Mooring(shaky.cluster, shaky.cluster.new_namespace("hooked"), repository, name="hooked").make()
     made.seen = collections.defaultdict(set)
