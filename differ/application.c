@@ -11,6 +11,7 @@
 #include "differ/health_checks.h"
 #include "differ/hook_pod.h"
 #include "differ/hooks.h"
+#include "differ/kinds.h"
 #include "differ/permit.h"
 #include "differ/recognise.h"
 #include "differ/repository.h"
@@ -148,7 +149,7 @@ void application_free(struct application *application)
     if (map_get(&differ->by_label, application->label) == application) {
         map_remove(&differ->by_label, application->label);
     }
-    differ->kinds_unused = true;
+    kinds_may_be_unused(differ);
     event_free(application->timer);
     charts_values_free(application->values);
     waiting_drop(application);
@@ -328,7 +329,7 @@ static void install(struct application *application, struct desired_set *desired
     claims_release(application, desired);
     desired_free(application->desired);
     application->desired = desired;
-    application->differ->kinds_unused = true;
+    kinds_may_be_unused(application->differ);
     replace_string(&application->revision, revision);
     replace_string(&application->checked, NULL);
     problems_clear(&application->foreign);

@@ -170,10 +170,6 @@ static void on_queue(evutil_socket_t fd, short what, void *context)
             break;
         }
     }
-    if (differ->kinds_unused && differ->started) {
-        differ->kinds_unused = false;
-        kinds_forget_unused(differ);
-    }
     differ_check_started(differ);
 }
 
@@ -556,6 +552,7 @@ bool differ_open(struct differ *differ, struct process *process,
     process_set_ready(process, "applications", false);
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
     differ->start_timer = evtimer_new(differ->loop, on_start_timer, differ);
+    kinds_open(differ);
     if (!open_client(differ, error) || !permit_open(differ, error) ||
         !health_checks_open(differ, error) || !open_bus(differ, error)) {
         return false;
@@ -612,4 +609,5 @@ void differ_close(struct differ *differ)
     map_release(&differ->applications, NULL);
     event_free(differ->queue_event);
     event_free(differ->start_timer);
+    kinds_close(differ);
 }

@@ -93,8 +93,8 @@ struct differ {
 
     struct application *queue_first, *queue_last; /* woken */
     struct event *queue_event;
-    bool kinds_unused; /* there may be kinds that nobody needs any more */
-    uint64_t plans;    /* made so far, for their ids */
+    struct event *kinds_timer; /* pending: there may be kinds that nobody needs any more */
+    uint64_t plans;            /* made so far, for their ids */
 };
 
 bool differ_open(struct differ *differ, struct process *process,

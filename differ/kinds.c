@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define INTERVAL_MS 2000 /* it costs the server a few milliseconds */
+#define UNUSED_MS 1000
 
 /* Whether one of the kinds ("group/version/Kind") is served by now. */
 static bool is_any_served(const struct kube_discovery *discovery, const struct map *kinds)
@@ -121,8 +122,15 @@ static bool is_needed(const char *name, const void *context)
     return map_has(context, name);
 }
 
-void kinds_forget_unused(struct differ *differ)
+static void forget_unused(evutil_socket_t fd, short what, void *context)
 {
+    (void)fd;
+    (void)what;
+    struct differ *differ = context;
+    if (!differ->started) { /* not all is rendered yet, so that not all is known to be needed */
+        kinds_may_be_unused(differ);
+        return;
+    }
     struct map needed;
     map_init(&needed);
     for (struct map_slot *slot = map_first(&differ->applications); slot;
@@ -131,4 +139,23 @@ void kinds_forget_unused(struct differ *differ)
     }
     live_keep_kinds(differ->live, is_needed, &needed);
     map_release(&needed, NULL);
+}
+
+/* All applications are looked at: once a while, not once for each that changes. */
+void kinds_may_be_unused(struct differ *differ)
+{
+    struct timeval after = {.tv_sec = UNUSED_MS / 1000};
+    if (!evtimer_pending(differ->kinds_timer, NULL)) {
+        evtimer_add(differ->kinds_timer, &after);
+    }
+}
+
+void kinds_open(struct differ *differ)
+{
+    differ->kinds_timer = evtimer_new(differ->loop, forget_unused, differ);
+}
+
+void kinds_close(struct differ *differ)
+{
+    event_free(differ->kinds_timer);
 }

@@ -9,8 +9,10 @@
  * served now, and wakes everybody. */
 void kinds_reload(struct differ *differ);
 
-/* Kinds that no application declares or has objects of any more are watched no more. Called when
- * there may be such. */
-void kinds_forget_unused(struct differ *differ);
+/* Kinds that no application declares or has objects of any more are watched no more, from a second
+ * after this is called: there may be such. */
+void kinds_may_be_unused(struct differ *differ);
+void kinds_open(struct differ *differ);
+void kinds_close(struct differ *differ);
 
 #endif

@@ -8,6 +8,7 @@
 #include "differ/drift_log.h"
 #include "differ/hooks.h"
 #include "differ/inventory.h"
+#include "differ/kinds.h"
 #include "differ/repository.h"
 
 #include <stdio.h>
@@ -433,7 +434,7 @@ static void write_status(struct application *application, cJSON *status)
     json_free(application->status);
     application->status = status;
     application->status_dirty = false;
-    application->differ->kinds_unused = true;
+    kinds_may_be_unused(application->differ);
     AUTO_BUF struct buf path;
     buf_init(&path, 4096);
     const struct kube_resource resource = {.group = GITMOOR_GROUP,
