@@ -3,8 +3,6 @@
 Requests are counted from the API server's audit log, for each user. Watches and whatever is for Leases do not count.
 """
 import argparse
-import collections
-import json
 import shutil
 import sys
 import tempfile
@@ -12,6 +10,7 @@ import time
 from pathlib import Path
 
 import kinds
+from audited import Requests, write_policy
 from flux import Flux
 from gitserver import GitServer
 from harness.audit import flags
@@ -26,12 +25,6 @@ WITH_STATUS = ("Deployment", "Service", "ResourceQuota")
 QUIET_SECONDS = 5    # between the last apply and the first update
 
 
-def write_policy(file, users):
-    """Every request of these users, without bodies."""
-    file.write_text(json.dumps({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived", "ResponseStarted"],
-                                "rules": [{"level": "Metadata", "users": users}, {"level": "None"}]}))
-
-
 def status(kind, round_):
     """A status that differs each round and says the same of health."""
     if kind == "Deployment":
@@ -40,26 +33,6 @@ def status(kind, round_):
         return {"conditions": [{"type": "Announced", "status": "True", "reason": "Announced", "message": f"round {round_}",
                                 "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
     return {"hard": {"pods": "10"}, "used": {"pods": str(round_ % 10)}}
-
-
-class Requests:
-    """The audit log from here on."""
-
-    def __init__(self, file):
-        self.file, self.start = file, file.stat().st_size if file.exists() else 0
-
-    def count(self):
-        """(user, verb, resource) -> how many, without watches and Leases."""
-        found = collections.Counter()
-        with open(self.file, encoding="utf-8") as log:
-            log.seek(self.start)
-            for line in log:
-                event = json.loads(line)
-                subject = event.get("objectRef", {})
-                resource = subject.get("resource") or event["requestURI"].split("?")[0]
-                if event["verb"] != "watch" and resource != "leases":
-                    found[event["user"]["username"], event["verb"], resource] += 1
-        return found
 
 
 class Usage:

@@ -99,6 +99,39 @@ def test_what_waits_for_ever_holds_nobody_else_up(repository, moored):
         mooring.wait_not_ready(reason="DependencyNotReady")
 
 
+def test_stuck_applications_do_nothing_while_they_wait_and_nothing_is_done_for_them(repository, moored, gitmoor):
+    """In counts; `scripts/bench stuck` has it in seconds. They wait for health, for an earlier wave, and for each other."""
+    stuck = {f"s{n}/p.yaml": pod(f"s{n}") for n in range(12)}
+    stuck |= {f"s{n}/later.yaml": in_wave(1, config_map(f"later-{n}")) for n in range(4, 8)}
+    repository.commit(stuck | {f"g{n}/c.yaml": config_map(f"g{n}", step="0") for n in range(3)})
+    first = moored(repository, name="s0", path="s0")
+    waiting = [first] + [first.beside(f"s{n}", f"s{n}", **({"dependsOn": depends("s0")} if n >= 8 else {})) for n in range(1, 12)]
+    good = [first.beside(f"g{n}", f"g{n}") for n in range(3)]
+    for mooring in good:
+        mooring.wait_applied()
+    reasons = {"s0": "Progressing", "s4": "Progressing", "s8": "DependencyNotReady"}
+    for mooring in waiting:
+        wait_for(lambda mooring=mooring: mooring.condition().get("status") in ("Unknown", "False") and mooring.status().get("renderKey"),
+                 what=f"{mooring.name} waits")
+    for name, reason in reasons.items():
+        mooring = next(each for each in waiting if each.name == name)
+        wait_for(lambda mooring=mooring, reason=reason: mooring.condition().get("reason") == reason, what=f"{name}: {reason}")
+
+    def counts():
+        return {"plans": gitmoor.metric("differ", "gitmoor_differ_plans_total"),
+                "renders": gitmoor.metric("differ", "gitmoor_differ_renders_total", 'result="rendered"'),
+                "requests": gitmoor.metric("applier", "gitmoor_applier_requests_total")}
+
+    before = counts()
+    for step in ("1", "2", "3"):
+        first.push({f"g{n}/c.yaml": config_map(f"g{n}", step=step) for n in range(3)})
+        for mooring in good:
+            mooring.wait_applied()
+    after = counts()
+    assert after["plans"] - before["plans"] == 9 and after["renders"] - before["renders"] == 9, "three for each of three commits"
+    assert after["requests"] - before["requests"] == 18, "a dry-run and an apply for each"
+
+
 # ------------------------------------------------------------------------------- waves
 
 ROLE_AND_SERVICE = """apiVersion: rbac.authorization.k8s.io/v1
