@@ -287,7 +287,7 @@ def test_an_after_hook_that_fails_is_told_and_rolled_back_when_the_failure_hook_
 def test_a_failure_hook_that_cannot_be_made_holds_a_rollback_up_for_a_time_only(repository, moored, jobs, api, namespace):
     report, smoke = job("report", "failure"), "deploy/smoke.yaml"
     repository.commit({"deploy/c.yaml": config_map("c", step="1"), "deploy/report.yaml": report, smoke: job("smoke", "after", "fails")})
-    shop = moored(repository, rollback={"onFailure": True}, health={"timeout": "3s"})
+    shop = moored(repository, rollback={"onFailure": True}, health={"timeout": "8s"})
     shop.wait_not_ready(reason="HookFailed")
     wait_for(lambda: runs(shop).get(("failure", "report")) == "Succeeded", what="a Job of the failure hook")
     shop.push({smoke: job("smoke", "after")})
@@ -304,7 +304,7 @@ def test_a_failure_hook_that_cannot_be_made_holds_a_rollback_up_for_a_time_only(
 
 def test_failure_hooks_run_when_the_objects_are_not_healthy_in_time(repository, moored, jobs):
     repository.commit({"deploy/jobs.yaml": in_turn(job("report", "failure"), job("smoke", "after")), "deploy/p.yaml": POD})
-    shop = moored(repository, health={"timeout": "2s"})
+    shop = moored(repository, health={"timeout": "8s"})
     shop.wait_not_ready(reason="HealthCheckFailed")
     wait_for(lambda: runs(shop) == {("failure", "report"): "Succeeded"}, what="the failure hook, and no other")
     assert set(jobs()) == {"report"}
