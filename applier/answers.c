@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#define EXPIRE_EVERY_SECONDS 30
+#define EXPIRE_EVERY_SECONDS 5
 
 struct kept {
     TAILQ_ENTRY(kept) age; /* oldest first */

@@ -124,7 +124,7 @@ static struct application *application_new(struct differ *differ, const char *ke
     problems_init(&application->denied);
     problems_init(&application->kept);
     problems_init(&application->foreign);
-    application->status = json_new_object();
+    application->status = packed_new(json_new_object());
     application->drift_log = json_new_array();
     application->timer = evtimer_new(differ->loop, on_timer, application);
     map_init(&application->unknown_kinds);
@@ -138,6 +138,7 @@ void application_free(struct application *application)
 {
     struct differ *differ = application->differ;
     dispatch_forget(application);
+    status_set_busy(application, false);
     recognition_free(application->recognition);
     kube_call_cancel(application->status_call);
     application->conflicted = false;
@@ -161,7 +162,7 @@ void application_free(struct application *application)
     problems_release(&application->foreign);
     map_release(&application->unknown_kinds, NULL);
     application_spec_release(&application->spec);
-    json_free(application->status);
+    packed_free(application->status);
     json_free(application->drift_log);
     free(application->key);
     free(application->namespace_);
@@ -265,8 +266,7 @@ static void adopt_status(struct application *application, const cJSON *object)
 {
     const cJSON *status = json_object(object, "status");
     if (status) {
-        json_free(application->status);
-        application->status = json_copy(status);
+        packed_set(application->status, json_copy(status));
     }
     application->hooks = json_copy(json_object(status, "hooks"));
     cJSON *log = json_array(status, "drift");
@@ -280,15 +280,14 @@ static void adopt_status(struct application *application, const cJSON *object)
  * drifted. Only while it is rendered as it was: a change of the spec makes others of it. */
 static void inherit(struct application *application)
 {
-    bool same = json_int(application->status, "observedGeneration", 0) == application->generation;
+    const cJSON *status = packed_tree(application->status);
+    bool same = json_int(status, "observedGeneration", 0) == application->generation;
     if (same || break_glass_holds(application)) {
-        application->inherited =
-            mem_string(json_string(application->status, "lastAppliedRevision"));
+        application->inherited = mem_string(json_string(status, "lastAppliedRevision"));
     } else {
-        application->spec_changed = json_string(application->status, "lastAppliedRevision");
+        application->spec_changed = json_string(status, "lastAppliedRevision");
     }
-    application->spec_changed |=
-        json_bool(json_object(application->status, "syncWindow"), "specChanged", false);
+    application->spec_changed |= json_bool(json_object(status, "syncWindow"), "specChanged", false);
 }
 
 void application_changed(struct differ *differ, const char *namespace_, const char *name,
@@ -434,5 +433,8 @@ void application_work(struct application *application)
     int64_t left = application->retry_at - clock_monotonic_ms();
     if (left > 0) {
         application_wake_after(application, left);
+    }
+    if (application->settled && !application->plan) {
+        packed_rest(application->status);
     }
 }

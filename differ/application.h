@@ -2,6 +2,7 @@
 #ifndef GITMOOR_DIFFER_APPLICATION_H
 #define GITMOOR_DIFFER_APPLICATION_H
 
+#include "common/data/packed.h"
 #include "differ/deletion.h"
 #include "differ/desired.h"
 #include "differ/differ.h"
@@ -162,7 +163,7 @@ struct application {
     int64_t break_glass_told; /* wall ms until when, as was told last; 0: that it is over */
     bool break_glass_known;   /* the former has been read from the status */
 
-    cJSON *status; /* as we wrote or read it last; never NULL */
+    struct packed *status; /* as we wrote or read it last; never NULL, nor is its tree */
     struct kube_call *status_call;
     bool status_dirty;       /* the last write failed */
     int64_t status_retry_at; /* monotonic ms: not written before */
@@ -223,6 +224,8 @@ void health_step(struct application *application);
 
 /* ---- status.c ---- */
 void status_step(struct application *application);
+/* Whether something is under way; they are counted. */
+void status_set_busy(struct application *application, bool busy);
 /* Records an Event about the Application. */
 void status_event(struct application *application, const char *type, const char *reason,
                   const char *action, const char *note);

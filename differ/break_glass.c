@@ -34,7 +34,8 @@ static void describe(const struct break_glass *glass, struct buf *out)
 static int64_t told_until(const struct application *application)
 {
     int64_t until = 0;
-    clock_parse_rfc3339(json_string_path(application->status, "breakGlass.until"), &until);
+    clock_parse_rfc3339(json_string_path(packed_tree(application->status), "breakGlass.until"),
+                        &until);
     return until;
 }
 

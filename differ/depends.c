@@ -10,11 +10,12 @@
  * those that are in the round. */
 #define DEPTH_MAXIMUM 64
 
-static const cJSON *find_object(const struct differ *differ, const char *key)
+/* The caller frees. */
+static cJSON *find_object(const struct differ *differ, const char *key)
 {
     const char *slash = strchr(key, '/');
     AUTO_FREE char *namespace_ = mem_string_n(key, (size_t)(slash - key));
-    return kube_store_get(differ->application_objects, namespace_, slash + 1);
+    return kube_store_copy(differ->application_objects, namespace_, slash + 1);
 }
 
 /* ---- Rounds ---- */
@@ -40,8 +41,8 @@ static bool leads_to_goal(struct search *search, const cJSON *keys)
         }
         map_set(&search->seen, key, (void *)"");
         search->path[search->depth++] = key;
-        cJSON *next = json_append(search->keys,
-                                  application_spec_depends_on(find_object(search->differ, key)));
+        AUTO_JSON cJSON *object = find_object(search->differ, key);
+        cJSON *next = json_append(search->keys, application_spec_depends_on(object));
         if (leads_to_goal(search, next)) {
             return true;
         }
@@ -90,7 +91,7 @@ static bool is_ready(const struct application *application, const char *key, str
 {
     const struct differ *differ = application->differ;
     const struct application *local = map_get(&differ->applications, key);
-    const cJSON *object = find_object(differ, key);
+    AUTO_JSON cJSON *object = find_object(differ, key);
     if (!object) {
         buf_append_string(reason, "it does not exist: create it, or correct spec.dependsOn");
         return false;

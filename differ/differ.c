@@ -22,6 +22,7 @@
 #include "differ/permit.h"
 #include "differ/render.h"
 #include "differ/repository.h"
+#include "differ/trim.h"
 
 #include <event2/event.h>
 #include <malloc.h>
@@ -452,12 +453,13 @@ static bool open_bus(struct differ *differ, struct error *error)
 
 /* ---- Life ---- */
 
-static struct kube_store *open_store(struct differ *differ, const char *plural, const char *kind,
-                                     void (*changed)(const char *, const char *, const cJSON *,
-                                                     const cJSON *, void *))
+static struct kube_store *
+open_store(struct differ *differ, const char *plural, const char *kind, bool compact,
+           void (*changed)(const char *, const char *, const cJSON *, const cJSON *, void *))
 {
     AUTO_FREE char *path = mem_format("/apis/" GITMOOR_API_VERSION "/%s", plural);
     struct kube_store_options options = {
+        .compact = compact,
         .watch = {.path = path, .api_version = GITMOOR_API_VERSION, .kind = kind},
         .changed = changed,
         .synced = on_synced,
@@ -553,6 +555,7 @@ bool differ_open(struct differ *differ, struct process *process,
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
     differ->start_timer = evtimer_new(differ->loop, on_start_timer, differ);
     kinds_open(differ);
+    trim_open(differ);
     if (!open_client(differ, error) || !permit_open(differ, error) ||
         !health_checks_open(differ, error) || !open_bus(differ, error)) {
         return false;
@@ -564,10 +567,12 @@ bool differ_open(struct differ *differ, struct process *process,
                                      .judge = health_checks_judge,
                                      .context = differ};
     differ->live = live_new(differ->client, &handlers);
-    differ->repository_objects = open_store(differ, "gitrepositories", "GitRepository", on_source);
+    differ->repository_objects =
+        open_store(differ, "gitrepositories", "GitRepository", false, on_source);
     differ->helm_repository_objects =
-        open_store(differ, "helmrepositories", "HelmRepository", on_helm_repository);
-    differ->application_objects = open_store(differ, "applications", "Application", on_application);
+        open_store(differ, "helmrepositories", "HelmRepository", false, on_helm_repository);
+    differ->application_objects =
+        open_store(differ, "applications", "Application", true, on_application);
     kinds_reload(differ);
     struct timeval patience = {.tv_sec = START_PATIENCE_MS / 1000};
     evtimer_add(differ->start_timer, &patience);
@@ -610,4 +615,5 @@ void differ_close(struct differ *differ)
     event_free(differ->queue_event);
     event_free(differ->start_timer);
     kinds_close(differ);
+    trim_close(differ);
 }

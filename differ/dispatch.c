@@ -4,11 +4,10 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/metrics.h"
+#include "differ/trim.h"
 
 #include <limits.h>
-#include <malloc.h>
 
-#define LARGE_PLAN 200     /* operations; then memory is given back */
 #define NO_REVISION "none" /* of a plan that only deletes, or writes a finalizer */
 #define RESEND_MS 60000    /* DESIGN §2: an exchange each minute heals whatever was lost */
 
@@ -586,11 +585,8 @@ void dispatch_forget(struct application *application)
     if (way->result_fetching) {
         bus_blob_cancel(differ->bus, application);
     }
-    bool was_large = way->count > LARGE_PLAN;
     unsend(way);
     way_free(way);
     application->plan = NULL;
-    if (was_large) {
-        malloc_trim(0); /* rendering, planning and its result have left holes */
-    }
+    trim_later(differ); /* rendering, planning and its result have left holes */
 }

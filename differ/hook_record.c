@@ -75,7 +75,8 @@ void hook_record_begin(struct application *application)
     digest_to_hex(&application->desired->content, content);
     AUTO_FREE char *key = attempt_key(application);
     AUTO_FREE char *run = mem_format("%llx-%.8s", (unsigned long long)clock_wall_ms(), content);
-    bool first = text_is_empty(json_string(application->status, "lastAppliedRevision"));
+    bool first =
+        text_is_empty(json_string(packed_tree(application->status), "lastAppliedRevision"));
     application->begun = true; /* whatever the sync windows say from now on */
     json_free(application->hooks);
     cJSON *record = application->hooks = json_new_object();

@@ -81,8 +81,8 @@ static void add_live(const struct application *application, cJSON *kinds, cJSON 
 static cJSON *unserved_kinds(const struct application *application)
 {
     cJSON *result = json_new_array();
-    for (const cJSON *item = json_first(json_array(application->status, "kinds")); item;
-         item = item->next) {
+    for (const cJSON *item = json_first(json_array(packed_tree(application->status), "kinds"));
+         item; item = item->next) {
         const char *name = cJSON_IsString(item) ? item->valuestring : "";
         const char *dot = strchr(name, '.');
         AUTO_FREE char *kind = mem_string_n(name, dot ? (size_t)(dot - name) : 0);

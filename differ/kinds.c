@@ -109,11 +109,14 @@ static void add_needed(const struct application *application, struct map *needed
         }
         before = ref;
     }
-    for (const cJSON *item = json_first(json_array(application->status, "kinds")); item;
-         item = item->next) {
+    const cJSON *kinds = json_array(packed_tree(application->status), "kinds");
+    for (const cJSON *item = json_first(kinds); item; item = item->next) {
         if (cJSON_IsString(item)) {
             map_set(needed, item->valuestring, (void *)"");
         }
+    }
+    if (application->settled && !application->plan) {
+        packed_rest(application->status);
     }
 }
 

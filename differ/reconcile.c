@@ -67,8 +67,8 @@ bool reconcile_knows_former_kinds(struct application *application)
 {
     const struct kube_discovery *discovery = application->differ->discovery;
     bool known = true;
-    for (const cJSON *item = json_first(json_array(application->status, "kinds")); item;
-         item = item->next) {
+    for (const cJSON *item = json_first(json_array(packed_tree(application->status), "kinds"));
+         item; item = item->next) {
         const char *name = cJSON_IsString(item) ? item->valuestring : "";
         const char *dot = strchr(name, '.');
         if (!dot) {

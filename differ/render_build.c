@@ -129,6 +129,7 @@ static void build_execute(struct render_job *job, const char **argv, struct even
     AUTO_FREE char *soft = mem_format("GOMEMLIMIT=%lld", (long long)(memory / 4 * 3));
     const char *const basis[] = {"GOTRACEBACK=none",
                                  "GOMAXPROCS=2",
+                                 "GOGC=400", /* most builds end before the first collection */
                                  "HELM_CACHE_HOME=/none",
                                  "HELM_CONFIG_HOME=/none",
                                  "HELM_DATA_HOME=/none",

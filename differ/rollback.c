@@ -75,7 +75,7 @@ static void begin(struct application *application, const char *to, const char *r
 
 void rollback_step(struct application *application)
 {
-    const char *healthy = json_string(application->status, "lastHealthyRevision");
+    const char *healthy = json_string(packed_tree(application->status), "lastHealthyRevision");
     bool is_applied = application->outcome == OUTCOME_APPLIED && application->settled;
     bool failed = (is_applied || application->outcome == OUTCOME_WAVE) &&
                   (application->health == HEALTH_FAILED || application->health_timed_out);
@@ -103,7 +103,7 @@ void rollback_step(struct application *application)
 /* What was applied once may be again; any other commit may not even be of this branch. */
 static bool was_applied(const struct application *application, const char *revision)
 {
-    const cJSON *history = json_array(application->status, "history");
+    const cJSON *history = json_array(packed_tree(application->status), "history");
     for (const cJSON *entry = json_first(history); entry; entry = entry->next) {
         if (text_equal(json_string(entry, "revision"), revision)) {
             return true;
@@ -125,7 +125,7 @@ static void cancel(struct application *application)
 
 void rollback_take_request(struct application *application, const char *value)
 {
-    const char *handled = json_string(application->status, "lastHandledRollbackTo");
+    const char *handled = json_string(packed_tree(application->status), "lastHandledRollbackTo");
     if (!value || text_equal(value, application->rollback_requested) ||
         text_equal(value, handled)) {
         return;
@@ -153,7 +153,7 @@ void rollback_take_request(struct application *application, const char *value)
 
 void rollback_stand_in(struct application *application)
 {
-    const char *applied = json_string(application->status, "lastAppliedRevision");
+    const char *applied = json_string(packed_tree(application->status), "lastAppliedRevision");
     if (application->rollback || application->desired || text_is_empty(applied)) {
         return;
     }
@@ -171,10 +171,11 @@ void rollback_end(struct application *application)
 
 void rollback_adopt(struct application *application)
 {
-    const cJSON *told = json_object(application->status, "rollback");
+    const cJSON *told = json_object(packed_tree(application->status), "rollback");
     const char *to = json_string(told, "to");
     const char *key = json_string(told, "renderKey");
-    bool same = json_int(application->status, "observedGeneration", 0) == application->generation;
+    bool same = json_int(packed_tree(application->status), "observedGeneration", 0) ==
+                application->generation;
     if (!to || !key || !(same || break_glass_holds(application))) {
         return; /* the spec is another: the newest revision gets its chance */
     }

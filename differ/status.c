@@ -15,6 +15,9 @@
 #include <string.h>
 
 #define BUSY_TOLD_AFTER_MS 500 /* shorter work is not worth a write */
+/* and more for each application that is at work too: to write that all of them are would take the
+ * API server as long as a good part of the work */
+#define BUSY_TOLD_LATER_MS 10
 #define HISTORY_MAXIMUM 10
 #define START_PATIENCE_MS 10000 /* after a restart, what is written stands so long */
 #define WRITE_RETRY_MS 2000
@@ -364,7 +367,7 @@ static void set_applied(struct application *application, cJSON *status)
 
 static cJSON *make_status(struct application *application)
 {
-    cJSON *status = json_copy(application->status);
+    cJSON *status = json_copy(packed_tree(application->status));
     cJSON *conditions = json_array(status, "conditions");
     if (!conditions) {
         conditions = json_add_array(status, "conditions");
@@ -404,7 +407,8 @@ static cJSON *make_status(struct application *application)
 static bool keeps_hooks(const struct application *application, const struct kube_response *response)
 {
     const char *run = text_or_empty(json_string(application->hooks, "run"));
-    bool is_written = json_equal(application->hooks, json_get(application->status, "hooks"));
+    bool is_written =
+        json_equal(application->hooks, json_get(packed_tree(application->status), "hooks"));
     return !is_written || memmem(response->body, response->size, run, strlen(run));
 }
 
@@ -431,8 +435,7 @@ static void on_written(const struct kube_response *response, void *context)
 
 static void write_status(struct application *application, cJSON *status)
 {
-    json_free(application->status);
-    application->status = status;
+    packed_set(application->status, status);
     application->status_dirty = false;
     kinds_may_be_unused(application->differ);
     AUTO_BUF struct buf path;
@@ -477,21 +480,34 @@ static bool is_busy(const struct application *application)
            application->health != HEALTH_FAILED && !application->health_timed_out;
 }
 
+void status_set_busy(struct application *application, bool busy)
+{
+    if (busy == (application->busy_since != 0)) {
+        return;
+    }
+    if (busy) {
+        application->busy_since = clock_monotonic_ms();
+        application->differ->busy++;
+    } else {
+        application->busy_since = 0;
+        application->differ->busy--;
+    }
+}
+
 /* The same, and it has not lasted yet. After a restart the status of before stands for longer: all
  * has to be looked at again, and most likely nothing has changed. */
 static bool is_passing(struct application *application)
 {
     int64_t now = clock_monotonic_ms();
-    if (!is_busy(application)) {
-        application->busy_since = 0;
+    status_set_busy(application, is_busy(application));
+    if (application->busy_since == 0) {
         return false;
     }
-    if (application->busy_since == 0) {
-        application->busy_since = now;
-    }
     bool stands = !application->judged &&
-                  json_int(application->status, "observedGeneration", 0) == application->generation;
-    int64_t patience = stands ? START_PATIENCE_MS : BUSY_TOLD_AFTER_MS;
+                  json_int(packed_tree(application->status), "observedGeneration", 0) ==
+                      application->generation;
+    int64_t patience = BUSY_TOLD_AFTER_MS + (int64_t)application->differ->busy * BUSY_TOLD_LATER_MS;
+    patience = stands || patience > START_PATIENCE_MS ? START_PATIENCE_MS : patience;
     int64_t left = application->busy_since + patience - now;
     if (left <= 0) {
         return false;
@@ -520,7 +536,7 @@ static bool is_logged_later(struct application *application, const cJSON *status
         return false;
     }
     AUTO_JSON cJSON *now = json_copy(status);
-    AUTO_JSON cJSON *before = json_copy(application->status);
+    AUTO_JSON cJSON *before = json_copy(packed_tree(application->status));
     json_remove(now, "drift");
     json_remove(before, "drift");
     if (!json_equal(now, before)) {
@@ -537,7 +553,7 @@ void status_step(struct application *application)
         return;
     }
     cJSON *status = make_status(application);
-    if (json_equal(status, application->status) && !application->status_dirty) {
+    if (json_equal(status, packed_tree(application->status)) && !application->status_dirty) {
         json_free(status);
         return;
     }
@@ -551,20 +567,27 @@ void status_step(struct application *application)
 
 bool status_save_inventory(struct application *application)
 {
-    AUTO_JSON cJSON *status = json_copy(application->status);
+    const cJSON *before = packed_tree(application->status);
+    AUTO_JSON cJSON *status = json_copy(before);
     inventory_set(application, status, true);
     hooks_set_status(application, status);
     bool is_on_its_way = application->status_call && application->hooks;
     if (!application->status_dirty && !is_on_its_way &&
-        json_equal(json_get(status, "hooks"), json_get(application->status, "hooks")) &&
-        json_equal(json_get(status, "kinds"), json_get(application->status, "kinds")) &&
-        json_equal(json_get(status, "namespaces"), json_get(application->status, "namespaces"))) {
+        json_equal(json_get(status, "hooks"), json_get(before, "hooks")) &&
+        json_equal(json_get(status, "kinds"), json_get(before, "kinds")) &&
+        json_equal(json_get(status, "namespaces"), json_get(before, "namespaces"))) {
         return true;
     }
     if (application->status_call || is_writing_later(application)) {
         return false; /* one write at a time; its answer wakes the application */
     }
     application->saving = true;
+    if (!json_string(before, "lastAppliedRevision")) {
+        json_free(status); /* the first: it says at once that it is under way */
+        status = make_status(application);
+        inventory_set(application, status, true);
+        hooks_set_status(application, status);
+    }
     write_status(application, json_copy(status));
     return false;
 }
@@ -572,8 +595,8 @@ bool status_save_inventory(struct application *application)
 void status_event(struct application *application, const char *type, const char *reason,
                   const char *action, const char *note)
 {
-    const cJSON *object = kube_store_get(application->differ->application_objects,
-                                         application->namespace_, application->name);
+    AUTO_JSON cJSON *object = kube_store_copy(application->differ->application_objects,
+                                              application->namespace_, application->name);
     if (object) {
         kube_event_record(application->differ->recorder, object, type, reason, action,
                           text_or_empty(note));

@@ -60,8 +60,9 @@ static void count(const struct application *application, const struct desired_se
 static bool was_applied(const struct application *application, const char *revision)
 {
     return !application->desired && !application->spec_changed &&
-           !json_object(application->status, "syncWindow") &&
-           text_equal(revision, json_string(application->status, "lastAppliedRevision"));
+           !json_object(packed_tree(application->status), "syncWindow") &&
+           text_equal(revision,
+                      json_string(packed_tree(application->status), "lastAppliedRevision"));
 }
 
 static void hold(struct application *application, struct desired_set *desired, const char *revision)
@@ -74,7 +75,7 @@ static void hold(struct application *application, struct desired_set *desired, c
     application->checked = NULL;
     log_info("a revision waits for a sync window", "application", application->key, "revision",
              revision);
-    const char *applied = json_string(application->status, "lastAppliedRevision");
+    const char *applied = json_string(packed_tree(application->status), "lastAppliedRevision");
     if (!application->spec_changed && !text_equal(applied, revision)) {
         rollback_stand_in(application);
     }

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_SIZE ((size_t)16384)
+#define BLOCK_MINIMUM ((size_t)512)
+#define BLOCK_MAXIMUM ((size_t)16384)
 
 struct arena_block {
     struct arena_block *next;
@@ -31,13 +32,22 @@ void arena_release(struct arena *arena)
     arena->total = 0;
 }
 
+/* Half of what there is already: many small arenas, as of small applications, waste little, and a
+ * large one has few blocks. */
+static size_t next_size(const struct arena *arena)
+{
+    size_t size = arena->total / 2;
+    return size < BLOCK_MINIMUM ? BLOCK_MINIMUM : size > BLOCK_MAXIMUM ? BLOCK_MAXIMUM : size;
+}
+
 void *arena_new(struct arena *arena, size_t size)
 {
     const size_t alignment = alignof(max_align_t);
     size = (size + alignment - 1) & ~(alignment - 1);
     struct arena_block *block = arena->blocks;
     if (!block || block->size - block->used < size) {
-        size_t block_size = size > BLOCK_SIZE ? size : BLOCK_SIZE;
+        size_t wanted = next_size(arena);
+        size_t block_size = size > wanted ? size : wanted;
         block = mem_new(1, sizeof *block + block_size);
         block->size = block_size;
         block->next = arena->blocks;

@@ -1,16 +1,18 @@
-/* A watched set of few objects, kept as trees: struct kube_store of watch.h. */
+/* A watched set of objects, kept as trees or as texts: struct kube_store of watch.h. */
 #include "common/base/arena.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/packed.h"
 #include "common/kube/internal.h"
 #include "common/kube/watch.h"
 
 #include <string.h>
 
 struct stored {
-    cJSON *object;
-    uint64_t epoch; /* of the last event about it */
+    struct packed *object; /* at rest in a compact store */
+    char *version;         /* its resourceVersion */
+    uint64_t epoch;        /* of the last event about it */
 };
 
 struct kube_store {
@@ -26,7 +28,8 @@ static void stored_free(void *value)
 {
     struct stored *stored = value;
     if (stored) {
-        json_free(stored->object);
+        packed_free(stored->object);
+        free(stored->version);
         free(stored);
     }
 }
@@ -68,29 +71,39 @@ static void tell(struct kube_store *store, const cJSON *now, const cJSON *before
     }
 }
 
+static void rest(const struct kube_store *store, const struct stored *stored)
+{
+    if (store->options.compact) {
+        packed_rest(stored->object);
+    }
+}
+
 static void put(struct kube_store *store, const char *key, const struct kube_event *event)
 {
     struct stored *stored = map_get(&store->objects, key);
-    if (!stored) {
-        stored = NEW(struct stored);
-        map_set(&store->objects, key, stored);
+    if (stored && text_equal(stored->version, event->resource_version)) {
+        stored->epoch = event->epoch;
+        return; /* known already */
     }
+    struct stored *old = map_remove(&store->objects, key);
+    stored = NEW(struct stored);
     stored->epoch = event->epoch;
-    AUTO_JSON cJSON *before = stored->object;
-    if (before &&
-        text_equal(json_string_path(before, "metadata.resourceVersion"), event->resource_version)) {
-        before = NULL; /* known already */
-        return;
-    }
-    stored->object = kube_watch_take(store->watch);
-    tell(store, stored->object, before);
+    map_set(&store->objects, key, stored);
+    cJSON *object = kube_watch_take(store->watch);
+    /* Who wrote which field is two thirds of many objects, and nobody asks a store for it. */
+    json_remove(json_object(object, "metadata"), "managedFields");
+    stored->object = packed_new(object);
+    stored->version = mem_string(event->resource_version);
+    tell(store, object, old ? packed_tree(old->object) : NULL);
+    rest(store, stored);
+    stored_free(old);
 }
 
 static void drop(struct kube_store *store, const char *key)
 {
     struct stored *stored = map_remove(&store->objects, key);
     if (stored) {
-        tell(store, NULL, stored->object);
+        tell(store, NULL, packed_tree(stored->object));
         stored_free(stored);
     }
 }
@@ -188,7 +201,19 @@ const cJSON *kube_store_get(const struct kube_store *store, const char *namespac
     AUTO_ARENA struct arena arena = {0};
     arena_init(&arena);
     const struct stored *stored = map_get(&store->objects, key_of(&arena, namespace_, name));
-    return stored ? stored->object : NULL;
+    return stored && !store->options.compact ? packed_tree(stored->object) : NULL;
+}
+
+cJSON *kube_store_copy(const struct kube_store *store, const char *namespace_, const char *name)
+{
+    AUTO_ARENA struct arena arena = {0};
+    arena_init(&arena);
+    const struct stored *stored = map_get(&store->objects, key_of(&arena, namespace_, name));
+    cJSON *copy = stored ? json_copy(packed_tree(stored->object)) : NULL;
+    if (stored) {
+        rest(store, stored);
+    }
+    return copy;
 }
 
 size_t kube_store_count(const struct kube_store *store)
@@ -202,6 +227,7 @@ void kube_store_each(const struct kube_store *store,
     for (struct map_slot *slot = map_first(&store->objects); slot;
          slot = map_next(&store->objects, slot)) {
         const struct stored *stored = slot->value;
-        visit(stored->object, context);
+        visit(packed_tree(stored->object), context);
+        rest(store, stored);
     }
 }

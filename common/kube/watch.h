@@ -53,8 +53,11 @@ bool kube_stream_feed(struct kube_stream *stream, const char *data, size_t size,
                       struct error *error);
 void kube_stream_free(struct kube_stream *stream);
 
-/* ---- A watched set of few objects, kept as trees ---- */
+/* ---- A watched set of objects, without their managedFields ---- */
 struct kube_store_options {
+    /* They are many: kept as texts, of which a tree is made when it is wanted. Ten times smaller;
+     * only kube_store_copy and kube_store_each show them. */
+    bool compact;
     struct kube_watch_options watch; /* event, synced, trouble and context are filled in here */
     /* `now` is NULL when the object is gone, `before` NULL when it is new. Not called for an event
      * that carries the resourceVersion already known. */
@@ -69,9 +72,11 @@ struct kube_store *kube_store_new(struct kube_client *client,
                                   const struct kube_store_options *options);
 void kube_store_free(struct kube_store *store); /* allowed from within its callbacks */
 bool kube_store_is_synced(const struct kube_store *store);
-/* The object, or NULL. Valid until the loop runs again. */
+/* The object, or NULL. Valid until the loop runs again. Not of a compact store. */
 const cJSON *kube_store_get(const struct kube_store *store, const char *namespace_,
                             const char *name);
+/* A copy of the object for the caller, or NULL. */
+cJSON *kube_store_copy(const struct kube_store *store, const char *namespace_, const char *name);
 size_t kube_store_count(const struct kube_store *store);
 void kube_store_each(const struct kube_store *store,
                      void (*visit)(const cJSON *object, void *context), void *context);

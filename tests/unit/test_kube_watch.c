@@ -5,7 +5,9 @@
 
 #define A1 "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"1\"}}"
 #define A3 "{\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"3\"}}"
-#define B2 "{\"metadata\":{\"name\":\"b\",\"resourceVersion\":\"2\"}}"
+#define B2                                                                                         \
+    "{\"metadata\":{\"name\":\"b\",\"resourceVersion\":\"2\",\"managedFields\":[{\"manager\":"     \
+    "\"x\"}]}}"
 #define LIST(version, items)                                                                       \
     "{\"metadata\":{\"resourceVersion\":\"" version "\"},\"items\":[" items "]}"
 #define PAGE(next, items) "{\"metadata\":{\"continue\":\"" next "\"},\"items\":[" items "]}"
@@ -213,14 +215,26 @@ static void on_store_synced(void *context)
     free_if(seen, FREE_IN_SYNCED);
 }
 
-static void check_store(const struct step *steps, const char *until, enum free_at free_at,
-                        const char *expected)
+static void check_what_is_stored(const struct kube_store *store, bool compact)
+{
+    assert_true(kube_store_is_synced(store));
+    assert_null(kube_store_get(store, NULL, "nobody"));
+    assert_null(kube_store_copy(store, NULL, "nobody"));
+    assert_int_equal(kube_store_get(store, NULL, "b") != NULL, !compact);
+    AUTO_JSON cJSON *copy = kube_store_copy(store, NULL, "b");
+    assert_string_equal(json_string_path(copy, "metadata.resourceVersion"), "2");
+    assert_null(json_get_path(copy, "metadata.managedFields"));
+}
+
+static void check_store_kept(bool compact, const struct step *steps, const char *until,
+                             enum free_at free_at, const char *expected)
 {
     struct server server;
     struct seen seen = {.server = &server, .until = until, .free_at = free_at};
     server_start(&server, steps);
     buf_init(&seen.log, 65536);
     struct kube_store_options options = {
+        .compact = compact,
         .watch = {.path = "/things", .api_version = "t/v1", .kind = "Thing"},
         .changed = on_changed,
         .synced = on_store_synced,
@@ -231,13 +245,19 @@ static void check_store(const struct step *steps, const char *until, enum free_a
     event_base_loop(server.base, EVLOOP_NONBLOCK);
     assert_string_equal(seen.log.data, expected);
     if (seen.store) {
-        assert_true(kube_store_is_synced(seen.store));
-        assert_null(kube_store_get(seen.store, NULL, "nobody"));
-        assert_non_null(kube_store_get(seen.store, NULL, "b"));
+        check_what_is_stored(seen.store, compact);
     }
     kube_store_free(seen.store);
     buf_release(&seen.log);
     server_stop(&server);
+}
+
+/* Kept as trees and as texts, a store tells the same. */
+static void check_store(const struct step *steps, const char *until, enum free_at free_at,
+                        const char *expected)
+{
+    check_store_kept(false, steps, until, free_at, expected);
+    check_store_kept(true, steps, until, free_at, expected);
 }
 
 static void test_a_store_tells_what_changed_and_what_a_list_no_longer_has(void **state)
