@@ -61,6 +61,7 @@ static void on_discovery(struct kube_discovery *discovery, const struct error *e
         }
     }
     application_wake_all(differ);
+    differ_check_started(differ); /* nobody is woken where there are no applications yet */
 }
 
 static void on_version(const struct kube_response *response, void *context)

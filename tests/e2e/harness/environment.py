@@ -118,6 +118,7 @@ def write_env(environment):
         "KUBECONFIG": environment.cluster.kubeconfig(), "GITMOOR_KUBECTL": paths.control_plane("kubectl"),
         "GITMOOR_BIN": moor.binaries, "GITMOOR_APPLIER": moor.applier_user,
         "GITMOOR_SAMPLE_URL": repository.url, "GITMOOR_SAMPLE_DIR": repository.folder, "GITMOOR_SAMPLE_CA": repository.ca_file,
+        "GITMOOR_GIT_ROOT": Path(repository.push_url).parent,
         "GITMOOR_BUS": moor.bus, "GITMOOR_WEBHOOK": f"https://{moor.webhook_host}:{moor.webhook_port}",
         **{f"GITMOOR_{name.upper()}_HTTP": f"http://127.0.0.1:{port}" for name, port in moor.listen.items()},
     }
