@@ -26,7 +26,7 @@ static void a_value_that_rested_is_the_same(void **state)
     static const char *const texts[] = {
         "{}",
         "[]",
-        "{\"a\":[1,1.0,1e400,9007199254740993,null,true],\"b\":{\"c\":\"\\u00fc\\\"\\n\"}}",
+        "{\"a\":[1,1.0,1e40,9007199254740993,null,true],\"b\":{\"c\":\"\\u00fc\\\"\\n\"}}",
         "\"only a text\"",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
