@@ -18,6 +18,15 @@ def _seconds(pid):
     return own + sum(_seconds(child) for child in children(pid))
 
 
+def _proportional(pid):
+    """Resident bytes, of which a page that several processes share counts in parts."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+            return sum(int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:"))
+    except OSError:
+        return 0
+
+
 class Usage:
     """From here on."""
 
@@ -34,6 +43,10 @@ class Usage:
     def memory(self):
         """Resident bytes of all."""
         return sum(process.memory() for process in self.processes)
+
+    def memory_proportional(self):
+        """The same, where what is shared counts once."""
+        return sum(_proportional(pid) for process in self.processes for pid in [process.pid, *children(process.pid)])
 
     def told(self):
         return ", ".join(f"{process.name} {seconds:.2f} s {process.memory() / 1e6:.1f} MB"

@@ -204,6 +204,7 @@ class Side:
         self.note(f"{what}: cpu", usage.total())
         self.note(f"{what}: renders", self.runner.renders() - renders)
         self.note(f"{what}: memory", usage.memory() / 1e6)
+        self.note(f"{what}: proportional", usage.memory_proportional() / 1e6)
         self.note(f"{what}: usage", usage.told())
         print(f"    {self.runner.who}, {what}: {self.measured[what][-1]:.2f} s, settled after {at - start:.1f} s, "
               f"{self.measured[f'{what}: renders'][-1]:.0f} renders, {usage.told()}", flush=True)
@@ -258,6 +259,7 @@ class Report:
         self.add("installed", "s", "install", (15, "≤ 15 s") if plain else None)
         self.add("installed, processor time until at rest", "s", "install: cpu")
         self.add("resident memory of all processes", "MB", "install: memory", (60, "≤ 60 MB") if plain else None)
+        self.add("the same, with what they share counted once", "MB", "install: proportional")
         one = self.layout.commits[0]
         self.add(f"a commit to {one}, live after", "s", one, (1, "≤ 1 s"))
         self.add(f"a commit to {one}, at rest after", "s", f"{one}: settled")
