@@ -27,10 +27,25 @@ void packed_free(struct packed *packed)
     }
 }
 
+bool packed_is_at_rest(const struct packed *packed)
+{
+    return !packed->tree;
+}
+
+cJSON *packed_copy(const struct packed *packed)
+{
+    cJSON *copy = NULL;
+    if (packed->tree) {
+        return json_copy(packed->tree);
+    }
+    json_parse(packed->text, strlen(packed->text), NULL, &copy, NULL); /* we wrote it */
+    return copy;
+}
+
 const cJSON *packed_tree(struct packed *packed)
 {
     if (!packed->tree) {
-        json_parse(packed->text, strlen(packed->text), NULL, &packed->tree, NULL); /* we wrote it */
+        packed->tree = packed_copy(packed);
     }
     return packed->tree;
 }

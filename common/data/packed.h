@@ -14,6 +14,11 @@ void packed_free(struct packed *packed); /* NULL is fine */
 /* The tree, until it rests or is set; to be read only. */
 const cJSON *packed_tree(struct packed *packed);
 
+bool packed_is_at_rest(const struct packed *packed);
+
+/* A copy of the tree for the caller; what rests goes on resting. */
+cJSON *packed_copy(const struct packed *packed);
+
 /* Replaces it; takes the tree. */
 void packed_set(struct packed *packed, cJSON *tree);
 

@@ -209,11 +209,7 @@ cJSON *kube_store_copy(const struct kube_store *store, const char *namespace_, c
     AUTO_ARENA struct arena arena = {0};
     arena_init(&arena);
     const struct stored *stored = map_get(&store->objects, key_of(&arena, namespace_, name));
-    cJSON *copy = stored ? json_copy(packed_tree(stored->object)) : NULL;
-    if (stored) {
-        rest(store, stored);
-    }
-    return copy;
+    return stored ? packed_copy(stored->object) : NULL;
 }
 
 size_t kube_store_count(const struct kube_store *store)
@@ -227,7 +223,11 @@ void kube_store_each(const struct kube_store *store,
     for (struct map_slot *slot = map_first(&store->objects); slot;
          slot = map_next(&store->objects, slot)) {
         const struct stored *stored = slot->value;
+        /* Not at rest: it is being told of further up the stack, and its tree is needed there. */
+        bool at_rest = packed_is_at_rest(stored->object);
         visit(packed_tree(stored->object), context);
-        rest(store, stored);
+        if (at_rest) {
+            rest(store, stored);
+        }
     }
 }

@@ -35,6 +35,9 @@ static void a_value_that_rested_is_the_same(void **state)
         for (int times = 0; times < 3; times++) {
             assert_true(json_equal(packed_tree(packed), expected));
             packed_rest(packed);
+            AUTO_JSON cJSON *copy = packed_copy(packed);
+            assert_true(json_equal(copy, expected));
+            assert_true(packed_is_at_rest(packed));
             packed_rest(packed);
         }
         packed_free(packed);

@@ -197,11 +197,27 @@ static void test_a_watch_may_be_freed_in_each_of_its_callbacks(void **state)
 
 /* ---- The store ---- */
 
+static void count_object(const cJSON *object, void *context)
+{
+    assert_non_null(json_string_path(object, "metadata.resourceVersion"));
+    ++*(size_t *)context;
+}
+
 static void on_changed(const char *namespace_, const char *name, const cJSON *now,
                        const cJSON *before, void *context)
 {
     struct seen *seen = context;
     assert_string_equal(namespace_, "");
+    /* Whoever is told may look at the store: the trees told of stay. */
+    AUTO_JSON cJSON *copy = kube_store_copy(seen->store, namespace_, name);
+    if (now) {
+        assert_true(json_equal(copy, now));
+    } else {
+        assert_null(copy);
+    }
+    size_t count = 0;
+    kube_store_each(seen->store, count_object, &count);
+    assert_int_equal(count, kube_store_count(seen->store));
     log_line(seen, "%s %s -> %s", name,
              text_or_empty(json_string_path(before, "metadata.resourceVersion")),
              text_or_empty(json_string_path(now, "metadata.resourceVersion")));
