@@ -193,8 +193,8 @@ static bool is_known(struct application *application)
            owners_are_known(application);
 }
 
-/* A commit that would delete everything, or every Namespace, waits for a word of a person. */
-static bool is_held(struct application *application, const struct selection *selection)
+/* Holds the revision if deleting these needs the word of a person. */
+static bool hold_dangerous(struct application *application, const struct prune_list *prune)
 {
     AUTO_BUF struct buf reason;
     buf_init(&reason, 8192);
@@ -202,7 +202,7 @@ static bool is_held(struct application *application, const struct selection *sel
     problems_init(&found);
     const struct live_group *group = live_group_get(application->differ->live, application->label);
     if (text_equal(application->approved_revision, application->revision) ||
-        !prune_is_dangerous(&selection->prune, application->desired, group ? group->count : 0,
+        !prune_is_dangerous(prune, application->desired, group ? group->count : 0,
                             &application->spec.prune_limit, &reason, &found)) {
         problems_release(&found);
         return false;
@@ -215,6 +215,21 @@ static bool is_held(struct application *application, const struct selection *sel
                    reason.data, application->name, application->namespace_, application->revision);
     outcome_set(application, OUTCOME_HELD, message);
     return true;
+}
+
+/* A commit that would delete everything, or every Namespace, waits for a word of a person: the
+ * whole of it, so what its last wave deletes counts before the first. */
+static bool is_held(struct application *application, const struct selection *selection)
+{
+    struct prune_list list = {0};
+    const struct prune_list *prune = &selection->prune;
+    if (selection->later_count > 0) {
+        selection_make_prune(application, &list);
+        prune = &list;
+    }
+    bool held = hold_dangerous(application, prune);
+    prune_release(&list);
+    return held;
 }
 
 static bool is_blocked(struct application *application, const struct selection *selection)

@@ -165,10 +165,16 @@ void selection_make(struct application *application, bool repairs_only, struct s
     }
     fight_look(application);
     problems_clear(&application->kept);
-    if (!repairs_only && application->spec.prune && !application->spec.suspend &&
-        ret->later_count == 0) {
-        prune_select(application, &ret->prune);
-        permit_prune(application, &ret->prune);
+    if (!repairs_only && ret->later_count == 0) {
+        selection_make_prune(application, &ret->prune);
+    }
+}
+
+void selection_make_prune(struct application *application, struct prune_list *ret)
+{
+    if (application->spec.prune && !application->spec.suspend) {
+        prune_select(application, ret);
+        permit_prune(application, ret);
     }
 }
 

@@ -32,6 +32,8 @@ struct selection {
 /* `repairs_only`: the revision must not be applied (yet), but what was in sync is kept so. Counts
  * into application->counts; release it in any case. */
 void selection_make(struct application *application, bool repairs_only, struct selection *ret);
+/* What the revision deletes, in the end: also while waves hold that back. */
+void selection_make_prune(struct application *application, struct prune_list *ret);
 /* What the waiting revision changes, to be dry-run. */
 void selection_make_waiting(const struct application *application, struct selection *ret);
 void selection_release(struct selection *selection);

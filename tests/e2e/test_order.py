@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from harness.mooring import config_map
+from harness.mooring import config_map, in_wave
 from harness.waiting import wait_for
 
 # It does not start ("broken", see harness/node.py): it is in progress until somebody says that it is ready.
@@ -156,10 +156,6 @@ def test_a_role_binding_and_a_service_are_applied_together(repository, moored, a
     repository.commit({"deploy/all.yaml": ROLE_AND_SERVICE})
     moored(repository).wait_applied()
     assert api.get("RoleBinding", namespace, "readers") and api.get("Service", namespace, "web")
-
-
-def in_wave(wave, manifest):
-    return manifest.replace("metadata:", "metadata:\n  annotations: {gitmoor.io/wave: \"%s\"}" % wave, 1)
 
 
 def wave_pod(wave, name):

@@ -6,7 +6,7 @@ import pytest
 
 from harness import paths
 from harness.api import ApiError, condition
-from harness.mooring import config_map
+from harness.mooring import config_map, in_wave
 from harness.waiting import wait_for
 
 DEPLOYMENT = """apiVersion: apps/v1
@@ -186,14 +186,16 @@ def test_only_what_was_applied_can_be_gone_back_to(shop, repository, run):
 
 # ------------------------------------------------------------------------------- held commits
 
-def test_a_commit_that_deletes_more_than_the_limit_is_held_until_approved(repository, moored, run):
+@pytest.mark.parametrize("wave", [0, 1])
+def test_a_commit_that_deletes_more_than_the_limit_is_held_until_approved(repository, moored, run, wave):
     repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}") for n in range(4)})
     shop = moored(repository, pruneLimit="25%")
     shop.wait_applied()
     assert "not held" in run("approve", "shop", check=False).stderr
     shop.push({"deploy/0.yaml": None})
     shop.wait_applied()
-    held = shop.push({"deploy/1.yaml": None, "deploy/2.yaml": None, "deploy/new.yaml": config_map("new")})
+    held = shop.push({"deploy/1.yaml": None, "deploy/2.yaml": None, "deploy/new.yaml": config_map("new"),
+                      "deploy/last.yaml": in_wave(wave, config_map("last"))})
     shop.wait_not_ready("pruneLimit", "gitmoor approve shop", reason="Held")
     assert set(shop.live()) == {"c1", "c2", "c3"}, "nothing of it is applied"
     shown = run("approve", "shop", "--show").stdout
@@ -201,7 +203,7 @@ def test_a_commit_that_deletes_more_than_the_limit_is_held_until_approved(reposi
     assert run("approve", "shop", "--revision", "main@sha1:0", check=False).returncode == 1
     run("approve", "shop", "--revision", held)
     shop.wait_applied()
-    wait_for(lambda: set(shop.live()) == {"c3", "new"}, what="the approved commit")
+    wait_for(lambda: set(shop.live()) == {"c3", "new", "last"}, what="the approved commit")
 
 
 @pytest.mark.parametrize("limit", ["-1", "101%", "half", -1])

@@ -19,6 +19,11 @@ def config_map(name, namespace=None, **data):
     return "\n".join(lines) + "\n"
 
 
+def in_wave(wave, manifest):
+    """The manifest with the annotation that orders it."""
+    return manifest.replace("metadata:", f"metadata:\n  annotations: {{gitmoor.io/wave: \"{wave}\"}}", 1)
+
+
 class Mooring:
     """make() creates both objects. The interval is long: push() and nudge() ask for a fetch, as a push notification would."""
 
