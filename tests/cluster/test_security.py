@@ -55,12 +55,13 @@ def token_of(gitmoor, process):
 FORBIDDEN = [
     *((process, *words) for process in PROCESSES for words in (
         ("create", "configmaps"), ("patch", "deployments.apps"), ("delete", "pods"), ("create", "pods"), ("create", "pods/exec"),
-        ("create", "serviceaccounts/token"), ("patch", "applications.gitmoor.io"), ("create", "gitrepositories.gitmoor.io"),
+        ("create", "serviceaccounts/token"), ("create", "applications.gitmoor.io"), ("create", "gitrepositories.gitmoor.io"),
         ("create", "rolebindings.rbac.authorization.k8s.io"), ("escalate", "clusterroles.rbac.authorization.k8s.io"),
         ("impersonate", "users"), ("impersonate", "groups"), ("patch", "secrets"))),
     ("fetcher", "impersonate", "serviceaccounts"), ("fetcher", "patch", "applications.gitmoor.io/status"), ("fetcher", "list", "secrets"),
-    ("fetcher", "get", "configmaps"),
+    ("fetcher", "get", "configmaps"), ("fetcher", "patch", "applications.gitmoor.io"),
     ("differ", "impersonate", "serviceaccounts"), ("differ", "patch", "gitrepositories.gitmoor.io/status"),
+    ("differ", "patch", "applications.gitmoor.io"), ("admission", "patch", "applications.gitmoor.io"),
     ("applier", "get", "secrets"), ("applier", "patch", "applications.gitmoor.io/status"), ("applier", "list", "pods"),
     ("admission", "impersonate", "serviceaccounts"), ("admission", "get", "secrets"), ("admission", "list", "pods"),
 ]
@@ -71,6 +72,7 @@ ALLOWED = [
     ("fetcher", "patch", "gitrepositories.gitmoor.io/status"), ("fetcher", "get", "secrets"),
     ("differ", "patch", "applications.gitmoor.io/status"), ("differ", "watch", "deployments.apps"),
     ("applier", "impersonate", "serviceaccounts"), ("applier", "watch", "applications.gitmoor.io"),
+    ("applier", "patch", "applications.gitmoor.io"),  # the finalizer; whoever has it may act as any service account anyhow
     ("admission", "watch", "applications.gitmoor.io"),
 ]
 
