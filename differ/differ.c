@@ -22,13 +22,11 @@
 #include "differ/permit.h"
 #include "differ/render.h"
 #include "differ/repository.h"
+#include "differ/start.h"
 #include "differ/trim.h"
 
 #include <event2/event.h>
-#include <malloc.h>
 #include <string.h>
-
-#define START_PATIENCE_MS 10000 /* for repositories whose content does not come */
 
 static struct metric refusals = {
     .name = "gitmoor_differ_admission_reports_total",
@@ -44,109 +42,6 @@ const cJSON *differ_source_object(const struct differ *differ, const char *names
     bool helm = text_equal(kind, "HelmRepository");
     return kube_store_get(helm ? differ->helm_repository_objects : differ->repository_objects,
                           namespace_, name);
-}
-
-static bool are_stores_synced(const struct differ *differ)
-{
-    return kube_store_is_synced(differ->repository_objects) &&
-           kube_store_is_synced(differ->helm_repository_objects) &&
-           kube_store_is_synced(differ->application_objects);
-}
-
-/* ---- Start ---- */
-
-static bool is_waited_for(const struct differ *differ, const struct application *application)
-{
-    AUTO_FREE char *key = application_source(application);
-    const struct repository *repository = map_get(&differ->repositories, key);
-    bool hopeless = repository && repository->trouble;
-    const cJSON *object = differ_source_object(differ, application->spec.source_namespace,
-                                               application->spec.repository);
-    /* A repository without a revision in its status has never been fetched. */
-    return !application->rendered && !application->source_denied && !hopeless && object &&
-           json_string_path(object, "status.revision");
-}
-
-static void note_uid(const cJSON *object, void *context)
-{
-    const char *uid = json_string_path(object, "metadata.uid");
-    if (uid) {
-        map_set(context, uid, (void *)"");
-    }
-}
-
-struct cleaning {
-    const char *directory;
-    struct map uids; /* of the repositories that exist, or that the fetcher knows */
-};
-
-static void remove_database(const char *uid, void *context)
-{
-    const struct cleaning *cleaning = context;
-    struct error error;
-    AUTO_FREE char *path = mem_format("%s/%s.git", cleaning->directory, uid);
-    if (!map_has(&cleaning->uids, uid) && !directory_remove(path, &error)) {
-        log_warn("cannot remove the objects of a repository that is gone", "error", error.message);
-    }
-}
-
-/* Repositories that were deleted have left their objects. */
-static void remove_what_is_not_used(struct differ *differ)
-{
-    struct cleaning cleaning = {.directory = differ->settings->data_dir};
-    map_init(&cleaning.uids);
-    kube_store_each(differ->repository_objects, note_uid, &cleaning.uids);
-    kube_store_each(differ->helm_repository_objects, note_uid, &cleaning.uids);
-    for (struct map_slot *slot = map_first(&differ->repositories); slot;
-         slot = map_next(&differ->repositories, slot)) {
-        const struct repository *announced = slot->value;
-        if (announced->uid) {
-            map_set(&cleaning.uids, announced->uid, (void *)"");
-        }
-    }
-    directory_each_mirror(cleaning.directory, remove_database, &cleaning);
-    map_release(&cleaning.uids, NULL);
-}
-
-static void start(struct differ *differ)
-{
-    differ->started = true;
-    event_del(differ->start_timer);
-    process_set_ready(differ->process, "applications", true);
-    application_wake_all(differ);
-    remove_what_is_not_used(differ);
-    malloc_trim(0); /* rendering everything once has left holes */
-}
-
-void differ_check_started(struct differ *differ)
-{
-    if (differ->started || !are_stores_synced(differ) || !differ->discovery ||
-        !members_is_ready(differ->members)) {
-        return;
-    }
-    for (struct map_slot *slot = map_first(&differ->applications); slot;
-         slot = map_next(&differ->applications, slot)) {
-        if (is_waited_for(differ, slot->value)) {
-            return;
-        }
-    }
-    start(differ);
-}
-
-static void on_start_timer(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd;
-    (void)what;
-    struct differ *differ = context;
-    bool synced =
-        are_stores_synced(differ) && differ->discovery && members_is_ready(differ->members);
-    if (synced && !differ->started) {
-        log_warn("some repositories do not come: starting without them");
-        start(differ);
-        return;
-    }
-    struct timeval again = {.tv_sec = 1};
-    evtimer_add(differ->start_timer, &again);
 }
 
 /* ---- The queue ---- */
@@ -171,7 +66,7 @@ static void on_queue(evutil_socket_t fd, short what, void *context)
             break;
         }
     }
-    differ_check_started(differ);
+    start_check(differ);
 }
 
 /* ---- What the stores and watches tell ---- */
@@ -220,7 +115,7 @@ static void on_members_changed(void *context)
             repository_fetchers_changed(slot->value);
         }
         application_wake_all(differ);
-        differ_check_started(differ);
+        start_check(differ);
     }
 }
 
@@ -268,7 +163,7 @@ static void on_helm_repository(const char *namespace_, const char *name, const c
 
 static void on_synced(void *context)
 {
-    differ_check_started(context);
+    start_check(context);
 }
 
 static void on_trouble(const struct error *error, void *context)
@@ -553,9 +448,9 @@ bool differ_open(struct differ *differ, struct process *process,
     process_set_ready(process, "discovery", false);
     process_set_ready(process, "applications", false);
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
-    differ->start_timer = evtimer_new(differ->loop, on_start_timer, differ);
     kinds_open(differ);
     trim_open(differ);
+    start_open(differ);
     if (!open_client(differ, error) || !permit_open(differ, error) ||
         !health_checks_open(differ, error) || !open_bus(differ, error)) {
         return false;
@@ -574,8 +469,6 @@ bool differ_open(struct differ *differ, struct process *process,
     differ->application_objects =
         open_store(differ, "applications", "Application", true, on_application);
     kinds_reload(differ);
-    struct timeval patience = {.tv_sec = START_PATIENCE_MS / 1000};
-    evtimer_add(differ->start_timer, &patience);
     metrics_on_collect(gauges_collect, differ);
     bus_metrics_open(differ->bus);
     return true;
@@ -613,7 +506,7 @@ void differ_close(struct differ *differ)
     map_release(&differ->elsewhere, free);
     map_release(&differ->applications, NULL);
     event_free(differ->queue_event);
-    event_free(differ->start_timer);
+    start_close(differ);
     kinds_close(differ);
     trim_close(differ);
 }

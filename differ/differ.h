@@ -87,9 +87,7 @@ struct differ {
     struct health_checks *health_checks;
 
     struct live *live;
-    /* Watches of live objects start only when what can be rendered at start has been: so that each
-     * listed object is compared with its desired text while its tree is at hand. */
-    bool started;
+    bool started; /* start.h */
     struct event *start_timer;
 
     struct application *queue_first, *queue_last; /* woken */
@@ -103,9 +101,6 @@ struct differ {
 bool differ_open(struct differ *differ, struct process *process,
                  const struct differ_settings *settings, struct error *error);
 void differ_close(struct differ *differ);
-
-/* Whether all that can be rendered at start has been; then lets the watches start. */
-void differ_check_started(struct differ *differ);
 
 /* The GitRepository or HelmRepository of that word (object_source_word), or NULL. */
 const cJSON *differ_source_object(const struct differ *differ, const char *namespace_,

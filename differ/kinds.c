@@ -7,6 +7,7 @@
 #include "differ/application.h"
 #include "differ/charts.h"
 #include "differ/repository.h"
+#include "differ/start.h"
 
 #include <event2/event.h>
 #include <string.h>
@@ -61,7 +62,7 @@ static void on_discovery(struct kube_discovery *discovery, const struct error *e
         }
     }
     application_wake_all(differ);
-    differ_check_started(differ); /* nobody is woken where there are no applications yet */
+    start_check(differ); /* nobody is woken where there are no applications yet */
 }
 
 static void on_version(const struct kube_response *response, void *context)

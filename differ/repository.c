@@ -12,6 +12,7 @@
 #include "differ/charts.h"
 #include "differ/pack.h"
 #include "differ/rollback.h"
+#include "differ/start.h"
 
 #include <event2/event.h>
 #include <string.h>
@@ -331,7 +332,7 @@ static void on_worker(const char *output, size_t size, int exit_code, const stru
     } else {
         repository_set_trouble(repository, failure.message);
     }
-    differ_check_started(repository->differ);
+    start_check(repository->differ);
     if (!repository_is_backing_off(repository)) {
         repository_step(repository);
     }
