@@ -59,7 +59,7 @@ def test_it_knows_the_application_and_nothing_else_of_its_surroundings(tmp_path)
     text = 'manifest {\n  apiVersion = "v1"\n  kind = "ConfigMap"\n  metadata = { name = "e" }\n  data = env\n}\n'
     data = objects(generated(tmp_path, {"app/e.hcl": text}))["ConfigMap"]["data"]
     assert data["GITMOOR_NAME"] == "shop" and data["GITMOOR_NAMESPACE"] == "default"
-    assert set(data) <= {"GITMOOR_NAME", "GITMOOR_NAMESPACE", "GOTRACEBACK", "GOMAXPROCS", "GOMEMLIMIT", "HELM_CACHE_HOME", "HELM_CONFIG_HOME",
+    assert set(data) <= {"GITMOOR_NAME", "GITMOOR_NAMESPACE", "GOTRACEBACK", "GOMAXPROCS", "GOMEMLIMIT", "GOGC", "HELM_CACHE_HOME", "HELM_CONFIG_HOME",
                          "HELM_DATA_HOME"}
 
 
