@@ -186,9 +186,8 @@ static void set_timer(struct kube_call *call, int64_t milliseconds)
 static void set_running_timer(struct kube_call *call)
 {
     int64_t left = call->deadline - clock_monotonic_ms();
-    bool again = call->method == KUBE_GET && !call->no_retry;
     call->seen = call->answer.size;
-    if (again && left > call->silence_ms) {
+    if (call->method == KUBE_GET && left > call->silence_ms) {
         left = call->silence_ms;
     }
     set_timer(call, left > 0 ? left : 0);
