@@ -398,6 +398,16 @@ def test_a_question_that_stays_unanswered_is_asked_again_and_a_write_is_not(faul
     assert probe.wait("answer", id=2)["code"] == "Timeout" and len(server.requests) == 3
 
 
+def test_a_list_that_stays_unanswered_is_asked_for_again(faulty):
+    """libcurl 7.88 now and then forgets a stream of HTTP/2: its answer would never come."""
+    empty = json.dumps({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": []}).encode()
+    server, probe = faulty(None, (200, {"Content-Type": "application/json"}, empty), None)
+    probe.watch(config_maps("shop"))
+    wait_for(lambda: len(server.requests) >= 3, 30, "the list, the list again, and the watch")
+    lists = [path for _, _, path, _, _ in server.requests[:2]]
+    assert lists[0] == lists[1] and "limit=" in lists[0] and "resourceVersion=7" in server.requests[2][2]
+
+
 def test_an_answer_over_the_limit_is_refused(faulty):
     _, probe = faulty((200, {}, b"x" * 200_000), arguments=(100_000,))
     answer = probe.call("GET", "/api/v1/x")
