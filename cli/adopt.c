@@ -143,7 +143,6 @@ int cli_adopt(int argc, char **argv)
     AUTO_FREE const char **operands = NULL;
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     struct error error = {0};

@@ -83,7 +83,6 @@ int cli_approve(int argc, char **argv)
     AUTO_FREE const char **operands = NULL;
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     verb.name = operands[0];

@@ -216,7 +216,6 @@ int cli_break_glass(int argc, char **argv)
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 1, 2, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     if (!break_glass_check(&verb, operands, &error)) {

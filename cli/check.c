@@ -289,7 +289,6 @@ int cli_check(int argc, char **argv)
     int64_t timeout_ms;
     int status;
     if (!options_start(&set, argc, argv, 0, 0, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     if (!text_parse_duration(timeout, &timeout_ms)) {

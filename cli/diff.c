@@ -299,8 +299,16 @@ void diff_close(struct diff_verb *verb)
 
 /* ---- The verb ---- */
 
-static bool diff_check(struct diff_verb *verb, const char **operands, const char *colour,
-                       const char **ret_name, struct error *error)
+enum diff_colour { COLOUR_AUTO, COLOUR_ALWAYS, COLOUR_NEVER };
+
+static bool diff_is_coloured(unsigned colour)
+{
+    return colour == COLOUR_ALWAYS ||
+           (colour == COLOUR_AUTO && isatty(STDOUT_FILENO) && text_is_empty(getenv("NO_COLOR")));
+}
+
+static bool diff_check(struct diff_verb *verb, const char **operands, const char **ret_name,
+                       struct error *error)
 {
     struct cluster_target target = {0};
     if (operands[0] && !cluster_parse_target(operands[0], &target, error)) {
@@ -314,21 +322,14 @@ static bool diff_check(struct diff_verb *verb, const char **operands, const char
                          "--path is the directory of one application, and excludes --revision");
     }
     *ret_name = target.name;
-    const char *forbidden = getenv("NO_COLOR");
-    if (strcmp(colour, "auto") == 0) {
-        verb->colour = isatty(STDOUT_FILENO) && text_is_empty(forbidden);
-    } else if (strcmp(colour, "always") == 0 || strcmp(colour, "never") == 0) {
-        verb->colour = strcmp(colour, "always") == 0;
-    } else {
-        return error_set(error, ERROR_INVALID, "--color is auto, always or never, not %s", colour);
-    }
     return true;
 }
 
 int cli_diff(int argc, char **argv)
 {
     struct diff_verb verb = {.word = "diff", .repository = ".", .applier = DIFF_APPLIER};
-    const char *colour = "auto", *people = DIFFER_PEOPLE, *name = NULL;
+    unsigned colour = COLOUR_AUTO;
+    const char *people = DIFFER_PEOPLE, *name = NULL;
     const struct option table[] = {
         {"path", 0, OPTION_TEXT, &verb.path, "DIR",
          "A directory in place of spec.source.path: your working copy, as it stands."},
@@ -337,7 +338,7 @@ int cli_diff(int argc, char **argv)
         {"repository", 0, OPTION_TEXT, &verb.repository, "DIR",
          "A clone of the repository. Default: the one around the current directory."},
         {"decrypt-key", 0, OPTION_LIST, &verb.decrypt_keys, "FILE", KEYS_HELP},
-        {"color", 0, OPTION_TEXT, &colour, "WHEN", "auto, always or never. Default: auto."},
+        {"color", 0, OPTION_CHOICE, &colour, "auto|always|never", "Default: auto."},
         {"applier", 0, OPTION_TEXT, &verb.applier, "USER",
          "User name of the applier, in whose name the server is asked. Default: the chart's."},
         {"take-over", 0, OPTION_TEXT, &people, "MANAGERS", "As the differ's setting."},
@@ -357,10 +358,10 @@ int cli_diff(int argc, char **argv)
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 0, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
-    if (!diff_check(&verb, operands, colour, &name, &error) ||
+    verb.colour = diff_is_coloured(colour);
+    if (!diff_check(&verb, operands, &name, &error) ||
         !keys_read(&verb.decrypt_keys, &verb.decryption, &error)) {
         free(verb.decrypt_keys.items);
         return cli_fail("diff", DIFF_TROUBLE, &error);

@@ -206,7 +206,6 @@ int cli_drift(int argc, char **argv)
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 0, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     if (!drift_check(&verb, operands, &error)) {

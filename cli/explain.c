@@ -435,7 +435,6 @@ int cli_explain(int argc, char **argv)
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     if (!cluster_parse_target(operands[0], &target, &error)) {

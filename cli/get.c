@@ -296,7 +296,6 @@ int cli_get(int argc, char **argv)
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 0, 2, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     if (!get_read_operands(&verb, operands, &kind, &error)) {

@@ -174,7 +174,6 @@ int cli_health(int argc, char **argv)
     AUTO_FREE const char **operands = NULL;
     int status;
     if (!options_start(&set, argc, argv, 0, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     request.file = request.file ? request.file : operands[0];

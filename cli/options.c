@@ -171,29 +171,36 @@ void options_print_help(const struct option_set *set, FILE *out)
     fprintf(out, "\nExit status: %s\n", set->exits);
 }
 
+/* The message for a line with too few or too many operands. */
+static bool options_check_count(const struct option_set *set, size_t count, size_t minimum,
+                                size_t maximum, struct error *error)
+{
+    return (count >= minimum && count <= maximum) ||
+           error_set(error, ERROR_INVALID, "%s; usage: gitmoor %s",
+                     count < minimum ? "something is missing on the command line"
+                                     : "there is too much on the command line",
+                     set->usage);
+}
+
 bool options_start(const struct option_set *set, int argc, char **argv, size_t operands_minimum,
                    size_t operands_maximum, const char ***ret_operands, int *ret_status)
 {
     struct error error = {0};
+    AUTO_FREE const char **operands = NULL;
     size_t count = 0;
     bool help = false;
-    bool ok = options_parse(set, argc, argv, ret_operands, &count, &help, &error);
+    bool ok = options_parse(set, argc, argv, &operands, &count, &help, &error);
     if (ok && help) {
         options_print_help(set, stdout);
-        free(*ret_operands);
         *ret_status = CLI_OK;
         return false;
     }
-    if (ok && (count < operands_minimum || count > operands_maximum)) {
-        ok = error_set(&error, ERROR_INVALID, "%s; usage: gitmoor %s",
-                       count < operands_minimum ? "something is missing on the command line"
-                                                : "there is too much on the command line",
-                       set->usage);
-        free(*ret_operands);
-    }
-    if (!ok) {
+    if (!ok || !options_check_count(set, count, operands_minimum, operands_maximum, &error)) {
         *ret_status = cli_fail(argv[0], CLI_USAGE, &error);
         fprintf(stderr, "See gitmoor %s --help.\n", argv[0]);
+        return false;
     }
-    return ok;
+    *ret_operands = operands;
+    operands = NULL;
+    return true;
 }

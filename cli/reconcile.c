@@ -129,7 +129,6 @@ int cli_reconcile(int argc, char **argv)
     int64_t timeout_ms;
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     if (!text_parse_duration(timeout, &timeout_ms)) {

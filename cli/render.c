@@ -352,7 +352,6 @@ static int render_start(const struct option_set *set, int argc, char **argv,
     AUTO_FREE const char **operands = NULL;
     int status;
     if (!options_start(set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     return render_typed(operands[0], line, !line->as_json);

@@ -73,7 +73,6 @@ int cli_history(int argc, char **argv)
     AUTO_FREE const char **operands = NULL;
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     status = history_run(&cluster, operands[0]);
@@ -190,7 +189,6 @@ int cli_rollback(int argc, char **argv)
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     verb.name = operands[0];

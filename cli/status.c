@@ -230,7 +230,6 @@ int cli_status(int argc, char **argv)
     AUTO_FREE const char **operands = NULL;
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     status = status_run(&cluster, operands[0], as_json);

@@ -35,7 +35,6 @@ static int suspend_verb(int argc, char **argv, const char *usage, const char *su
     AUTO_FREE const char **operands = NULL;
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
-        operands = NULL;
         return status;
     }
     status = suspend_run(argv[0], &cluster, operands[0], suspend);

@@ -50,7 +50,6 @@ int cli_verify(int argc, char **argv)
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 0, 1, &operands, &status)) {
-        operands = NULL;
         free(keys.items);
         return status;
     }
