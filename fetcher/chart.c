@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PACKS_MAXIMUM 32 /* one for each version; more are merged into one */
 #define DIGEST_PREFIX "sha256:"
 #define OCI "oci://"
 #define ETAG_KEY "gitmoor.etag"
@@ -29,13 +28,12 @@ struct record {
 bool chart_fail(struct charts *charts, enum fetch_reason reason, enum error_code code,
                 const char *format, ...)
 {
-    char message[ERROR_MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    error_set_list(charts->error, code, format, arguments);
     va_end(arguments);
     charts->reason = reason;
-    return error_set(charts->error, code, "%s", message);
+    return false;
 }
 
 bool chart_fail_transport(struct charts *charts)
@@ -381,9 +379,8 @@ static bool choose_and_fetch(struct charts *charts, git_repository *repository,
         keep_etag(charts, repository);
         describe(charts, choice, &commit, ret);
     }
-    struct error ignored; /* the packs are merged next time, then */
-    if (fetched && mirror_pack_count(request->directory) > PACKS_MAXIMUM) {
-        mirror_merge_packs(repository, request->directory, &ignored);
+    if (fetched) {
+        mirror_tidy(repository, request->directory);
     }
     return fetched;
 }

@@ -12,19 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* So many packs are merged into one after a fetch. */
-#define PACKS_MAXIMUM 32
-
 bool fetch_fail(struct fetch *fetch, enum fetch_reason reason, enum error_code code,
                 const char *format, ...)
 {
-    char message[ERROR_MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    error_set_list(fetch->error, code, format, arguments);
     va_end(arguments);
     fetch->reason = reason;
-    return error_set(fetch->error, code, "%s", message);
+    return false;
 }
 
 bool fetch_fail_git(struct fetch *fetch)
@@ -232,7 +228,6 @@ static bool open_mirror(struct fetch *fetch)
 
 static bool attempt(struct fetch *fetch, struct fetch_result *ret)
 {
-    const char *directory = fetch->request->directory;
     if (!open_mirror(fetch)) {
         return false;
     }
@@ -241,10 +236,7 @@ static bool attempt(struct fetch *fetch, struct fetch_result *ret)
         return false;
     }
     describe(fetch, ret);
-    struct error ignored; /* the packs are merged next time, then */
-    if (mirror_pack_count(directory) > PACKS_MAXIMUM) {
-        mirror_merge_packs(fetch->repository, directory, &ignored);
-    }
+    mirror_tidy(fetch->repository, fetch->request->directory);
     return true;
 }
 

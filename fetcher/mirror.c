@@ -22,6 +22,8 @@
  * from this key, which is named for another thing (src/libgit2/pack-objects.c). */
 #define DELTA_KEY "pack.deltaCacheSize"
 #define DELTA_MAXIMUM "524288"
+/* With more packs than that they are merged. */
+#define PACKS_MAXIMUM 32
 /* Of one merge; the rest is for the next. */
 #define MERGE_COUNT_MAXIMUM 256
 #define URL_KEY "gitmoor.url"
@@ -296,9 +298,12 @@ static void drop_merged(struct merge *merge)
     }
 }
 
-bool mirror_merge_packs(git_repository *repository, const char *directory, struct error *error)
+void mirror_tidy(git_repository *repository, const char *directory)
 {
     struct merge merge = {0};
+    if (mirror_pack_count(directory) <= PACKS_MAXIMUM) {
+        return;
+    }
     each_file(directory, "objects/pack", choose_pack, &merge);
     bool merged = git_packbuilder_new(&merge.builder, repository) == 0;
     for (unsigned i = 0; merged && i < merge.count; i++) {
@@ -308,14 +313,11 @@ bool mirror_merge_packs(git_repository *repository, const char *directory, struc
     merged = merged && git_packbuilder_write(merge.builder, NULL, 0, NULL, NULL) == 0;
     if (merged) {
         drop_merged(&merge);
-    } else {
-        mirror_git_error(error, "cannot merge the packs of the mirror");
     }
     for (unsigned i = 0; i < merge.count; i++) {
         free(merge.indexes[i]);
     }
     git_packbuilder_free(merge.builder);
-    return merged;
 }
 
 bool mirror_head(git_repository *repository, git_oid *ret)

@@ -30,10 +30,11 @@ uint64_t mirror_size(const char *directory);
 /* Number of packs: each fetch adds one, and each costs every look-up. */
 unsigned mirror_pack_count(const char *directory);
 
-/* Merges the packs under MIRROR_MERGE_MAXIMUM bytes into one. The big one of the first fetch stays
- * as the server made it: libgit2 would search its deltas again, for minutes. */
+/* After a fetch: where there are many packs, those under MIRROR_MERGE_MAXIMUM bytes are merged into
+ * one; if that fails, the next fetch does it. The big one of the first fetch stays as the server
+ * made it: libgit2 would search its deltas again, for minutes. */
 #define MIRROR_MERGE_MAXIMUM ((uint64_t)16 << 20)
-bool mirror_merge_packs(git_repository *repository, const char *directory, struct error *error);
+void mirror_tidy(git_repository *repository, const char *directory);
 
 /* A word that is kept with the mirror, and goes with it; NULL if there is none; to be freed. `key`
  * is a name of Git's configuration: "gitmoor.etag". Not to be able to keep one does no harm. */

@@ -20,6 +20,17 @@ static const char *const bundles[] = {"/etc/ssl/certs/ca-certificates.crt",
 
 /* ---- What a failure means ---- */
 
+void transport_curl_end(CURLM *multi, CURL **easy, struct curl_slist **headers)
+{
+    if (*easy) {
+        curl_multi_remove_handle(multi, *easy);
+        curl_easy_cleanup(*easy);
+        *easy = NULL;
+    }
+    curl_slist_free_all(*headers);
+    *headers = NULL;
+}
+
 int transport_curl_fail(struct transport *transport, const char *url, CURLcode code,
                         const char *error_text, bool connected)
 {

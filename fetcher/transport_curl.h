@@ -27,6 +27,9 @@ void transport_curl_set_connection(CURL *easy, const struct transport *transport
                                    const struct buf *authorities, char *error_text);
 void transport_curl_set_credentials(CURL *easy, const struct transport *transport);
 
+/* Ends a transfer, if there is one, and forgets it with its headers. */
+void transport_curl_end(CURLM *multi, CURL **easy, struct curl_slist **headers);
+
 /* The transfer of `url` failed with `code`. `connected`: a connection stood. Returns -1. */
 int transport_curl_fail(struct transport *transport, const char *url, CURLcode code,
                         const char *error_text, bool connected);

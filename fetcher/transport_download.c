@@ -186,13 +186,7 @@ static bool prepare(struct transfer *transfer)
 
 static void finish(struct transfer *transfer)
 {
-    if (transfer->easy) {
-        curl_multi_remove_handle(transfer->downloads->multi, transfer->easy);
-        curl_easy_cleanup(transfer->easy);
-        transfer->easy = NULL;
-    }
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
+    transport_curl_end(transfer->downloads->multi, &transfer->easy, &transfer->headers);
 }
 
 /* Runs it to its end; false: the deadline has passed. */

@@ -109,13 +109,7 @@ static void set_request(struct stream *stream, const char *url)
 
 static void stop(struct stream *stream)
 {
-    if (stream->easy) {
-        curl_multi_remove_handle(stream->session->multi, stream->easy);
-        curl_easy_cleanup(stream->easy);
-        stream->easy = NULL;
-    }
-    curl_slist_free_all(stream->headers);
-    stream->headers = NULL;
+    transport_curl_end(stream->session->multi, &stream->easy, &stream->headers);
 }
 
 static int start(struct stream *stream)

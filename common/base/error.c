@@ -38,14 +38,20 @@ static void set_message(struct error *error, enum error_code code, const char *f
     error->retryable = code_is_retryable(code);
 }
 
+bool error_set_list(struct error *error, enum error_code code, const char *format,
+                    va_list arguments)
+{
+    if (error) {
+        set_message(error, code, format, arguments);
+    }
+    return false;
+}
+
 bool error_set(struct error *error, enum error_code code, const char *format, ...)
 {
-    if (!error) {
-        return false;
-    }
     va_list arguments;
     va_start(arguments, format);
-    set_message(error, code, format, arguments);
+    error_set_list(error, code, format, arguments);
     va_end(arguments);
     return false;
 }

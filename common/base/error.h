@@ -36,6 +36,10 @@ struct error {
 bool error_set(struct error *error, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same, for functions that take a format themselves. */
+bool error_set_list(struct error *error, enum error_code code, const char *format,
+                    va_list arguments) __attribute__((format(printf, 3, 0)));
+
 /* As error_set with ERROR_SYSTEM; appends ": " and the text of `sys`. */
 bool error_set_errno(struct error *error, int sys, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
