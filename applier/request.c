@@ -133,17 +133,29 @@ static bool read_applied(const struct kube_response *response, struct request_an
 
 #define MANAGERS_MAXIMUM 1024 /* bytes */
 
+/* Whether an entry before this one is of the same manager. */
+static bool is_named_before(const cJSON *entries, const cJSON *entry)
+{
+    const char *manager = json_string(entry, "manager");
+    for (const cJSON *before = json_first(entries); before != entry; before = before->next) {
+        bool counts = text_is_empty(json_string(before, "subresource"));
+        if (counts && text_equal(json_string(before, "manager"), manager)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void request_find_managers(struct request_answer *answer)
 {
+    const cJSON *entries = json_get_path(answer->object, "metadata.managedFields");
     AUTO_BUF struct buf names;
     buf_init(&names, MANAGERS_MAXIMUM);
-    for (const cJSON *entry = json_first(json_get_path(answer->object, "metadata.managedFields"));
-         entry; entry = entry->next) {
-        const char *manager = text_or_empty(json_string(entry, "manager"));
-        bool known = text_equal(manager, GITMOOR_FIELD_MANAGER) ||
-                     !text_is_empty(json_string(entry, "subresource")) ||
-                     (names.size > 0 && strstr(names.data, manager));
-        if (!known) {
+    for (const cJSON *entry = json_first(entries); entry; entry = entry->next) {
+        const char *manager = json_string(entry, "manager");
+        bool counts = !text_is_empty(manager) && !text_equal(manager, GITMOOR_FIELD_MANAGER) &&
+                      text_is_empty(json_string(entry, "subresource"));
+        if (counts && !is_named_before(entries, entry)) {
             buf_append_format(&names, "%s%s", names.size > 0 ? ", " : "", manager);
         }
     }

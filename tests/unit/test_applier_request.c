@@ -107,6 +107,24 @@ static void an_applied_object_tells_uid_version_and_fingerprint(void **state)
     request_answer_release(&answer);
 }
 
+static void managers_are_told_once_each_without_us_and_without_subresources(void **state)
+{
+    (void)state;
+    static const char object[] = "{\"metadata\":{\"managedFields\":["
+                                 "{\"manager\":\"kubectl-client-side-apply\"},{\"manager\":"
+                                 "\"gitmoor\"},{\"manager\":\"kubectl\"},"
+                                 "{\"manager\":\"kubelet\",\"subresource\":\"status\"},{"
+                                 "\"manager\":\"kubectl\"},{\"manager\":\"\"},"
+                                 "{\"manager\":\"kubelet\"}]}}";
+    const struct kube_response response = {
+        .status = 200, .ok = true, .body = object, .size = sizeof object - 1, .reason = ""};
+    struct request_answer answer;
+    assert_true(request_read_answer(&apply, &response, &answer));
+    request_find_managers(&answer);
+    assert_string_equal(answer.managers, "kubectl-client-side-apply, kubectl, kubelet");
+    request_answer_release(&answer);
+}
+
 static void an_answer_that_is_not_json_is_worth_another_try(void **state)
 {
     (void)state;
@@ -190,6 +208,7 @@ int main(void)
         cmocka_unit_test(a_delete_names_the_uid_and_says_dry_run_in_its_body),
         cmocka_unit_test(a_change_of_owners_writes_managed_fields_in_one_version_and_nothing_else),
         cmocka_unit_test(an_applied_object_tells_uid_version_and_fingerprint),
+        cmocka_unit_test(managers_are_told_once_each_without_us_and_without_subresources),
         cmocka_unit_test(an_answer_that_is_not_json_is_worth_another_try),
         cmocka_unit_test(what_refusals_mean),
     };
