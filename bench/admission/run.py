@@ -8,7 +8,6 @@ the core rule alone, with Gitmoor's floor alone, with the webhook alone, in turn
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -258,12 +257,9 @@ def main():
     parser.add_argument("--seconds", type=float, default=5, help="of each measurement of reviews")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="gm-bench-"))
-    try:
-        bench = Bench(folder, options.programs, options.seconds, options.rounds)
+    with tempfile.TemporaryDirectory(prefix="gm-bench-", ignore_cleanup_errors=True) as folder:
+        bench = Bench(Path(folder), options.programs, options.seconds, options.rounds)
         rows = bench.run()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return 0 if tell("admission", rows, (f"medians of {options.rounds} rounds", *bench.notes)) else 1
 
 

@@ -5,7 +5,6 @@ API server. Each round has a fresh control plane; medians of the rounds are repo
 """
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -202,13 +201,10 @@ def main():
     options = parser.parse_args()
     rounds = []
     for number in range(options.rounds):
-        folder = Path(tempfile.mkdtemp(prefix="gm-bench-"))
-        try:
+        with tempfile.TemporaryDirectory(prefix="gm-bench-", ignore_cleanup_errors=True) as folder:
             print(f"round {number + 1} of {options.rounds} …", flush=True)
-            rounds.append(Round(folder, options.ceiling, options.objects).run(not options.without_flux))
+            rounds.append(Round(Path(folder), options.ceiling, options.objects).run(not options.without_flux))
             print("  " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in rounds[-1].seconds.items()), flush=True)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     return 0 if report(rounds, options.objects) else 1
 
 

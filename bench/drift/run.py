@@ -164,11 +164,8 @@ def main():
     parser.add_argument("--flux-edits", type=int, default=3, help="0 leaves Flux out (default: 3)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="gm-bench-"))
-    try:
-        return 0 if Bench(folder, options).run() else 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="gm-bench-", ignore_cleanup_errors=True) as folder:
+        return 0 if Bench(Path(folder), options).run() else 1
 
 
 if __name__ == "__main__":

@@ -299,14 +299,11 @@ def main():
         options.applications, options.without_flux = 25, True
     rows, notes = ([], []) if options.quick else kept(options.layouts)
     for name in options.layouts:
-        folder = Path(tempfile.mkdtemp(prefix="gm-bench-"))
-        try:
+        with tempfile.TemporaryDirectory(prefix="gm-bench-", ignore_cleanup_errors=True) as folder:
             layout = LAYOUTS[name]()
             print(f"{layout.name} …", flush=True)
-            found, told = Report(layout, *Bench(folder, options).run(layout), options).make()
+            found, told = Report(layout, *Bench(Path(folder), options).run(layout), options).make()
             rows, notes = rows + found, notes + told
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     return 0 if tell("monorepo", rows, notes, keep=not options.quick) else 1
 
 

@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -219,11 +218,8 @@ def main():
     parser.add_argument("--replicas", type=int, nargs="+", default=COUNTS, metavar="N")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="gm-bench-"))
-    try:
-        return 0 if Bench(folder, options.load, sorted(options.replicas), options.rounds).run() else 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="gm-bench-", ignore_cleanup_errors=True) as folder:
+        return 0 if Bench(Path(folder), options.load, sorted(options.replicas), options.rounds).run() else 1
 
 
 if __name__ == "__main__":

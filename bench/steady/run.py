@@ -140,11 +140,8 @@ def main():
     parser.add_argument("--rate", type=int, default=50, help="status updates a second (default: 50)")
     parser.add_argument("--without-flux", action="store_true")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="gm-bench-"))
-    try:
-        return 0 if Bench(folder, options).run() else 1
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="gm-bench-", ignore_cleanup_errors=True) as folder:
+        return 0 if Bench(Path(folder), options).run() else 1
 
 
 if __name__ == "__main__":

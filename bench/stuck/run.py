@@ -183,13 +183,12 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.good, options.stuck, options.commits = 5, 9, 2
-    folder = Path(tempfile.mkdtemp(prefix="gm-bench-"))
-    run = Run(folder, options)
-    try:
-        rows, notes = measure(run, options)
-    finally:
-        run.close()
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="gm-bench-", ignore_cleanup_errors=True) as folder:
+        run = Run(Path(folder), options)
+        try:
+            rows, notes = measure(run, options)
+        finally:
+            run.close()
     return 0 if tell("stuck", rows, notes, keep=not options.quick) else 1
 
 
