@@ -114,22 +114,12 @@ static int approve(struct diff_verb *verb, const char *name)
 
 int cli_adopt(int argc, char **argv)
 {
-    struct diff_verb verb = {
-        .word = "adopt", .adopts = true, .repository = ".", .applier = DIFF_APPLIER};
-    const char *people = DIFFER_PEOPLE;
+    struct diff_verb verb = {.word = "adopt", .adopts = true, DIFF_DEFAULTS};
     bool yes = false;
     const struct option table[] = {
         {"yes", 'y', OPTION_FLAG, &yes, NULL,
          "Let the revision that the application is at take them over."},
-        {"path", 0, OPTION_TEXT, &verb.path, "DIR",
-         "A directory in place of spec.source.path: your working copy, as it stands."},
-        {"repository", 0, OPTION_TEXT, &verb.repository, "DIR",
-         "A clone of the repository. Default: the one around the current directory."},
-        {"decrypt-key", 0, OPTION_LIST, &verb.decrypt_keys, "FILE", KEYS_HELP},
-        {"applier", 0, OPTION_TEXT, &verb.applier, "USER",
-         "User name of the applier, in whose name the server is asked. Default: the chart's."},
-        {"take-over", 0, OPTION_TEXT, &people, "MANAGERS", "As the differ's setting."},
-        CLUSTER_OPTIONS(verb.cluster),
+        DIFF_OPTIONS(verb),
         {0},
     };
     const struct option_set set = {
@@ -148,16 +138,10 @@ int cli_adopt(int argc, char **argv)
     struct error error = {0};
     if (yes && verb.path) {
         error_set(&error, ERROR_INVALID, "--yes is about a revision, --path shows a directory");
-        free(verb.decrypt_keys.items);
-        return cli_fail("adopt", CLI_USAGE, &error);
+        status = cli_fail("adopt", CLI_USAGE, &error);
+    } else {
+        status = diff_run(&verb, operands[0]);
     }
-    if (!keys_read(&verb.decrypt_keys, &verb.decryption, &error)) {
-        free(verb.decrypt_keys.items);
-        return cli_fail("adopt", CLI_USAGE, &error);
-    }
-    managers_init(&verb.people);
-    managers_add(&verb.people, people);
-    status = diff_run(&verb, operands[0]);
     if (yes && !verb.trouble && verb.foreign > 0) {
         status = approve(&verb, operands[0]);
     }

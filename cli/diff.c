@@ -267,7 +267,9 @@ int diff_run(struct diff_verb *verb, const char *name)
 {
     struct error error = {0};
     AUTO_JSON cJSON *answer = NULL;
-    if (!cluster_open(&verb->cluster, &error) ||
+    managers_add(&verb->people, verb->take_over);
+    if (!keys_read(&verb->decrypt_keys, &verb->decryption, &error) ||
+        !cluster_open(&verb->cluster, &error) ||
         !cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, name, &answer,
                      &error) ||
         !kube_discovery_load_wait(verb->cluster.client, &verb->discovery, &error)) {
@@ -327,22 +329,14 @@ static bool diff_check(struct diff_verb *verb, const char **operands, const char
 
 int cli_diff(int argc, char **argv)
 {
-    struct diff_verb verb = {.word = "diff", .repository = ".", .applier = DIFF_APPLIER};
+    struct diff_verb verb = {.word = "diff", DIFF_DEFAULTS};
     unsigned colour = COLOUR_AUTO;
-    const char *people = DIFFER_PEOPLE, *name = NULL;
+    const char *name = NULL;
     const struct option table[] = {
-        {"path", 0, OPTION_TEXT, &verb.path, "DIR",
-         "A directory in place of spec.source.path: your working copy, as it stands."},
         {"revision", 0, OPTION_TEXT, &verb.revision, "REVISION",
          "A commit, branch or tag of the clone. Default: the one that the application is at."},
-        {"repository", 0, OPTION_TEXT, &verb.repository, "DIR",
-         "A clone of the repository. Default: the one around the current directory."},
-        {"decrypt-key", 0, OPTION_LIST, &verb.decrypt_keys, "FILE", KEYS_HELP},
         {"color", 0, OPTION_CHOICE, &colour, "auto|always|never", "Default: auto."},
-        {"applier", 0, OPTION_TEXT, &verb.applier, "USER",
-         "User name of the applier, in whose name the server is asked. Default: the chart's."},
-        {"take-over", 0, OPTION_TEXT, &people, "MANAGERS", "As the differ's setting."},
-        CLUSTER_OPTIONS(verb.cluster),
+        DIFF_OPTIONS(verb),
         {0},
     };
     const struct option_set set = {
@@ -361,14 +355,8 @@ int cli_diff(int argc, char **argv)
         return status;
     }
     verb.colour = diff_is_coloured(colour);
-    if (!diff_check(&verb, operands, &name, &error) ||
-        !keys_read(&verb.decrypt_keys, &verb.decryption, &error)) {
-        free(verb.decrypt_keys.items);
-        return cli_fail("diff", DIFF_TROUBLE, &error);
-    }
-    managers_init(&verb.people);
-    managers_add(&verb.people, people);
-    status = diff_run(&verb, name);
+    status = diff_check(&verb, operands, &name, &error) ? diff_run(&verb, name)
+                                                        : cli_fail("diff", DIFF_TROUBLE, &error);
     diff_close(&verb);
     return status;
 }

@@ -4,7 +4,7 @@
 #define GITMOOR_CLI_DIFF_H
 
 #include "cli/cluster.h"
-#include "cli/options.h"
+#include "cli/keys.h"
 #include "differ/desired.h"
 #include "differ/spec.h"
 
@@ -19,6 +19,7 @@ struct diff_verb {
     const char *revision;   /* of a repository, or NULL: the application's */
     const char *repository; /* a directory in it */
     const char *applier;    /* user name of the applier */
+    const char *take_over;  /* as the differ's setting */
     bool colour;
     struct option_list decrypt_keys;
     cJSON *decryption; /* these, or NULL */
@@ -32,6 +33,25 @@ struct diff_verb {
     bool trouble;        /* something could not be found out */
     size_t made, changed, deleted, foreign;
 };
+
+/* Initial values, and the options, that the verbs share. */
+#define DIFF_DEFAULTS .repository = ".", .applier = DIFF_APPLIER, .take_over = DIFFER_PEOPLE
+#define DIFF_OPTIONS(verb)                                                                           \
+    {"path",      0,                                                                                 \
+     OPTION_TEXT, &(verb).path,                                                                      \
+     "DIR",       "A directory in place of spec.source.path: your working copy, as it stands."},     \
+        {"repository", 0,                                                                            \
+         OPTION_TEXT,  &(verb).repository,                                                           \
+         "DIR",        "A clone of the repository. Default: the one around the current directory."}, \
+        {"decrypt-key", 0, OPTION_LIST, &(verb).decrypt_keys, "FILE", KEYS_HELP},                    \
+        {"applier",                                                                                  \
+         0,                                                                                          \
+         OPTION_TEXT,                                                                                \
+         &(verb).applier,                                                                            \
+         "USER",                                                                                     \
+         "User name of the applier, in whose name the server is asked. Default: the chart's."},      \
+        {"take-over", 0, OPTION_TEXT, &(verb).take_over, "MANAGERS", "As the differ's setting."},    \
+        CLUSTER_OPTIONS((verb).cluster)
 
 /* One application, and where its manifests come from. */
 struct diff_application {
@@ -47,6 +67,7 @@ struct diff_application {
 
 /* Of one application, or with `name` NULL of all; returns the exit status. */
 int diff_run(struct diff_verb *verb, const char *name);
+/* Also of one that was never run. */
 void diff_close(struct diff_verb *verb);
 
 /* Tells what a reconcile would make of one declared object. */
