@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/diff.h"
 #include "cli/keys.h"
+#include "cli/manifests.h"
 #include "cli/options.h"
 #include "cli/table.h"
 #include "common/base/memory.h"

@@ -192,6 +192,9 @@ static cJSON *tried_object(const struct check *check, const struct kube_resource
     json_add_bool(spec, "suspend", true);
     if (kind == &cluster_repositories) {
         json_add_string(spec, "url", "https://gitmoor-check.invalid/nothing.git");
+    } else if (kind == &cluster_charts) {
+        json_add_string(spec, "url", "https://gitmoor-check.invalid/charts");
+        json_add_string(spec, "chart", TRIED_NAME);
     } else {
         json_add_string(json_add_object(spec, "source"), "repository", TRIED_NAME);
     }
@@ -259,6 +262,7 @@ static int run(struct check *check)
     if (check->try_in) {
         check_admission(check);
         check_status(check, &cluster_repositories, "fetcher");
+        check_status(check, &cluster_charts, "fetcher");
         check_status(check, &cluster_applications, "differ");
     }
     return check->failed ? CLI_NO : CLI_OK;
@@ -270,7 +274,8 @@ int cli_check(int argc, char **argv)
     const char *timeout = "30s";
     const struct option table[] = {
         {"try-in", 0, OPTION_TEXT, &check.try_in, "NAMESPACE",
-         "Try there what admission, fetcher and differ do: a dry-run, and two suspended objects."},
+         "Try there what admission, fetcher and differ do: a dry-run, and three suspended "
+         "objects."},
         {"timeout", 0, OPTION_TEXT, &timeout, "DURATION",
          "How long to wait for all to be well. Default: 30s."},
         CLUSTER_OPTIONS(check.cluster),

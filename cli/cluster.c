@@ -159,14 +159,20 @@ static bool cluster_explain(struct cluster *cluster, const struct kube_resource 
                      cluster_kind_word(kind), name, namespace_);
 }
 
-bool cluster_get(struct cluster *cluster, const struct kube_resource *kind, const char *namespace_,
-                 const char *name, cJSON **ret, struct error *error)
+bool cluster_read(struct cluster *cluster, const struct kube_resource *kind, const char *namespace_,
+                  const char *name, cJSON **ret, struct error *error)
 {
     AUTO_BUF struct buf path;
     buf_init(&path, 4096);
     kube_resource_path(kind, namespace_, name, &path);
     const struct kube_request request = {.method = KUBE_GET, .path = path.data};
-    return kube_client_call_wait(cluster->client, &request, ret, error) ||
+    return kube_client_call_wait(cluster->client, &request, ret, error);
+}
+
+bool cluster_get(struct cluster *cluster, const struct kube_resource *kind, const char *namespace_,
+                 const char *name, cJSON **ret, struct error *error)
+{
+    return cluster_read(cluster, kind, namespace_, name, ret, error) ||
            cluster_explain(cluster, kind, namespace_, name, error);
 }
 
@@ -196,6 +202,17 @@ bool cluster_patch(struct cluster *cluster, const struct cluster_target *target,
         *ret = answer;
         answer = NULL;
     }
+    return true;
+}
+
+bool cluster_version(struct cluster *cluster, char **ret, struct error *error)
+{
+    const struct kube_request request = {.method = KUBE_GET, .path = "/version"};
+    AUTO_JSON cJSON *version = NULL;
+    if (!kube_client_call_wait(cluster->client, &request, &version, error)) {
+        return error_prefix(error, "the version of the cluster cannot be read");
+    }
+    *ret = mem_string(json_string(version, "gitVersion"));
     return true;
 }
 

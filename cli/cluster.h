@@ -53,14 +53,20 @@ struct cluster_target {
  * chart. */
 bool cluster_parse_target(const char *operand, struct cluster_target *ret, struct error *error);
 
-/* Reads one object; name NULL: the list of all, in all namespaces if `namespace_` is NULL. A 404 of
- * the kind itself says that Gitmoor is not installed. */
+/* Reads one object; name NULL: the list of all, in all namespaces if `namespace_` is NULL. */
+bool cluster_read(struct cluster *cluster, const struct kube_resource *kind, const char *namespace_,
+                  const char *name, cJSON **ret, struct error *error);
+
+/* The same of our kinds: a 404 of the kind itself says that Gitmoor is not installed. */
 bool cluster_get(struct cluster *cluster, const struct kube_resource *kind, const char *namespace_,
                  const char *name, cJSON **ret, struct error *error);
 
 /* Merges `patch` (taken) into the object and hands out what it became (ret may be NULL). */
 bool cluster_patch(struct cluster *cluster, const struct cluster_target *target, cJSON *patch,
                    cJSON **ret, struct error *error);
+
+/* "v1.35.4", as the server tells it; for the caller to free. */
+bool cluster_version(struct cluster *cluster, char **ret, struct error *error);
 
 /* Posts a review, such as a SelfSubjectReview: nothing comes of it but the answer. */
 bool cluster_ask(struct cluster *cluster, const char *path, const cJSON *body, cJSON **ret);

@@ -8,14 +8,13 @@
 #include "cli/table.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "differ/charts.h"
+#include "differ/generators.h"
 #include "differ/settings.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define OBJECT_MAXIMUM (8 * RENDER_FILE_MAXIMUM)
 
 enum { DIFF_NONE = 0, DIFF_SOME = 1, DIFF_TROUBLE = 2 };
 
@@ -25,179 +24,6 @@ void diff_complain(struct diff_verb *verb, const char *what, const struct error 
     fprintf(stderr, "gitmoor %s: %s: ", verb->word, what);
     table_print_text(error->message, 2, stderr);
     fputc('\n', stderr);
-}
-
-/* ---- The manifests ---- */
-
-/* Rendered objects as texts, which is what desired_build takes. */
-struct diff_rendering {
-    struct diff_verb *verb;
-    struct arena arena;
-    struct desired_input *inputs;
-    size_t count, capacity;
-    bool failed;
-};
-
-static void diff_take_object(cJSON *object, const char *file, unsigned line, void *context)
-{
-    struct diff_rendering *rendering = context;
-    AUTO_JSON cJSON *owned = object;
-    AUTO_BUF struct buf text;
-    buf_init(&text, OBJECT_MAXIMUM);
-    json_write(owned, &text);
-    if (rendering->count == rendering->capacity) {
-        rendering->capacity = rendering->capacity ? rendering->capacity * 2 : 64;
-        rendering->inputs =
-            mem_resize(rendering->inputs, rendering->capacity, sizeof *rendering->inputs);
-    }
-    rendering->inputs[rendering->count++] = (struct desired_input){
-        .text = arena_string_n(&rendering->arena, text.data, text.size),
-        .size = text.size,
-        .file = arena_string(&rendering->arena, file),
-        .line = line,
-    };
-}
-
-static void diff_take_error(const char *file, unsigned line, const char *message, void *context)
-{
-    struct diff_rendering *rendering = context;
-    rendering->failed = true;
-    fprintf(stderr, "%s:%u: %s\n", file, line, message);
-}
-
-/* The commit of "main@sha1:4f2a91c…". */
-static const char *diff_commit_of(const char *revision)
-{
-    const char *colon = revision ? strrchr(revision, ':') : NULL;
-    return colon ? colon + 1 : revision;
-}
-
-static bool diff_open_directory(struct diff_verb *verb, struct source **ret,
-                                char ret_path[PATH_MAX], struct error *error)
-{
-    char directory[PATH_MAX], root[PATH_MAX];
-    if (!realpath(verb->path, directory)) {
-        return error_set_errno(error, errno, "cannot open the directory %s", verb->path);
-    }
-    if (!manifests_find_root(NULL, directory, root, error)) {
-        return false;
-    }
-    snprintf(ret_path, PATH_MAX, "%s", manifests_below(root, directory));
-    return source_open_directory(root, ret, error);
-}
-
-static bool diff_open_revision(struct diff_application *application, struct arena *arena,
-                               struct source **ret, struct error *error)
-{
-    struct diff_verb *verb = application->verb;
-    char commit[SOURCE_COMMIT_SIZE];
-    const char *told = json_string_path(application->object, "status.lastAttemptedRevision");
-    const char *revision = verb->revision ? verb->revision : diff_commit_of(told);
-    if (!revision) {
-        return error_set(error, ERROR_NOT_FOUND,
-                         "the application has no revision yet: name one with --revision, or a "
-                         "directory with --path");
-    }
-    if (!source_open_revision(verb->repository, revision, ret, commit, error)) {
-        return error_prefix(error,
-                            "%s is not to be had here (--repository says where a clone is, and git "
-                            "fetch brings it up to date; --path DIR takes a directory instead)",
-                            verb->revision ? verb->revision : told);
-    }
-    application->revision =
-        verb->revision ? arena_format(arena, "%s (%.12s)", revision, commit) : told;
-    return true;
-}
-
-/* What the differ reads of the cluster for rendering, people mostly may not. Without it the diff
- * would be wrong, and look right. */
-static bool diff_check_sources(const struct diff_verb *verb, const struct application_spec *spec,
-                               struct error *error)
-{
-    if (json_size(spec->substitute_from)) {
-        return error_set(error, ERROR_INVALID,
-                         "the Application has spec.substituteFrom, which diff does not read; "
-                         "gitmoor render --substitute-from renders it");
-    }
-    if (spec->decryption_secret && !verb->decryption) {
-        return error_set(error, ERROR_INVALID,
-                         "the Application has spec.decryption, whose Secret diff does not read; "
-                         "give the keys with --decrypt-key FILE");
-    }
-    if (json_size(json_array(json_object(spec->render, "helm"), "valuesFrom"))) {
-        return error_set(error, ERROR_INVALID,
-                         "the Application has spec.render.helm.valuesFrom, which diff does not "
-                         "read; gitmoor render --values renders it");
-    }
-    return true;
-}
-
-/* Renders as the differ does, and makes of it what would be applied. */
-static bool diff_build(struct diff_application *application, struct source *source,
-                       const char *path, struct diff_rendering *rendering, struct error *error)
-{
-    const struct application_spec *spec = &application->spec;
-    const struct render_options options = {
-        .path = path,
-        .revision = application->revision,
-        .spec = spec->render,
-        .target_namespace = spec->target_namespace,
-        .variables = spec->substitute,
-        .decryption = spec->decryption_secret ? application->verb->decryption : NULL,
-        .plaintext = application->plaintext,
-        .name = application->name,
-        .namespace_ = application->namespace_};
-    const struct render_sink sink = {diff_take_object, diff_take_error, rendering};
-    if (!diff_check_sources(application->verb, spec, error)) {
-        return false;
-    }
-    if (!manifests_render(source, &options, &sink, error)) {
-        return false;
-    }
-    const struct desired_options shape = {
-        .namespace_ = application->namespace_,
-        .application = application->name,
-        .target_namespace = spec->target_namespace,
-        .default_namespace = json_string(json_object(spec->render, "helm"), "namespace"),
-        .ignore = &spec->ignore,
-        .discovery = application->verb->discovery};
-    struct map unknown;
-    struct problems problems;
-    map_init(&unknown);
-    problems_init(&problems);
-    application->desired =
-        desired_build(&shape, rendering->inputs, rendering->count, &problems, &unknown);
-    for (size_t i = 0; i < problems.count; i++) {
-        fprintf(stderr, "%s:%u: %s: %s\n", problems.list[i].file, problems.list[i].line,
-                problems.list[i].object, problems.list[i].message);
-    }
-    bool valid = problems.total == 0 && !rendering->failed;
-    map_release(&unknown, NULL);
-    problems_release(&problems);
-    return valid || error_set(error, ERROR_INVALID, "the manifests are not valid");
-}
-
-static bool diff_read_manifests(struct diff_application *application, struct arena *arena,
-                                struct error *error)
-{
-    struct diff_verb *verb = application->verb;
-    AUTO_SOURCE struct source *source = NULL;
-    char path[PATH_MAX] = "";
-    struct diff_rendering rendering = {.verb = verb};
-    if (!verb->path && json_string_path(application->object, "spec.source.helmRepository")) {
-        return error_set(error, ERROR_INVALID,
-                         "it renders a chart of a HelmRepository, which is in no clone. Unpack the "
-                         "chart (helm pull --untar) and name its directory by --path");
-    }
-    bool opened = verb->path ? diff_open_directory(verb, &source, path, error)
-                             : diff_open_revision(application, arena, &source, error);
-    arena_init(&rendering.arena);
-    bool built =
-        opened && diff_build(application, source, verb->path ? path : application->spec.path,
-                             &rendering, error);
-    free(rendering.inputs);
-    arena_release(&rendering.arena);
-    return built;
 }
 
 /* ---- One application ---- */
@@ -216,7 +42,7 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
         .guarded = !text_equal(json_string_path(object, "spec.protection"), "Off"),
     };
     application_spec_read(object, &application.spec);
-    if (diff_read_manifests(&application, &arena, &error)) {
+    if (diff_read_manifests(&application, &error)) {
         for (size_t i = 0; i < application.desired->count; i++) {
             diff_declared(&application, &application.desired->objects[i]);
         }
@@ -228,6 +54,7 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
     }
     desired_free(application.desired);
     json_free(application.plaintext);
+    free(application.revision);
     application_spec_release(&application.spec);
 }
 
@@ -263,19 +90,28 @@ static void diff_take_groups(struct diff_verb *verb)
     }
 }
 
+static bool diff_read_generators(struct diff_verb *verb, struct error *error)
+{
+    return !verb->generators_file ||
+           generators_read(verb->generators_file, &verb->generators, error) ||
+           error_prefix(error, "--generators");
+}
+
 int diff_run(struct diff_verb *verb, const char *name)
 {
     struct error error = {0};
     AUTO_JSON cJSON *answer = NULL;
     managers_add(&verb->people, verb->take_over);
     if (!keys_read(&verb->decrypt_keys, &verb->decryption, &error) ||
-        !cluster_open(&verb->cluster, &error) ||
+        !diff_read_generators(verb, &error) || !cluster_open(&verb->cluster, &error) ||
         !cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, name, &answer,
                      &error) ||
-        !kube_discovery_load_wait(verb->cluster.client, &verb->discovery, &error)) {
+        !kube_discovery_load_wait(verb->cluster.client, &verb->discovery, &error) ||
+        !cluster_version(&verb->cluster, &verb->kube_version, &error)) {
         verb->trouble = true;
         return cli_fail(verb->word, DIFF_TROUBLE, &error);
     }
+    verb->api_versions = charts_describe_apis(verb->discovery);
     verb->who = cluster_who(&verb->cluster);
     diff_take_groups(verb);
     const cJSON *object = name ? answer : json_first(json_get(answer, "items"));
@@ -294,8 +130,11 @@ void diff_close(struct diff_verb *verb)
     kube_discovery_free(verb->discovery);
     json_free(verb->who);
     json_free(verb->decryption);
+    json_free(verb->generators);
     free(verb->decrypt_keys.items);
     free(verb->groups);
+    free(verb->kube_version);
+    free(verb->api_versions);
     cluster_close(&verb->cluster);
 }
 
@@ -334,7 +173,9 @@ int cli_diff(int argc, char **argv)
     const char *name = NULL;
     const struct option table[] = {
         {"revision", 0, OPTION_TEXT, &verb.revision, "REVISION",
-         "A commit, branch or tag of the clone. Default: the one that the application is at."},
+         "A commit, branch or tag of the clone; of a HelmRepository's chart, a version. Default: "
+         "the "
+         "one that the application is at."},
         {"color", 0, OPTION_CHOICE, &colour, "auto|always|never", "Default: auto."},
         DIFF_OPTIONS(verb),
         {0},

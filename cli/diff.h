@@ -1,5 +1,5 @@
-/* gitmoor diff, in two files: diff.c finds out what is declared, diff_object.c what would become of
- * each object. */
+/* gitmoor diff, in three files: diff.c is the verb, diff_manifests.c finds out what is declared,
+ * diff_object.c what would become of each object. */
 #ifndef GITMOOR_CLI_DIFF_H
 #define GITMOOR_CLI_DIFF_H
 
@@ -16,15 +16,18 @@ struct diff_verb {
     bool adopts;
     struct cluster cluster;
     const char *path;       /* a directory of manifests, or NULL */
-    const char *revision;   /* of a repository, or NULL: the application's */
+    const char *revision;   /* of a repository or chart, or NULL: the application's */
     const char *repository; /* a directory in it */
     const char *applier;    /* user name of the applier */
     const char *take_over;  /* as the differ's setting */
     bool colour;
     struct option_list decrypt_keys;
-    cJSON *decryption; /* these, or NULL */
+    cJSON *decryption;           /* these, or NULL */
+    const char *generators_file; /* or NULL */
+    cJSON *generators;           /* in it, or NULL */
 
     struct kube_discovery *discovery;
+    char *kube_version, *api_versions; /* for charts */
     struct managers people;
     cJSON *who;          /* {username, groups}, or NULL */
     const char **groups; /* of whom, ended by NULL */
@@ -44,6 +47,7 @@ struct diff_verb {
          OPTION_TEXT,  &(verb).repository,                                                           \
          "DIR",        "A clone of the repository. Default: the one around the current directory."}, \
         {"decrypt-key", 0, OPTION_LIST, &(verb).decrypt_keys, "FILE", KEYS_HELP},                    \
+        {"generators", 0, OPTION_TEXT, &(verb).generators_file, "FILE", GENERATORS_HELP},            \
         {"applier",                                                                                  \
          0,                                                                                          \
          OPTION_TEXT,                                                                                \
@@ -59,16 +63,19 @@ struct diff_application {
     const char *namespace_, *name;
     const cJSON *object;
     struct application_spec spec;
-    bool guarded;         /* admission refuses others than the applier */
-    const char *revision; /* as it is told: "main@sha1:…"; NULL for a directory */
-    struct desired_set *desired;
-    cJSON *plaintext; /* what was decrypted of it, to be hidden */
+    bool guarded;                /* admission refuses others than the applier */
+    char *revision;              /* as it is told: "main@sha1:…"; NULL for a directory */
+    struct desired_set *desired; /* NULL: not read */
+    cJSON *plaintext;            /* what was decrypted of it, to be hidden */
 };
 
 /* Of one application, or with `name` NULL of all; returns the exit status. */
 int diff_run(struct diff_verb *verb, const char *name);
 /* Also of one that was never run. */
 void diff_close(struct diff_verb *verb);
+
+/* Renders as the differ does, and fills `desired`, `plaintext` and `revision`. */
+bool diff_read_manifests(struct diff_application *application, struct error *error);
 
 /* Tells what a reconcile would make of one declared object. */
 void diff_declared(struct diff_application *application, const struct desired_object *desired);

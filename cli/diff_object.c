@@ -52,8 +52,9 @@ static void print_head(const struct diff_application *application, const struct 
     if (!desired) {
         printf("%s+++ deleted: it is not in Git%s\n", bold, plain);
     } else {
-        printf("%s+++ %s%s%s:%u%s\n", bold, text_or_empty(application->revision),
-               application->revision ? ", " : "", desired->file, desired->line, plain);
+        AUTO_FREE char *line = desired->line ? mem_format(":%u", desired->line) : mem_string("");
+        printf("%s+++ %s%s%s%s%s\n", bold, text_or_empty(application->revision),
+               application->revision ? ", " : "", desired->file, line, plain);
     }
 }
 

@@ -3,7 +3,9 @@
  * such as the content of Secrets, is named and not asked for. */
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/manifests.h"
 #include "cli/options.h"
+#include "cli/pull.h"
 #include "cli/table.h"
 #include "common/base/map.h"
 #include "common/base/memory.h"
@@ -28,6 +30,7 @@ struct explain_verb {
     const cJSON *object;
     struct application_spec spec;
     struct source *source;
+    struct pull pull; /* of a chart */
     char commit[SOURCE_COMMIT_SIZE];
     char *kube_version, *api_versions; /* NULL unless it is a chart */
     cJSON *generators;                 /* that the operator allows, or NULL */
@@ -116,18 +119,12 @@ static bool explain_scan(struct explain_verb *verb, struct render_scan **ret, st
 static bool explain_ask_cluster(struct explain_verb *verb, struct error *error)
 {
     struct kube_discovery *discovery = NULL;
-    const struct kube_request request = {.method = KUBE_GET, .path = "/version"};
-    AUTO_JSON cJSON *version = NULL;
     if (!kube_discovery_load_wait(verb->cluster.client, &discovery, error)) {
         return false;
     }
     verb->api_versions = charts_describe_apis(discovery);
     kube_discovery_free(discovery);
-    if (!kube_client_call_wait(verb->cluster.client, &request, &version, error)) {
-        return false;
-    }
-    verb->kube_version = mem_string(json_string(version, "gitVersion"));
-    return true;
+    return cluster_version(&verb->cluster, &verb->kube_version, error);
 }
 
 /* The files, and of what the key covers only what is not one of them. */
@@ -197,7 +194,7 @@ static void explain_object(struct explain_verb *verb, const char *kind, const ch
     json_add_string(item, "kind", kind);
     json_add_string(item, "name", name);
     json_add_string(item, "for", field);
-    if (cluster_get(&verb->cluster, &resource, verb->cluster.namespace_, name, &found, &error)) {
+    if (cluster_read(&verb->cluster, &resource, verb->cluster.namespace_, name, &found, &error)) {
         json_add_string(item, "resourceVersion",
                         json_string_path(found, "metadata.resourceVersion"));
     } else {
@@ -343,19 +340,29 @@ static void explain_print(const struct explain_verb *verb, enum explain_verdict 
 
 /* ---- The verb ---- */
 
+static bool explain_open_chart(struct explain_verb *verb, const char *told, struct error *error)
+{
+    struct pull *pull = &verb->pull;
+    if (!pull_chart(&verb->cluster, &verb->spec, verb->revision ? verb->revision : told, pull,
+                    error)) {
+        return false;
+    }
+    verb->source = pull->source;
+    pull->source = NULL;
+    snprintf(verb->commit, sizeof verb->commit, "%s", strrchr(pull->revision, ':') + 1);
+    return true;
+}
+
 static bool explain_open(struct explain_verb *verb, struct error *error)
 {
-    if (json_string_path(verb->object, "spec.source.helmRepository")) {
-        return error_set(error, ERROR_INVALID,
-                         "it renders a chart of a HelmRepository, which is in no clone; the render "
-                         "key is %s",
-                         text_or_empty(json_string_path(verb->object, "status.renderKey")));
-    }
+    const char *told = json_string_path(verb->object, "status.lastAttemptedRevision");
     if (verb->generators_file &&
         !generators_read(verb->generators_file, &verb->generators, error)) {
         return error_prefix(error, "--generators");
     }
-    const char *told = json_string_path(verb->object, "status.lastAttemptedRevision");
+    if (pull_is_needed(&verb->spec)) {
+        return explain_open_chart(verb, told, error);
+    }
     const char *colon = told ? strrchr(told, ':') : NULL;
     const char *revision = verb->revision ? verb->revision : colon ? colon + 1 : NULL;
     if (!revision) {
@@ -396,6 +403,7 @@ static void explain_release(struct explain_verb *verb)
 {
     application_spec_release(&verb->spec);
     source_free(verb->source);
+    pull_release(&verb->pull);
     free(verb->kube_version);
     free(verb->api_versions);
     json_free(verb->generators);
@@ -412,11 +420,12 @@ int cli_explain(int argc, char **argv)
     struct explain_verb verb = {.repository = "."};
     const struct option table[] = {
         {"revision", 0, OPTION_TEXT, &verb.revision, "REVISION",
-         "A commit, branch or tag of the clone. Default: the one that the application is at."},
+         "A commit, branch or tag of the clone; of a HelmRepository's chart, a version. Default: "
+         "the "
+         "one that the application is at."},
         {"repository", 0, OPTION_TEXT, &verb.repository, "DIR",
          "A clone of the repository. Default: the one around the current directory."},
-        {"generators", 0, OPTION_TEXT, &verb.generators_file, "FILE",
-         "The programs that spec.render.generator may name, as the differ's setting has them."},
+        {"generators", 0, OPTION_TEXT, &verb.generators_file, "FILE", GENERATORS_HELP},
         {"output", 'o', OPTION_CHOICE, &verb.as_json, "text|json",
          "json: commit, renderKey, computedKey, verdict, files, paths, settings, objects."},
         CLUSTER_OPTIONS(verb.cluster),

@@ -7,6 +7,9 @@
 
 #include <limits.h>
 
+#define GENERATORS_HELP                                                                            \
+    "The programs that spec.render.generator may name, as the differ's setting has them."
+
 /* What `directory` is below `root`, both absolute and without links; NULL if it is not below. */
 const char *manifests_below(const char *root, const char *directory);
 

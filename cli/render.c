@@ -370,8 +370,7 @@ int cli_render(int argc, char **argv)
          "Variables to substitute, names and strings in YAML, in the place of spec.substituteFrom; "
          "may be repeated."},
         {"decrypt-key", 0, OPTION_LIST, &chart->decrypt_keys, "FILE", KEYS_HELP},
-        {"generators", 0, OPTION_TEXT, &chart->generators, "FILE",
-         "The programs that spec.render.generator may name, as the differ's setting has them."},
+        {"generators", 0, OPTION_TEXT, &chart->generators, "FILE", GENERATORS_HELP},
         {"release-name", 0, OPTION_TEXT, &chart->release, "NAME",
          "Of a chart's release. Default: the Application's name, or DIR's."},
         {"namespace", 'n', OPTION_TEXT, &chart->namespace_, "NAME",

@@ -1,61 +1,36 @@
-/* valuesFrom, substituteFrom and decryption: a watch for each ConfigMap and Secret that an
- * Application names, in its own namespace and nowhere else, so that a change of one renders the
+/* valuesFrom, substituteFrom and decryption (values.h): a watch for each ConfigMap and Secret that
+ * an Application names, in its own namespace and nowhere else, so that a change of one renders the
  * application again.
  *
  * The differ reads these with its own rights, as it reads everything that is managed: so whoever
  * may write Applications in a namespace can learn, through a chart, what its Secrets hold. That is
  * told in docs/applications.md; --without-secrets closes it. */
-#include "common/base/base64.h"
-#include "common/base/map.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/application.h"
 #include "differ/charts.h"
 #include "differ/repository.h"
+#include "differ/values.h"
 
 #include <string.h>
 
-#define DEFAULT_KEY "values.yaml"
-#define AGE_SUFFIX ".agekey" /* as Flux has them */
-#define OPENPGP_SUFFIX ".asc"
-#define VARIABLES_MAXIMUM 5000          /* of one object; each use looks through them */
-#define DATA_MAXIMUM ((size_t)16 << 20) /* an object of 1.5 MiB, escaped */
-
-enum wanted { WANTED_VALUES, WANTED_VARIABLES, WANTED_KEYS };
-
-static const char *const fields[] = {"spec.render.helm.valuesFrom", "spec.substituteFrom",
-                                     "spec.decryption"};
-
-struct chart_source {
+/* How one source is watched. */
+struct chart_watch {
     struct application *application;
-    enum wanted wanted;
-    char *name;
-    char *key; /* NULL: all of them */
-    bool secret;
-    bool optional;
+    struct values_source *source;
     bool synced;
-    bool found;     /* the object is there */
     uint64_t epoch; /* of its last event */
-    char *text;     /* of the key, or a JSON object of all; NULL if it is not there */
     char *refused;  /* why it cannot be read, or NULL */
     struct kube_watch *watch;
 };
 
 struct chart_values {
     cJSON *spec; /* valuesFrom, substituteFrom and decryption that this is of */
-    struct chart_source *sources;
+    struct values_source *sources;
+    struct chart_watch *watches; /* of each */
     size_t count;
     char *told; /* the last problem, with the revision that it was told of; or NULL */
 };
-
-static void source_release(struct chart_source *source)
-{
-    kube_watch_free(source->watch);
-    free(source->name);
-    free(source->key);
-    free(source->text);
-    free(source->refused);
-}
 
 void charts_values_free(struct chart_values *values)
 {
@@ -63,9 +38,11 @@ void charts_values_free(struct chart_values *values)
         return;
     }
     for (size_t i = 0; i < values->count; i++) {
-        source_release(&values->sources[i]);
+        kube_watch_free(values->watches[i].watch);
+        free(values->watches[i].refused);
     }
-    free(values->sources);
+    values_free(values->sources, values->count);
+    free(values->watches);
     free(values->told);
     json_free(values->spec);
     free(values);
@@ -82,109 +59,64 @@ static void render_again(struct application *application)
     }
 }
 
-/* Other keys of a Secret that decrypts are no concern of ours, and not kept. */
-static bool is_wanted(const struct chart_source *source, const char *key)
-{
-    return source->wanted != WANTED_KEYS || text_has_suffix(key, AGE_SUFFIX) ||
-           text_has_suffix(key, OPENPGP_SUFFIX);
-}
-
-/* Of the object; for the caller to free. Of all keys those that hold text; NULL if these are too
- * many. */
-static char *read_text(const struct chart_source *source, const cJSON *object)
-{
-    const cJSON *data = json_object(object, "data");
-    if (source->key) {
-        const char *value = json_string(data, source->key);
-        return source->secret ? base64_decode_text(value) : mem_string(value);
-    }
-    if (json_size(data) > VARIABLES_MAXIMUM) {
-        return NULL;
-    }
-    AUTO_JSON cJSON *all = json_new_object();
-    for (const cJSON *it = json_first(data); it; it = it->next) {
-        const char *value =
-            cJSON_IsString(it) && is_wanted(source, it->string) ? it->valuestring : NULL;
-        AUTO_FREE char *text = source->secret ? base64_decode_text(value) : mem_string(value);
-        json_add_string(all, it->string, text);
-    }
-    AUTO_BUF struct buf text;
-    buf_init(&text, DATA_MAXIMUM);
-    return json_write(all, &text) ? mem_string(text.data) : NULL;
-}
-
 static void on_event(const struct kube_event *event, void *context)
 {
-    struct chart_source *source = context;
+    struct chart_watch *watch = context;
     bool here = event->type == KUBE_EVENT_PRESENT;
-    char *text = here ? read_text(source, event->object) : NULL;
-    bool same = source->found == here && text_equal(text, source->text);
-    free(source->text);
-    source->text = text;
-    source->found = here;
-    source->epoch = event->epoch;
-    if (!same && source->synced) {
-        render_again(source->application);
+    bool changed = values_take(watch->source, here ? event->object : NULL);
+    watch->epoch = event->epoch;
+    if (changed && watch->synced) {
+        render_again(watch->application);
     }
 }
 
 static void on_synced(uint64_t epoch, void *context)
 {
-    struct chart_source *source = context;
-    bool gone = source->found && source->epoch < epoch; /* while nobody was listening */
+    struct chart_watch *watch = context;
+    bool gone = watch->source->found && watch->epoch < epoch; /* while nobody was listening */
     if (gone) {
-        free(source->text);
-        source->text = NULL;
-        source->found = false;
+        values_take(watch->source, NULL);
     }
-    if (!source->synced || gone) {
-        source->synced = true;
-        render_again(source->application);
+    if (!watch->synced || gone) {
+        watch->synced = true;
+        render_again(watch->application);
     }
 }
 
 static void on_trouble(const struct error *error, void *context)
 {
-    struct chart_source *source = context;
-    bool changed = !text_equal(source->refused, error ? error->message : NULL);
-    free(source->refused);
-    source->refused = mem_string(error ? error->message : NULL);
+    struct chart_watch *watch = context;
+    bool changed = !text_equal(watch->refused, error ? error->message : NULL);
+    free(watch->refused);
+    watch->refused = mem_string(error ? error->message : NULL);
     if (changed) {
-        render_again(source->application);
+        render_again(watch->application);
     }
 }
 
 /* ---- What is watched ---- */
 
 /* Why a Secret is not even looked at; NULL: it is. */
-static const char *refusal(const struct differ *differ, const struct chart_source *source)
+static const char *refusal(const struct differ *differ, const struct values_source *source)
 {
     if (source->secret && differ->settings->without_secrets) {
         return "this differ runs with --without-secrets";
     }
-    if (source->wanted == WANTED_KEYS && text_is_empty(differ->settings->common.bus_keys)) {
+    if (source->wanted == VALUES_KEYS && text_is_empty(differ->settings->common.bus_keys)) {
         return "the links between the processes have no keys (--bus-keys), and what is decrypted "
-               "is "
-               "never sent in clear";
+               "is never sent in clear";
     }
     return NULL;
 }
 
-static void open_source(struct application *application, const cJSON *item, enum wanted wanted,
-                        struct chart_source *source)
+static void open_watch(struct application *application, struct values_source *source,
+                       struct chart_watch *watch)
 {
     struct differ *differ = application->differ;
-    const char *key = json_string(item, "key");
-    *source = (struct chart_source){
-        .application = application,
-        .wanted = wanted,
-        .name = mem_string(text_or_empty(json_string(item, "name"))),
-        .key = wanted == WANTED_VALUES ? mem_string(text_is_empty(key) ? DEFAULT_KEY : key) : NULL,
-        .secret = wanted == WANTED_KEYS || text_equal(json_string(item, "kind"), "Secret"),
-        .optional = json_bool(item, "optional", false),
-    };
-    source->refused = mem_string(refusal(differ, source));
-    if (source->refused) {
+    *watch = (struct chart_watch){.application = application,
+                                  .source = source,
+                                  .refused = mem_string(refusal(differ, source))};
+    if (watch->refused) {
         return;
     }
     AUTO_FREE char *path = mem_format("/api/v1/namespaces/%s/%s", application->namespace_,
@@ -193,76 +125,67 @@ static void open_source(struct application *application, const cJSON *item, enum
     const struct kube_watch_options options = {
         .path = path,
         .api_version = "v1",
-        .kind = source->secret ? "Secret" : "ConfigMap",
+        .kind = values_kind(source),
         .field_selector = selector,
         .event = on_event,
         .synced = on_synced,
         .trouble = on_trouble,
-        .context = source,
+        .context = watch,
     };
-    source->watch = kube_watch_new(differ->client, &options);
+    watch->watch = kube_watch_new(differ->client, &options);
 }
 
-/* The third of the texts that it is of. */
-static const cJSON *secret_of(const struct chart_values *values)
+/* The part of the spec that names objects; a change of it opens the watches anew. */
+static cJSON *describe_spec(const struct application_spec *spec)
 {
-    return json_first(values->spec)->next->next;
+    const cJSON *helm = json_array(json_object(spec->render, "helm"), "valuesFrom");
+    cJSON *described = json_new_array();
+    json_append(described, helm ? json_copy(helm) : json_new_array());
+    json_append(described,
+                spec->substitute_from ? json_copy(spec->substitute_from) : json_new_array());
+    json_append(described, json_new_string(text_or_empty(spec->decryption_secret)));
+    return described;
 }
 
 void charts_watch_values(struct application *application)
 {
-    const cJSON *helm = json_array(json_object(application->spec.render, "helm"), "valuesFrom");
-    const cJSON *variables = application->spec.substitute_from;
-    const char *keys = application->spec.decryption_secret;
     struct chart_values *values = application->values;
-    AUTO_JSON cJSON *spec = json_new_array();
-    json_append(spec, helm ? json_copy(helm) : json_new_array());
-    json_append(spec, variables ? json_copy(variables) : json_new_array());
-    cJSON *secret = json_append(spec, json_new_object());
-    json_add_string(secret, "name", keys);
-    size_t count = json_size(helm) + json_size(variables) + (keys != NULL);
-    if (values ? json_equal(spec, values->spec) : count == 0) {
+    AUTO_JSON cJSON *spec = describe_spec(&application->spec);
+    if (values && json_equal(spec, values->spec)) {
         return;
     }
     charts_values_free(values);
     application->values = NULL;
+    struct values_source *sources;
+    size_t count = values_list(&application->spec, &sources);
     if (count == 0) {
+        values_free(sources, 0);
         return;
     }
     values = NEW(struct chart_values);
-    values->spec = spec;
+    *values = (struct chart_values){.spec = spec,
+                                    .sources = sources,
+                                    .watches = mem_new(count, sizeof *values->watches),
+                                    .count = count};
     spec = NULL;
-    values->sources = mem_new(count, sizeof *values->sources);
-    for (const cJSON *item = json_first(helm); item; item = item->next) {
-        open_source(application, item, WANTED_VALUES, &values->sources[values->count++]);
-    }
-    for (const cJSON *item = json_first(variables); item; item = item->next) {
-        open_source(application, item, WANTED_VARIABLES, &values->sources[values->count++]);
-    }
-    if (keys) {
-        open_source(application, secret_of(values), WANTED_KEYS, &values->sources[values->count++]);
+    for (size_t i = 0; i < count; i++) {
+        open_watch(application, &sources[i], &values->watches[i]);
     }
     application->values = values;
 }
 
 /* ---- What has come of it ---- */
 
-/* What is optional may be absent, but not be too large. */
-static bool lacks_text(const struct chart_source *source)
-{
-    return !source->text && (!source->optional || (source->found && !source->key));
-}
-
 enum charts_values_state charts_values_state(const struct application *application)
 {
     const struct chart_values *values = application->values;
     enum charts_values_state state = CHARTS_VALUES_HERE;
     for (size_t i = 0; values && i < values->count; i++) {
-        const struct chart_source *source = &values->sources[i];
-        if (!source->synced && !source->refused) {
+        const struct chart_watch *watch = &values->watches[i];
+        if (!watch->synced && !watch->refused) {
             return CHARTS_VALUES_AWAITED;
         }
-        if (!source->synced || lacks_text(source)) {
+        if (!watch->synced || values_is_lacking(watch->source)) {
             state = CHARTS_VALUES_WRONG;
         }
     }
@@ -274,22 +197,15 @@ static char *values_problem(const struct application *application, const char **
 {
     const struct chart_values *values = application->values;
     for (size_t i = 0; values && i < values->count; i++) {
-        const struct chart_source *source = &values->sources[i];
-        const char *kind = source->secret ? "Secret" : "ConfigMap";
-        *ret_field = fields[source->wanted];
-        if (!source->synced) {
-            return mem_format("the %s %s cannot be read: %s", kind, source->name,
-                              text_or_empty(source->refused));
-        }
-        if (lacks_text(source) && source->found && !source->key) {
-            return mem_format("the %s %s has more than %d keys", kind, source->name,
-                              VARIABLES_MAXIMUM);
-        }
-        if (lacks_text(source)) {
-            return source->found ? mem_format("the %s %s has no usable key %s", kind, source->name,
-                                              source->key)
-                                 : mem_format("the %s %s does not exist in the namespace %s", kind,
-                                              source->name, application->namespace_);
+        const struct chart_watch *watch = &values->watches[i];
+        const struct values_source *source = watch->source;
+        *ret_field = values_field(source);
+        char *problem = watch->synced
+                            ? values_describe_lack(source, application->namespace_)
+                            : mem_format("the %s %s cannot be read: %s", values_kind(source),
+                                         source->name, text_or_empty(watch->refused));
+        if (problem) {
+            return problem;
         }
     }
     return NULL;
@@ -310,70 +226,13 @@ void charts_tell_problem(struct application *application, const char *revision)
     }
 }
 
-/* Those that are not there yet. */
-static void add_variables(cJSON *variables, const cJSON *from, struct map *names)
-{
-    for (const cJSON *it = json_first(from); it; it = it->next) {
-        if (cJSON_IsString(it) && !map_has(names, it->string)) {
-            json_add_string(variables, it->string, it->valuestring);
-            map_set(names, it->string, variables);
-        }
-    }
-}
-
-/* From the strongest to the weakest. A map tells what is there, since a tenant's ConfigMaps may
- * hold many thousand names. */
-static void add_all_variables(const struct application *application, cJSON *variables)
-{
-    const struct chart_values *values = application->values;
-    struct map names;
-    map_init(&names);
-    add_variables(variables, application->spec.substitute, &names);
-    for (size_t i = values ? values->count : 0; i > 0; i--) {
-        const struct chart_source *source = &values->sources[i - 1];
-        AUTO_JSON cJSON *read = NULL; /* what read_text wrote */
-        if (source->text && source->wanted == WANTED_VARIABLES &&
-            json_parse(source->text, strlen(source->text), NULL, &read, NULL)) {
-            add_variables(variables, read, &names);
-        }
-    }
-    map_release(&names, NULL);
-}
-
-/* Sorted by what they are, as their names say. */
-static void add_keys(const struct chart_source *source, cJSON *decryption)
-{
-    AUTO_JSON cJSON *read = NULL; /* what read_text wrote */
-    AUTO_FREE char *from = mem_format("the Secret %s", source->name);
-    cJSON *age = json_add_object(decryption, "age");
-    cJSON *openpgp = json_add_object(decryption, "pgp");
-    json_add_string(decryption, "from", from);
-    json_parse(source->text, strlen(source->text), NULL, &read, NULL);
-    for (const cJSON *it = json_first(read); it; it = it->next) {
-        json_add_string(text_has_suffix(it->string, AGE_SUFFIX) ? age : openpgp, it->string,
-                        it->valuestring);
-    }
-}
-
 void charts_add_values(const struct application *application, cJSON *item)
 {
-    const struct chart_values *values = application->values;
-    const struct application_spec *spec = &application->spec;
-    cJSON *texts = values ? json_add_array(item, "values") : NULL;
+    struct chart_values *values = application->values;
     if (values) {
-        free(application->values->told);
-        application->values->told = NULL;
+        free(values->told);
+        values->told = NULL;
     }
-    for (size_t i = 0; values && i < values->count; i++) {
-        const struct chart_source *source = &values->sources[i];
-        if (source->text && source->key) {
-            json_append(texts, json_new_string(source->text));
-        }
-        if (source->text && source->wanted == WANTED_KEYS) {
-            add_keys(source, json_add_object(item, "decryption"));
-        }
-    }
-    if (spec->substitute || spec->substitute_from) {
-        add_all_variables(application, json_add_object(item, "variables"));
-    }
+    values_add(values ? values->sources : NULL, values ? values->count : 0, &application->spec,
+               item);
 }

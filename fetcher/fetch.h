@@ -70,6 +70,10 @@ struct fetch_result {
     int64_t retry_after_ms;          /* after a failure: what the server asks for; 0: nothing */
 };
 
+/* From a worker's request (worker.h), whose strings it points into; what is not in it is NULL. The
+ * keys are left to the caller. */
+void fetch_request_read(const cJSON *request, struct fetch_request *ret);
+
 /* False: *ret_reason and the error say why; the message names the URL and what to do, and never
  * holds a credential; of the result, only retry_after_ms is filled. */
 bool fetch_run(const struct fetch_request *request, struct fetch_result *ret,

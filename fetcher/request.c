@@ -21,15 +21,7 @@ static cJSON *new_request(const struct repository *repository)
     cJSON *request = json_new_object();
     json_add_string(request, "operation", "fetch");
     json_add_string(request, "directory", repository->directory);
-    json_add_string(request, "url", spec->url);
-    json_add_string(request, "branch", spec->branch);
-    json_add_string(request, "tag", spec->tag);
-    json_add_string(request, "semver", spec->semver);
-    json_add_string(request, "name", spec->name);
-    json_add_string(request, "commit", spec->commit);
-    json_add_string(request, "chart", spec->chart);
-    json_add_string(request, "version", spec->version);
-    json_add_string(request, "digest", spec->digest);
+    repository_spec_describe(spec, request);
     /* Where the operator lists the URLs, an index may not lead elsewhere. */
     json_add(request, "servers",
              tenancy_url_patterns(tenancy_file_get(repository->fetcher->tenancy),
@@ -43,10 +35,7 @@ static cJSON *new_request(const struct repository *repository)
     if (same) {
         json_add_string(request, "previous", json_string(repository->status, "revision"));
     }
-    json_add_bool(request, "verifyHead", spec->verify_head);
-    json_add_bool(request, "verifyTag", spec->verify_tag);
     json_add_int(request, "sizeMaximum", settings->max_repository_size);
-    json_add_int(request, "timeoutMs", spec->timeout_ms);
     json_add_bool(request, "allowFileUrls", settings->allow_file_urls);
     json_add_bool(request, "fresh", repository->fresh);
     return request;

@@ -68,6 +68,22 @@ bool repository_spec_read(const cJSON *object, struct repository_spec *ret, stru
     return interval && timeout;
 }
 
+void repository_spec_describe(const struct repository_spec *spec, cJSON *request)
+{
+    json_add_string(request, "url", spec->url);
+    json_add_string(request, "branch", spec->branch);
+    json_add_string(request, "tag", spec->tag);
+    json_add_string(request, "semver", spec->semver);
+    json_add_string(request, "name", spec->name);
+    json_add_string(request, "commit", spec->commit);
+    json_add_string(request, "chart", spec->chart);
+    json_add_string(request, "version", spec->version);
+    json_add_string(request, "digest", spec->digest);
+    json_add_bool(request, "verifyHead", spec->verify_head);
+    json_add_bool(request, "verifyTag", spec->verify_tag);
+    json_add_int(request, "timeoutMs", spec->timeout_ms);
+}
+
 void repository_spec_release(struct repository_spec *spec)
 {
     free(spec->url);

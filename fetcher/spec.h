@@ -28,6 +28,8 @@ struct repository_spec {
 /* Reads it from the whole object. False: something in it cannot be; the message names the field.
  * Then *ret is as if the rest were not there, and suspended or not as it says. */
 bool repository_spec_read(const cJSON *object, struct repository_spec *ret, struct error *error);
+/* Adds to a worker's request what is to be fetched, by the names of worker.h. */
+void repository_spec_describe(const struct repository_spec *spec, cJSON *request);
 void repository_spec_release(struct repository_spec *spec);
 
 #endif

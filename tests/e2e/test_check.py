@@ -42,11 +42,12 @@ def test_an_installation_that_works_and_what_is_not_well(installation, cluster, 
     done = check(cluster, installation.namespace, "--try-in", namespace, "--timeout=60s")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 7 and all(line.startswith("ok  ") for line in lines), done.stdout
+    assert len(lines) == 8 and all(line.startswith("ok  ") for line in lines), done.stdout
     assert "ok    differ in Pod gitmoor-0: ready, 1 peer on fetcher-differ, 1 peer on differ-applier, 1 peer on admission-differ" in lines
     assert "ok    admission: lets pass what is nobody's concern, refuses a forged label" in lines
+    assert "ok    fetcher: writes the status of HelmRepository objects" in lines
     assert "ok    differ: writes the status of Application objects" in lines
-    for kind in ("ConfigMap", "GitRepository", "Application"):
+    for kind in ("ConfigMap", "GitRepository", "HelmRepository", "Application"):
         assert [found["metadata"]["name"] for found in api.list(kind, namespace) if found["metadata"]["name"] != "kube-root-ca.crt"] == []
 
     installation(applier=free(1)[0])

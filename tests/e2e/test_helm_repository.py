@@ -1,6 +1,7 @@
 """HelmRepository: a chart from a real chart repository becomes live objects, follows its versions, and is refused where it must be."""
 import base64
 import json
+import os
 import secrets
 import subprocess
 
@@ -163,6 +164,71 @@ def test_an_earlier_version_is_put_back(chart, server, gitmoor_cli):
     server.add("web", "1.2.0", FILES)
     chart.nudge()
     chart.wait_data(version="1.2.0", colour="blue", size="small")
+
+
+ASKING = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: asked}
+data:
+  kubernetes: {{ .Capabilities.KubeVersion.Version }}
+  serves: {{ .Capabilities.APIVersions.Has "gitmoor.io/v1alpha1/Application" | quote }}
+"""
+
+
+def test_diff_fetches_the_chart_that_a_reconcile_would_render(chart, server, cluster, api, tmp_path):
+    def gitmoor(*arguments, kubeconfig=None):
+        return subprocess.run([paths.gitmoor_bin() / "gitmoor", *arguments, "-n", chart.namespace, "--kubeconfig",
+                               kubeconfig or cluster.kubeconfig("admin")],
+                              capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
+                              env={**os.environ, "TMPDIR": str(tmp_path)})
+
+    server.credentials = basic("robot", "pa55")
+    chart.secret(username="robot", password="pa55")
+    api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "values", "namespace": chart.namespace},
+               "data": {"values.yaml": "size: huge"}})
+    server.add("web", "1.0.0", {**FILES, "templates/asked.yaml": ASKING})
+    chart.follow(version="1.x")
+    chart.render(valuesFrom=[{"kind": "ConfigMap", "name": "values"}])
+    chart.wait_data(version="1.0.0", colour="blue", size="huge")
+    chart.wait_applied()
+    asked = api.get("ConfigMap", chart.namespace, "asked")["data"]
+    assert asked["kubernetes"].startswith("v1.") and asked["serves"] == "true", "the cluster's own, and the same for diff"
+    done = gitmoor("diff", "web")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert json.loads(gitmoor("explain", "web", "-o", "json").stdout)["verdict"] == "part", "valuesFrom is not read by explain"
+
+    # A version that nobody has asked for yet, and one that does not exist.
+    server.add("web", "1.1.0", {**FILES, "templates/a.yaml": TEMPLATE.replace(".Values.colour", '"green"')})
+    done = gitmoor("diff", "web", "--revision", "1.1.0")
+    assert done.returncode == 1 and "+  version: 1.1.0" in done.stdout and "+  color" not in done.stdout, done.stdout + done.stderr
+    assert "+  colour: green" in done.stdout and "   size: huge" in done.stdout
+    assert "+++ 1.1.0@sha1:" in done.stdout and "templates/a.yaml\n" in done.stdout
+    assert "change 1 and delete 1" in done.stderr, "the ConfigMap asked is in the older one only"
+    assert gitmoor("diff", "web").returncode == 0, "what is in force is still the older one"
+    done = gitmoor("diff", "web", "--revision", "7.x")
+    assert done.returncode == 2 and 'no version of chart web in "7.x"' in done.stderr and "--path DIR" in done.stderr
+
+    # Another chart of that version is not what is in force.
+    server.add("web", "1.0.0", {**FILES, "values.yaml": "colour: red"})
+    done = gitmoor("diff", "web")
+    assert done.returncode == 2 and "another chart of that version now" in done.stderr, done.stderr
+
+    # Who may not read the Secret is told so.
+    cluster.kubectl("create", "serviceaccount", "dev", "-n", chart.namespace)
+    cluster.kubectl("create", "rolebinding", "dev", "-n", chart.namespace, "--clusterrole=view",
+                    f"--serviceaccount={chart.namespace}:dev")
+    cluster.kubectl("create", "role", "ours", "-n", chart.namespace, "--verb=get,list",
+                    "--resource=applications.gitmoor.io,helmrepositories.gitmoor.io")
+    cluster.kubectl("create", "rolebinding", "ours", "-n", chart.namespace, "--role=ours",
+                    f"--serviceaccount={chart.namespace}:dev")
+    config = json.loads(cluster.kubeconfig("admin").read_text())
+    config["users"][0]["user"] = {"token": cluster.kubectl("create", "token", "dev", "-n", chart.namespace).strip()}
+    (tmp_path / "dev").write_text(json.dumps(config))
+    done = gitmoor("diff", "web", kubeconfig=tmp_path / "dev")
+    assert done.returncode == 2, done.stderr
+    assert f"you cannot read the Secret {chart.namespace}/charts, which its spec.secretRef names" in done.stderr, done.stderr
+    assert "pa55" not in done.stderr
+    assert [found.name for found in tmp_path.iterdir()] == ["dev"], "nothing is left behind"
 
 
 def test_a_version_that_was_replaced_is_an_event(chart, server):
