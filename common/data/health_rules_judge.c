@@ -29,6 +29,7 @@ struct matching {
     const struct health_condition *condition; /* one of the two */
     const struct health_field *field;
     size_t places, matches;
+    size_t outdated; /* places, not counted above, with conditions of earlier generations only */
     const cJSON *matched; /* the first condition or value that is as it should be */
     const cJSON *other;   /* the first that is not; NULL: there is nothing */
 };
@@ -55,11 +56,25 @@ static bool is_as_wanted(const struct health_condition *wanted, const cJSON *con
            (!wanted->reasons || has_reason(wanted->reasons, json_string(condition, "reason")));
 }
 
+static bool is_outdated(const cJSON *object, const cJSON *list)
+{
+    const cJSON *item = cJSON_IsArray(list) ? json_first(list) : NULL;
+    bool is_any = item != NULL;
+    while (item && is_stale(object, item)) {
+        item = item->next;
+    }
+    return is_any && !item;
+}
+
 static bool match_conditions(const cJSON *list, void *context)
 {
     struct matching *matching = context;
     const struct health_condition *wanted = matching->condition;
     const cJSON *found = NULL, *other = NULL;
+    if (is_outdated(matching->object, list)) {
+        matching->outdated++;
+        return true;
+    }
     for (const cJSON *item = cJSON_IsArray(list) ? json_first(list) : NULL; item && !found;
          item = item->next) {
         if (!text_equal(json_string(item, "type"), wanted->type) ||
@@ -118,12 +133,15 @@ static bool match_field(const cJSON *node, void *context)
     return true;
 }
 
-/* Where there is no place at all, nothing is set there, and nothing else can be said of it. */
+/* Where there is no place at all, nothing is set there, and nothing else can be said of it. So it
+ * is where all are outdated. Beside others outdated ones do not count: they are what a controller
+ * has left there that is no longer concerned, and would be waited for for ever. */
 static bool is_met(const struct matching *matching, enum health_match match,
                    enum health_presence presence)
 {
     if (match == HEALTH_ANY) {
-        return matching->matches > 0;
+        bool is_unset = presence == HEALTH_UNSET && matching->places == 0 && matching->outdated > 0;
+        return matching->matches > 0 || is_unset;
     }
     return matching->matches == matching->places &&
            (matching->places > 0 || presence == HEALTH_UNSET);
