@@ -5,7 +5,6 @@
 #include "common/base/memory.h"
 
 #include <event2/event.h>
-#include <malloc.h>
 #include <string.h>
 #include <sys/queue.h>
 
@@ -26,7 +25,6 @@ struct answers {
     struct map by_id;
     TAILQ_HEAD(, kept) by_age;
     size_t bytes;
-    bool used; /* since the timer ran last */
     struct event *timer;
 };
 
@@ -49,7 +47,6 @@ void answers_expire(struct answers *answers, int64_t now_ms)
     while ((oldest = TAILQ_FIRST(&answers->by_age)) &&
            now_ms - oldest->since_ms > ANSWERS_AGE_MAXIMUM_MS) {
         drop(answers, oldest);
-        answers->used = true;
     }
 }
 
@@ -59,10 +56,6 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     (void)what;
     struct answers *answers = context;
     answers_expire(answers, clock_monotonic_ms());
-    if (answers->used) {
-        answers->used = false;
-        malloc_trim(0); /* what a large install took goes back to the system */
-    }
 }
 
 struct answers *answers_new(struct event_base *base, struct bus *bus)
@@ -107,7 +100,6 @@ void answers_put(struct answers *answers, const char *id, const char *body, size
     map_set(&answers->by_id, id, kept);
     TAILQ_INSERT_TAIL(&answers->by_age, kept, age);
     answers->bytes += kept->bytes;
-    answers->used = true;
     while (TAILQ_FIRST(&answers->by_age) != kept && (answers->by_id.count > ANSWERS_COUNT_MAXIMUM ||
                                                      answers->bytes > ANSWERS_BYTES_MAXIMUM)) {
         drop(answers, TAILQ_FIRST(&answers->by_age));

@@ -23,7 +23,6 @@
 #include "differ/render.h"
 #include "differ/repository.h"
 #include "differ/start.h"
-#include "differ/trim.h"
 
 #include <event2/event.h>
 #include <string.h>
@@ -449,7 +448,6 @@ bool differ_open(struct differ *differ, struct process *process,
     process_set_ready(process, "applications", false);
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
     kinds_open(differ);
-    trim_open(differ);
     start_open(differ);
     if (!open_client(differ, error) || !permit_open(differ, error) ||
         !health_checks_open(differ, error) || !open_bus(differ, error)) {
@@ -508,5 +506,4 @@ void differ_close(struct differ *differ)
     event_free(differ->queue_event);
     start_close(differ);
     kinds_close(differ);
-    trim_close(differ);
 }

@@ -29,7 +29,6 @@
  *   status.c       what the Application's status says, and the Events
  *   inventory.c    where its objects are, in the status
  *   live.c         the live objects          desired.c   the declared ones
- *   trim.c         memory given back after work
  *   kinds.c        which kinds the cluster serves
  *   charts.c       what charts are told of it, and the values that it holds
  *
@@ -92,7 +91,6 @@ struct differ {
 
     struct application *queue_first, *queue_last; /* woken */
     struct event *queue_event;
-    struct event *trim_timer;  /* trim.h */
     size_t busy;               /* applications that something is under way for */
     struct event *kinds_timer; /* pending: there may be kinds that nobody needs any more */
     uint64_t plans;            /* made so far, for their ids */

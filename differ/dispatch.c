@@ -4,7 +4,6 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/metrics.h"
-#include "differ/trim.h"
 
 #include <limits.h>
 
@@ -588,5 +587,4 @@ void dispatch_forget(struct application *application)
     unsend(way);
     way_free(way);
     application->plan = NULL;
-    trim_later(differ); /* rendering, planning and its result have left holes */
 }

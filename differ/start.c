@@ -7,7 +7,6 @@
 #include "differ/repository.h"
 
 #include <event2/event.h>
-#include <malloc.h>
 
 #define START_PATIENCE_MS 10000 /* for repositories whose content does not come */
 
@@ -78,7 +77,6 @@ static void begin(struct differ *differ)
     process_set_ready(differ->process, "applications", true);
     application_wake_all(differ);
     remove_what_is_not_used(differ);
-    malloc_trim(0); /* rendering everything once has left holes */
 }
 
 void start_check(struct differ *differ)

@@ -6,6 +6,7 @@
 #include "common/base/text.h"
 #include "common/run/log.h"
 #include "common/run/metrics.h"
+#include "common/run/trim.h"
 #include "common/run/usage.h"
 
 #include <arpa/inet.h>
@@ -39,6 +40,7 @@ struct process {
     struct event_base *base;
     struct event *signals[2];
     struct evhttp *http;
+    struct trim *trim;
     unsigned port;
     struct map unready; /* names of parts; the values are unused */
     bool stopping;
@@ -234,6 +236,7 @@ bool process_open(const char *name, const struct process_settings *settings, str
         process_free(process);
         return false;
     }
+    process->trim = trim_new(process->base, TRIM_TICK_MS);
     usage_register();
     log_info("starting", "version", GITMOOR_VERSION, "instance", process->instance, "listen",
              text_is_empty(settings->listen) ? NULL : settings->listen);
@@ -296,6 +299,7 @@ void process_free(struct process *process)
     if (process->http) {
         evhttp_free(process->http);
     }
+    trim_free(process->trim);
     for (unsigned i = 0; i < 2; i++) {
         if (process->signals[i]) {
             event_free(process->signals[i]);
