@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from harness import ports  # noqa: E402
 from harness.certs import Authority  # noqa: E402
 
 CHUNK = 65536
@@ -203,19 +204,18 @@ class GitServer:
         self.requests = []  # of all clients, the fetcher that all tests share included: see asked()
         self.wants = []  # each commit that was fetched: (address of the client, repository, commit)
         self.stopping = threading.Event()
-        self._port = port
         self.address = address
+        self.port = port or ports.free(address=address)[0]
         self._server = None
 
     def start(self):
         """Also again after stop(), on the same port."""
         self.stopping.clear()
-        server = _Server((self.address, self._port), _Handler, bind_and_activate=False)
+        server = _Server((self.address, self.port), _Handler, bind_and_activate=False)
         server.allow_reuse_address = True
         server.server_bind()
         server.server_activate()
         server.owner, server.context = self, self._context("good")
-        self._port = server.server_address[1]
         self._server = server
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
@@ -228,15 +228,11 @@ class GitServer:
             self._server = None
 
     @property
-    def port(self):
-        return self._port
-
-    @property
     def ca_file(self):
         return self.authority.certificate
 
     def url(self, name):
-        return f"https://{self.address}:{self._port}/{name}.git"
+        return f"https://{self.address}:{self.port}/{name}.git"
 
     def asked(self, name):
         """The requests so far for the repository, oldest first: "METHOD PATH STATUS"."""

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import asyncssh
 
+from harness import ports
+
 
 class _Connection(asyncssh.SSHServer):
     def __init__(self, owner):
@@ -31,7 +33,7 @@ class SshServer:
         self.hang = False
         self.host_keys = {name: asyncssh.generate_private_key("ssh-ed25519") for name in ("good", "other")}
         self.loop = asyncio.new_event_loop()
-        self.port = 0
+        self.port = ports.free()[0]  # the same one again when the host key changes
         self._listener = None
         self._closing = []
         self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -67,7 +69,6 @@ class SshServer:
     async def _listen(self, host_key):
         self._listener = await asyncssh.listen("127.0.0.1", self.port, server_host_keys=[self.host_keys[host_key]], encoding=None,
                                                server_factory=lambda: _Connection(self), process_factory=self._serve)
-        self.port = self._listener.get_port()
 
     async def _close(self):
         self._listener.close()

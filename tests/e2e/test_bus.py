@@ -18,26 +18,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bus"))
 
+from harness import ports  # noqa: E402
 from harness.waiting import allowance, stretch, wait_for  # noqa: E402
 from node import Node, find_binary  # noqa: E402
 from relay import Faults, Relay, throw  # noqa: E402
 
 LINKS = ("fetcher-differ", "differ-applier", "admission-differ")
 BLOB = 2 << 20
-
-
-def port_pair():
-    """A free port whose successor is free too: hints and blobs. Below the ephemeral ones, so that
-    no outgoing connection takes it meanwhile."""
-    while True:
-        port = random.randrange(10000, 32000)
-        try:
-            for each in (port, port + 1):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", each))
-            return port
-        except OSError:
-            continue
 
 
 class World:
@@ -59,7 +46,7 @@ class World:
     def address(self, name):
         if self.transport == "ipc":
             return f"ipc://{self.folder}/{name}"
-        return f"tcp://127.0.0.1:{port_pair()}"
+        return f"tcp://127.0.0.1:{ports.row(2)}"  # hints, and blobs beside them
 
     def relay(self, there, faults, blob_faults=None, name="relay"):
         """Its address: of hints, and of blobs beside it."""
@@ -440,7 +427,7 @@ def test_keys_change_under_traffic(world):
 
 @tcp
 def test_tcp_without_a_key_does_not_start(world):
-    made = world.node("bare", "tcp://127.0.0.1:%d" % port_pair(), [], keys="")
+    made = world.node("bare", f"tcp://127.0.0.1:{ports.row(2)}", [], keys="")
     assert made.process.wait(timeout=60) == 1
     wait_for(lambda: made.failures)
     assert "without keys" in made.failures[0]

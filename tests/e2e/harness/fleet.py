@@ -1,24 +1,11 @@
 """Several replicas of each process on one host, over tcp:// on loopback, that find each other by Leases as in a cluster."""
 import hashlib
-import socket
 
 from . import ports
 from .cluster import NAMESPACE
 from .moor import Moor
 from .process import Process
 from .waiting import wait_for
-
-
-def port_pair():
-    """A free port whose successor is free too: an inbox of the bus, and the blobs beside it."""
-    while True:
-        (first,) = ports.free()
-        with socket.socket() as second:
-            try:
-                second.bind(("127.0.0.1", first + 1))
-                return first
-            except OSError:
-                continue
 
 
 def owner(key, names):
@@ -87,7 +74,8 @@ class Fleet(Moor):
 
     def _flags_of(self, role, name, kubeconfig):
         flags = ["--kubeconfig", kubeconfig or self.kubeconfig(role), "--listen", f"127.0.0.1:{self.listen[name]}",
-                 "--bus", f"tcp://127.0.0.1:{port_pair()}", "--bus-keys", self.folder / "keys" / role, "--instance", name,
+                 "--bus", f"tcp://127.0.0.1:{ports.row(2)}",  # hints, and blobs beside them
+                 "--bus-keys", self.folder / "keys" / role, "--instance", name,
                  "--lease-namespace", NAMESPACE]
         if role in ("fetcher", "differ"):
             flags += ["--data-dir", self.folder / "data" / name]
