@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -330,13 +331,47 @@ def test_a_secret_is_decrypted_with_keys_that_come_and_change(moored, api, names
     assert password(api, namespace) == "rotated", "what was applied stays"
 
 
+@contextlib.contextmanager
+def links_without_keys(gitmoor):
+    """The fetcher, the differ and the applier talk in clear meanwhile, as --bus ipc://… allows."""
+    running = [gitmoor.processes[name] for name in ("fetcher", "differ", "applier")]
+    before = [process.command for process in running]
+    try:
+        for process in running:
+            at = process.command.index("--bus-keys")
+            process.command = process.command[:at] + process.command[at + 2:]
+            process.restart()
+        yield
+    finally:
+        for process, command in zip(running, before):
+            process.command = command
+            process.restart()
+        for name in ("fetcher", "differ", "applier"):
+            gitmoor.wait_ready(name)
+
+
+def test_over_links_without_keys_nothing_is_decrypted(moored, gitmoor, api, namespace, repository):
+    put_keys(api, namespace, **{"a.agekey": sops.identity("first")})
+    repository.commit({"app/db.yaml": sops.encrypt(SECRET), "plain/c.yaml": config_map("c")})
+    with links_without_keys(gitmoor):
+        mooring = moored(repository, path="app", decryption=DECRYPTION)
+        plain = mooring.beside("plain", "plain")
+        plain.wait_applied()
+        wait_problem(mooring, "spec.decryption", "the links between the processes have no keys (--bus-keys)")
+        assert password(api, namespace) is None
+    wait_for(lambda: password(api, namespace) == PLAIN, timeout=60, what="the Secret, now that the links have keys")
+    plain.remove()
+
+
 def cli(cluster, repository, namespace, *arguments):
     return subprocess.run([GITMOOR, *map(str, arguments), "-n", namespace, "--kubeconfig", cluster.kubeconfig("admin")], capture_output=True,
                           text=True, check=False, timeout=60, cwd=repository.folder, env=ENVIRONMENT)
 
 
 def readable(folder):
-    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    """Its files; a folder that goes meanwhile is passed over."""
+    found = [Path(parent) / name for parent, _, names in os.walk(folder) for name in names]
+    return [path for path in found if path.is_file() and not path.is_symlink()]
 
 
 def shows(text, secrets):
