@@ -672,7 +672,7 @@ def test_a_restart_of_the_api_server_loses_no_event(own_cluster, probe_of):
     probe = probe_of(own_cluster.kubeconfig())
     probe.watch(path)
     probe.wait("synced")
-    own_cluster.process("kube-apiserver").stop(timeout=20)
+    own_cluster.process("kube-apiserver").stop(timeout=5)
     probe.tell("call", id=1, method="GET", path=path, timeout=60000)
     probe.wait("trouble", timeout=60)
     own_cluster.restart_server()

@@ -114,7 +114,7 @@ class Cluster:
     def restart_server(self, down=0.0):
         """Stop kube-apiserver and start it again, as an upgrade does."""
         server = self.process("kube-apiserver")
-        server.stop(timeout=20)  # its watches it would wait for
+        server.stop(timeout=5)  # its watches it would wait for, a minute
         if down:
             time.sleep(down)
         server.start()
