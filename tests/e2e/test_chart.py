@@ -369,7 +369,7 @@ class Installed:
 
     def upgrade(self, *sets):
         """To the chart of this source tree, with these values and no others."""
-        return self.helm("upgrade", "gitmoor", CHART, "--namespace", NAMESPACE, "--reset-values", "--wait", "--timeout", "60s", *flags(sets))
+        return self.helm("upgrade", "gitmoor", CHART, "--namespace", NAMESPACE, "--reset-values", "--wait", "--timeout", "180s", *flags(sets))
 
     def pods(self):
         return [pod for pod in self.api.list("Pod", NAMESPACE) if "deletionTimestamp" not in pod["metadata"]]
@@ -398,7 +398,7 @@ def installed(bare, tmp_path_factory):
     helm = Helm(tmp_path_factory.mktemp("helm"), bare.kubeconfig())
     bare.api().create("Namespace", None, {"apiVersion": "v1", "kind": "Namespace", "metadata": {
         "name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-    helm("install", "gitmoor", older_chart(tmp_path_factory.mktemp("older")), "--namespace", NAMESPACE, "--wait", "--timeout", "60s")
+    helm("install", "gitmoor", older_chart(tmp_path_factory.mktemp("older")), "--namespace", NAMESPACE, "--wait", "--timeout", "180s")
     return Installed(bare, helm)
 
 
@@ -598,7 +598,7 @@ def test_secrets_can_be_limited_to_namespaces_and_kept_from_the_differ(installed
                                     ("elsewhere.org", "plants", False)):
         assert may(installed.api, differ, [], "watch", group, resource, "", "") == answer, resource
     wait_for(lambda: not may(installed.api, user, [], "get", "", "secrets", "bank", "git"), what="the right to be gone elsewhere")
-    assert may(installed.api, user, [], "get", "", "secrets", "shop", "git")
+    wait_for(lambda: may(installed.api, user, [], "get", "", "secrets", "shop", "git"), what="the right to be there")
     assert not may(installed.api, user, [], "get", "", "secrets", NAMESPACE, "gitmoor-bus-differ-applier")
     installed.upgrade()
 
@@ -683,16 +683,17 @@ def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(
     installed.upgrade()
     asked = ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "gitmoor-admission")
     assert may(api, user, [], "patch", *asked)
-    uninstalling = installed.helm.start("uninstall", "gitmoor", "--namespace", NAMESPACE, "--timeout", "90s")
+    uninstalling = installed.helm.start("uninstall", "gitmoor", "--namespace", NAMESPACE, "--timeout", "180s")
     pod = wait_for(lambda: next((pod for pod in installed.pods() if pod["metadata"]["name"].startswith("gitmoor-unregister-")), None),
                    what="the Pod of the hook")
     assert api.get("Deployment", NAMESPACE, "gitmoor"), "nothing is deleted before"
-    assert not may(api, user, [], "patch", *asked) and not may(api, user, [], "create", *asked), "the replicas cannot put it back"
+    wait_for(lambda: not may(api, user, [], "patch", *asked) and not may(api, user, [], "create", *asked),
+             what="the replicas' rights gone, lest they put it back")
     run_as(installed.cluster, user, tmp_path, pod["spec"]["containers"][0]["args"])
     for plural in WEBHOOKS:
         assert not api.request("GET", f"/apis/admissionregistration.k8s.io/v1/{plural}")["items"], plural
     succeed(api, pod)
-    output, _ = uninstalling.communicate(timeout=100)
+    output, _ = uninstalling.communicate(timeout=200)
     assert uninstalling.returncode == 0, output
     kept = {f"CustomResourceDefinition {kind}.gitmoor.io" for kind in ("applications", "gitrepositories", "helmrepositories")}
     wait_for(lambda: left_over(kubectl_of_bare) - kept == set(), what="nothing to be left")
