@@ -1,18 +1,17 @@
 """A chart repository over HTTPS: a folder of packed charts and their index, made by helm itself, on a server that misbehaves on demand."""
 import base64
 import hashlib
-import http.server
 import io
 import shutil
 import ssl
 import tarfile
-import threading
 from pathlib import Path
 
 import yaml
 
 from harness.certs import Authority
 from harness.helm import Helm
+from harness.httpserver import Handler, Server
 
 CHART_YAML = "apiVersion: v2\nname: {name}\nversion: {version}\n"
 
@@ -34,12 +33,8 @@ def pack(files, name="web", links=(), gzip="gz"):
     return out.getvalue()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     timeout = 60
-
-    def log_message(self, format, *arguments):  # pylint: disable=redefined-builtin
-        pass
 
     def do_GET(self):
         owner = self.server.owner
@@ -60,14 +55,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(304, b"", [("ETag", etag)])
         return self.answer(200, content, [("ETag", etag)])
 
-    def answer(self, status, body, headers=()):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
     def stream(self, chunks):
         """Chunks without an end that is known."""
         self.send_response(200)
@@ -75,19 +62,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         for chunk in chunks:
             self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-
-
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    owner = None
-    context = None
-
-    def get_request(self):
-        connection, address = super().get_request()
-        return self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-
-    def handle_error(self, request, client_address):
-        """Clients that hang up, or do not trust us, are what the tests are about."""
 
 
 def basic(username, password):
@@ -108,17 +82,11 @@ class ChartServer:
         self._server = None
 
     def start(self):
-        server = _Server(("127.0.0.1", 0), _Handler)
-        server.owner = self
-        server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        server.context.load_cert_chain(*self.certificate)
-        self._server = server
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._server = Server(self, _Handler, self.certificate).start()
         return self
 
     def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
 
     def reset(self):
         """No charts, no faults, no credentials."""
@@ -130,7 +98,7 @@ class ChartServer:
 
     @property
     def url(self):
-        return f"https://127.0.0.1:{self._server.server_address[1]}"
+        return self._server.url
 
     @property
     def ca_file(self):

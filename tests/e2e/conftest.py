@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chartserver import ChartServer
 from gitserver import GitServer
 from harness import generators, parallel, paths
 from harness.cluster import PROCESSES, Cluster, write_kubeconfig
@@ -74,6 +75,14 @@ def namespace(cluster):
 def git_server(scratch):
     """A Git server over HTTPS; its faults are reset after each test by the fixture `repository`."""
     server = GitServer(scratch / "git").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def chart_server(tmp_path_factory):
+    """A chart repository over HTTPS; reset() makes it empty and well again."""
+    server = ChartServer(tmp_path_factory.mktemp("charts")).start()
     yield server
     server.stop()
 

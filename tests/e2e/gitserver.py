@@ -7,11 +7,9 @@ outlives the shell. Only the smart protocol is spoken, as GitHub and GitLab do.
 import argparse
 import base64
 import gzip
-import http.server
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -22,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import ports  # noqa: E402
 from harness.certs import Authority  # noqa: E402
+from harness.httpserver import Handler, Server, context_of  # noqa: E402
 
 CHUNK = 65536
 WANT = re.compile(rb"[0-9a-f]{4}want ([0-9a-f]{40,64})")
@@ -65,8 +64,7 @@ class Credentials:
         return header not in allowed
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     timeout = 60
 
     def log_message(self, format, *arguments):  # pylint: disable=redefined-builtin
@@ -88,10 +86,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if faulty and faults.delay:
             owner.stopping.wait(faults.delay)
         if faulty and faults.status:
-            return self._answer(faults.status, b"out of order\n",
-                                [("Retry-After", faults.retry_after)] if faults.retry_after else [])
+            return self.answer(faults.status, b"out of order\n", [("Retry-After", faults.retry_after)] if faults.retry_after else [])
         if owner.credentials.refuses(repository, self.headers.get("Authorization")):
-            return self._answer(401, b"who are you?\n", [("WWW-Authenticate", 'Basic realm="git"')])
+            return self.answer(401, b"who are you?\n", [("WWW-Authenticate", 'Basic realm="git"')])
         if path.endswith("/git-upload-pack"):
             self._note_wants(repository, body)
         return self._backend(path, query, body, faults.drop_after if faulty else -1)
@@ -110,15 +107,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.rfile.readline()
                 if size == 0:
                     return b"".join(parts)
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def _answer(self, status, body, headers=()):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        return self.body()
 
     def _backend(self, path, query, body, drop_after):
         env = {
@@ -175,17 +164,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    owner = None
-    context = None
-
-    def get_request(self):
-        connection, address = super().get_request()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # The handshake happens in the connection's own thread, on its first read.
-        return self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-
+class _Server(Server):
     def handle_error(self, request, client_address):
         self.owner.requests.append(f"connection from {client_address}: {sys.exc_info()[1]}")
 
@@ -211,20 +190,13 @@ class GitServer:
     def start(self):
         """Also again after stop(), on the same port."""
         self.stopping.clear()
-        server = _Server((self.address, self.port), _Handler, bind_and_activate=False)
-        server.allow_reuse_address = True
-        server.server_bind()
-        server.server_activate()
-        server.owner, server.context = self, self._context("good")
-        self._server = server
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._server = _Server(self, _Handler, self.certificates["good"], (self.address, self.port)).start()
         return self
 
     def stop(self):
         self.stopping.set()
         if self._server:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.stop()
             self._server = None
 
     @property
@@ -238,18 +210,13 @@ class GitServer:
         """The requests so far for the repository, oldest first: "METHOD PATH STATUS"."""
         return [request for request in self.requests if f"/{name}.git/" in request]
 
-    def _context(self, which):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.certificates[which])
-        return context
-
     def use_certificate(self, which):
         """good; "wrong-host" (for example.org); "unknown" (of an authority that nobody trusts). For new connections."""
         if which == "wrong-host" and which not in self.certificates:
             self.certificates[which] = self.authority.issue("wrong", ("git.example.org",))
         if which == "unknown" and which not in self.certificates:
             self.certificates[which] = Authority(self.pki / "unknown", "stranger").issue("git")
-        self._server.context = self._context(which)
+        self._server.context = context_of(self.certificates[which])
 
     def create(self, name):
         """An empty bare repository whose HEAD is main; pushes are allowed."""

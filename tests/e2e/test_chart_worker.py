@@ -16,18 +16,11 @@ TEMPLATE = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }
 FILES = {"values.yaml": "colour: blue\n", "templates/a.yaml": TEMPLATE, "crds/.keep": ""}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = ChartServer(tmp_path_factory.mktemp("charts")).start()
-    yield running
-    running.stop()
-
-
 @pytest.fixture
-def charts(server):
+def charts(chart_server):
     """The repository, empty and well."""
-    server.reset()
-    return server
+    chart_server.reset()
+    return chart_server
 
 
 class Charts(Worker):

@@ -1,10 +1,7 @@
 """The fetcher's worker alone, against a real Git server over HTTPS: what it fetches, and what it says when it cannot."""
-import http.server
 import json
 import os
-import ssl
 import subprocess
-import threading
 import time
 
 import pytest
@@ -12,6 +9,7 @@ import pytest
 from connectproxy import ConnectProxy
 from harness import paths
 from harness.certs import Authority
+from harness.httpserver import Handler, Server
 from harness.waiting import allowance
 
 MIB = 1 << 20
@@ -360,39 +358,28 @@ def test_dead_history_over_the_limit_is_dropped(worker, repository):
 
 # ---- Redirects ----
 
+class _Redirect(Handler):
+    def do_GET(self):
+        owner = self.server.owner
+        owner.seen.append(self.headers.get("Authorization"))
+        self.answer(301, b"", [("Location", owner.target + self.path.replace("/moved", "", 1))])
+
+
 class Redirector:
     """Answers every request with a redirect to `target` + the request's path without /moved."""
 
     def __init__(self, folder):
         authority = Authority(folder, "redirector")
         self.ca_file, self.target, self.seen = authority.certificate, None, []
-        owner = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                owner.seen.append(self.headers.get("Authorization"))
-                self.send_response(301)
-                self.send_header("Location", owner.target + self.path.replace("/moved", "", 1))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*authority.issue("redirector"))
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
+        self.server = Server(self, _Redirect, authority.issue("redirector")).start()
+        self.url = self.server.url
 
 
 @pytest.fixture
 def redirector(tmp_path):
     running = Redirector(tmp_path / "pki")
     yield running
-    running.server.shutdown()
-    running.server.server_close()
+    running.server.stop()
 
 
 def test_a_redirect_to_another_server_is_not_followed(worker, repository, git_server, redirector):

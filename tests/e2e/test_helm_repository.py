@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from chartserver import ChartServer, basic
+from chartserver import basic
 from harness import paths
 from harness.api import condition
 from harness.waiting import TimedOut, wait_for
@@ -20,13 +20,6 @@ metadata: {name: {{ .Release.Name }}, namespace: {{ .Release.Namespace }}}
 data: {version: {{ .Chart.Version }}, colour: {{ .Values.colour }}, size: {{ .Values.size }}}
 """
 FILES = {"values.yaml": "colour: blue\nsize: small\n", "values-big.yaml": "size: big\n", "templates/a.yaml": TEMPLATE}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    running = ChartServer(tmp_path_factory.mktemp("charts")).start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture
@@ -105,17 +98,17 @@ class Chart:
 
 
 @pytest.fixture
-def chart(api, namespace, server, gitmoor):  # noqa: ARG001
-    server.reset()
-    made = Chart(api, namespace, server)
+def chart(api, namespace, chart_server, gitmoor):  # noqa: ARG001
+    chart_server.reset()
+    made = Chart(api, namespace, chart_server)
     made.secret()
     yield made
     for kind in ("Application", "HelmRepository"):
         api.delete(kind, namespace, made.name)
 
 
-def test_a_chart_becomes_live_objects_and_follows_its_range(chart, server):
-    digest = server.add("web", "1.2.0", FILES)
+def test_a_chart_becomes_live_objects_and_follows_its_range(chart, chart_server):
+    digest = chart_server.add("web", "1.2.0", FILES)
     chart.follow(version="^1.2")
     chart.render(values={"colour": "red"}, valuesFiles=["values-big.yaml"])
     chart.wait_data(version="1.2.0", colour="red", size="big")
@@ -123,8 +116,8 @@ def test_a_chart_becomes_live_objects_and_follows_its_range(chart, server):
     assert found["status"]["digest"] == digest
     wait_for(lambda: chart.get("Application")["status"].get("lastAppliedRevision") == found["status"]["revision"],
              what="the revision in the Application's status")
-    server.add("web", "2.0.0", FILES)
-    server.add("web", "1.10.0", FILES)
+    chart_server.add("web", "2.0.0", FILES)
+    chart_server.add("web", "1.10.0", FILES)
     chart.nudge()
     chart.wait_data(version="1.10.0", colour="red", size="big")
     events = wait_for(lambda: [event for event in chart.api.events(chart.namespace, chart.name) if event[1] == "NewRevision"
@@ -134,34 +127,34 @@ def test_a_chart_becomes_live_objects_and_follows_its_range(chart, server):
     chart.wait_data(version="1.2.0", colour="red", size="big")
 
 
-def test_the_command_line_shows_a_chart_and_asks_for_it(chart, server, gitmoor_cli):
-    server.add("web", "1.0.0", FILES)
+def test_the_command_line_shows_a_chart_and_asks_for_it(chart, chart_server, gitmoor_cli):
+    chart_server.add("web", "1.0.0", FILES)
     chart.follow()
     chart.render()
     revision = chart.wait_revision("1.0.0")["status"]["revision"]
     listed = gitmoor_cli("get", "-n", chart.namespace).splitlines()
     assert listed[0].split() == ["CHART", "URL", "CHART", "VERSION", "READY", "REVISION", "AGE"]
-    assert listed[1].split()[:6] == ["web", server.url, "web", "*", "True", revision]
+    assert listed[1].split()[:6] == ["web", chart_server.url, "web", "*", "True", revision]
     shown = gitmoor_cli("status", "chart/web", "-n", chart.namespace)
-    assert revision in shown and server.url in shown
-    server.add("web", "1.1.0", FILES)
+    assert revision in shown and chart_server.url in shown
+    chart_server.add("web", "1.1.0", FILES)
     assert "1.1.0@sha1:" in gitmoor_cli("reconcile", "chart/web", "--wait", "-n", chart.namespace)
     assert "chart web, path ." in gitmoor_cli("status", "web", "-n", chart.namespace, check=False)
 
 
-def test_an_earlier_version_is_put_back(chart, server, gitmoor_cli):
-    server.add("web", "1.0.0", FILES)
+def test_an_earlier_version_is_put_back(chart, chart_server, gitmoor_cli):
+    chart_server.add("web", "1.0.0", FILES)
     chart.follow()
     chart.render()
     chart.wait_data(version="1.0.0", colour="blue", size="small")
     chart.wait_applied()
-    server.add("web", "1.1.0", FILES)
+    chart_server.add("web", "1.1.0", FILES)
     chart.nudge()
     chart.wait_data(version="1.1.0", colour="blue", size="small")
     chart.wait_applied()
     gitmoor_cli("rollback", "web", "-n", chart.namespace)
     chart.wait_data(version="1.0.0", colour="blue", size="small")
-    server.add("web", "1.2.0", FILES)
+    chart_server.add("web", "1.2.0", FILES)
     chart.nudge()
     chart.wait_data(version="1.2.0", colour="blue", size="small")
 
@@ -175,18 +168,18 @@ data:
 """
 
 
-def test_diff_fetches_the_chart_that_a_reconcile_would_render(chart, server, cluster, api, tmp_path):
+def test_diff_fetches_the_chart_that_a_reconcile_would_render(chart, chart_server, cluster, api, tmp_path):
     def gitmoor(*arguments, kubeconfig=None):
         return subprocess.run([paths.gitmoor_bin() / "gitmoor", *arguments, "-n", chart.namespace, "--kubeconfig",
                                kubeconfig or cluster.kubeconfig("admin")],
                               capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path,
                               env={**os.environ, "TMPDIR": str(tmp_path)})
 
-    server.credentials = basic("robot", "pa55")
+    chart_server.credentials = basic("robot", "pa55")
     chart.secret(username="robot", password="pa55")
     api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "values", "namespace": chart.namespace},
                "data": {"values.yaml": "size: huge"}})
-    server.add("web", "1.0.0", {**FILES, "templates/asked.yaml": ASKING})
+    chart_server.add("web", "1.0.0", {**FILES, "templates/asked.yaml": ASKING})
     chart.follow(version="1.x")
     chart.render(valuesFrom=[{"kind": "ConfigMap", "name": "values"}])
     chart.wait_data(version="1.0.0", colour="blue", size="huge")
@@ -198,7 +191,7 @@ def test_diff_fetches_the_chart_that_a_reconcile_would_render(chart, server, clu
     assert json.loads(gitmoor("explain", "web", "-o", "json").stdout)["verdict"] == "part", "valuesFrom is not read by explain"
 
     # A version that nobody has asked for yet, and one that does not exist.
-    server.add("web", "1.1.0", {**FILES, "templates/a.yaml": TEMPLATE.replace(".Values.colour", '"green"')})
+    chart_server.add("web", "1.1.0", {**FILES, "templates/a.yaml": TEMPLATE.replace(".Values.colour", '"green"')})
     done = gitmoor("diff", "web", "--revision", "1.1.0")
     assert done.returncode == 1 and "+  version: 1.1.0" in done.stdout and "+  color" not in done.stdout, done.stdout + done.stderr
     assert "+  colour: green" in done.stdout and "   size: huge" in done.stdout
@@ -209,7 +202,7 @@ def test_diff_fetches_the_chart_that_a_reconcile_would_render(chart, server, clu
     assert done.returncode == 2 and 'no version of chart web in "7.x"' in done.stderr and "--path DIR" in done.stderr
 
     # Another chart of that version is not what is in force.
-    server.add("web", "1.0.0", {**FILES, "values.yaml": "colour: red"})
+    chart_server.add("web", "1.0.0", {**FILES, "values.yaml": "colour: red"})
     done = gitmoor("diff", "web")
     assert done.returncode == 2 and "another chart of that version now" in done.stderr, done.stderr
 
@@ -231,11 +224,11 @@ def test_diff_fetches_the_chart_that_a_reconcile_would_render(chart, server, clu
     assert [found.name for found in tmp_path.iterdir()] == ["dev"], "nothing is left behind"
 
 
-def test_a_version_that_was_replaced_is_an_event(chart, server):
-    server.add("web", "1.0.0", FILES)
+def test_a_version_that_was_replaced_is_an_event(chart, chart_server):
+    chart_server.add("web", "1.0.0", FILES)
     chart.follow()
     before = chart.wait_revision("1.0.0")["status"]["revision"]
-    server.add("web", "1.0.0", {**FILES, "values.yaml": "colour: green\nsize: s\n"})
+    chart_server.add("web", "1.0.0", {**FILES, "values.yaml": "colour: green\nsize: s\n"})
     chart.nudge()
     wait_for(lambda: chart.get()["status"]["revision"] != before, 60, "the other chart")
     told = wait_for(lambda: [event for event in chart.api.events(chart.namespace, chart.name) if event[1] == "ChartReplaced"],
@@ -243,9 +236,9 @@ def test_a_version_that_was_replaced_is_an_event(chart, server):
     assert before in told[0][2]
 
 
-def test_what_is_wrong_is_told_without_credentials_and_mends_itself(chart, server):
-    server.add("web", "1.0.0", FILES)
-    server.credentials = basic("robot", "right-word")
+def test_what_is_wrong_is_told_without_credentials_and_mends_itself(chart, chart_server):
+    chart_server.add("web", "1.0.0", FILES)
+    chart_server.credentials = basic("robot", "right-word")
     chart.secret(username="robot", password="wrong-word")
     chart.follow(interval="2s")
     chart.render()
@@ -262,12 +255,12 @@ def test_what_is_wrong_is_told_without_credentials_and_mends_itself(chart, serve
     chart.wait_data(version="1.0.0", colour="blue", size="small")
 
 
-def test_a_url_that_the_operator_does_not_list_is_refused(chart, server, gitmoor):
-    server.add("web", "1.0.0", FILES)
+def test_a_url_that_the_operator_does_not_list_is_refused(chart, chart_server, gitmoor):
+    chart_server.add("web", "1.0.0", FILES)
     gitmoor.tenancy.set({"namespaces": [chart.namespace], "repositories": ["https://elsewhere.example/**"]}, only=["fetcher"])
     try:
         chart.follow()
-        assert server.url in chart.wait_failed("NotAllowed")["message"]
+        assert chart_server.url in chart.wait_failed("NotAllowed")["message"]
     finally:
         gitmoor.tenancy.set(only=["fetcher"])
     chart.wait_revision("1.0.0")

@@ -1,7 +1,7 @@
 """The Kubernetes client (common/kube) against a real kube-apiserver, through tests/kube/kube_probe.c."""
 import base64
 import concurrent.futures
-import http.server
+import http.client
 import json
 import queue
 import random
@@ -18,6 +18,7 @@ import pytest
 from harness import paths
 from harness.certs import Authority
 from harness.cluster import Cluster
+from harness.httpserver import Handler, Server
 from harness.waiting import PATIENCE, stretch, wait_for
 
 PROBE = paths.gitmoor_bin().parent / "tests" / "kube_probe"
@@ -181,53 +182,34 @@ def through(cluster, proxy, folder):
     return kubeconfig_for(folder, proxy.url, cluster.authority.certificate, {"token": cluster.tokens["admin"]})
 
 
+class _Scripted(Handler):
+    def serve(self):
+        owner, body = self.server.owner, self.body()
+        owner.requests.append((time.monotonic(), self.command, self.path, dict(self.headers), body))
+        step = owner.script.pop(0) if len(owner.script) > 1 else owner.script[0]
+        if step is None:
+            owner.released.wait(120)
+            self.close_connection = True
+            return
+        status, headers, text = step
+        self.answer(status, text, headers.items())
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = serve
+
+
 class Faulty:
     """A server over TLS that answers as it is told: a list of (status, headers, body), the last one for good; None hangs."""
 
     def __init__(self, folder, script):
         authority = Authority(folder / "faulty")
-        self.certificate = authority.certificate
-        self.script = list(script)
-        self.requests = []
+        self.certificate, self.script, self.requests = authority.certificate, list(script), []
         self.released = threading.Event()
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def serve(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                outer.requests.append((time.monotonic(), self.command, self.path, dict(self.headers), body))
-                step = outer.script.pop(0) if len(outer.script) > 1 else outer.script[0]
-                if step is None:
-                    outer.released.wait(120)
-                    self.close_connection = True
-                    return
-                status, headers, text = step
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(text)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = serve
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.handle_error = lambda *_: None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*authority.issue("server"))
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
-        self.url = f"https://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self.server = Server(self, _Scripted, authority.issue("server")).start()
+        self.url = self.server.url
 
     def stop(self):
         self.released.set()
-        self.server.shutdown()
-        self.server.server_close()
+        self.server.stop()
 
 
 @pytest.fixture

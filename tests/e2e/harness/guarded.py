@@ -5,16 +5,14 @@ parts. The applier is played by requests that carry its mark; the differ is not 
 """
 import base64
 import contextlib
-import http.server
 import json
 import os
-import ssl
 import subprocess
-import threading
 
 from . import paths
 from .api import ApiError
 from .cluster import NAMESPACE, Cluster, user_of
+from .httpserver import Handler, Server
 from .moor import Moor
 from .waiting import wait_for
 
@@ -295,37 +293,25 @@ def gone(world, path):
     return check
 
 
+class _Webhook(Handler):
+    """The owner is its answer."""
+
+    def do_POST(self):
+        review = json.loads(self.body())
+        body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
+            "uid": review["request"]["uid"], "allowed": True, **(self.server.owner(review) or {})}}).encode()
+        self.answer(200, body, [("Content-Type", "application/json")])
+
+
 @contextlib.contextmanager
 def webhook(world, answer):
     """A webhook of somebody else's: answer(review) -> what its response holds. Yields its clientConfig."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {
-                "uid": review["request"]["uid"], "allowed": True, **(answer(review) or {})}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
     authority = world.cluster.authority
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*authority.issue("webhook"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield {"url": f"https://127.0.0.1:{server.server_port}/",
-                   "caBundle": base64.b64encode(authority.certificate.read_bytes()).decode()}
-        finally:
-            server.shutdown()
-            thread.join()
+    server = Server(answer, _Webhook, authority.issue("webhook")).start()
+    try:
+        yield {"url": f"{server.url}/", "caBundle": base64.b64encode(authority.certificate.read_bytes()).decode()}
+    finally:
+        server.stop()
 
 
 @contextlib.contextmanager

@@ -3,12 +3,13 @@
 Clients that would speak HTTP/2 fall back, since the proxy does not offer it.
 """
 import http.client
-import http.server
 import socket
 import ssl
 import threading
 import time
 from dataclasses import dataclass, field
+
+from .httpserver import Handler, Server
 
 CHUNK = 65536
 # Headers that are about one connection, not about the message.
@@ -41,12 +42,8 @@ class Fault:
         return True
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     upstream = None
-
-    def log_message(self, format, *arguments):  # pylint: disable=redefined-builtin
-        pass
 
     def setup(self):
         super().setup()
@@ -60,7 +57,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _serve(self):
         owner = self.server.owner
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         owner.requests.append(f"{self.command} {self.path}")
         fault = owner.fault_for(self.command, self.path)
         if fault and fault.executed:
@@ -87,13 +84,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         text = (b'{"kind":"Status","apiVersion":"v1","status":"Failure","message":"injected by the test","reason":"%s",'
                 b'"code":%d}' % ({429: b"TooManyRequests", 503: b"ServiceUnavailable"}.get(fault.status, b"InternalError"),
                                  fault.status))
-        self.send_response(fault.status)
-        self.send_header("Content-Type", "application/json")
-        if fault.retry_after:
-            self.send_header("Retry-After", fault.retry_after)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
+        self.answer(fault.status, text, [("Content-Type", "application/json"),
+                                         *([("Retry-After", fault.retry_after)] if fault.retry_after else [])])
 
     def _forward(self, body):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
@@ -128,20 +120,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return
 
 
-class _Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    owner = None
-    context = None
-
-    def get_request(self):
-        connection, address = super().get_request()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return self.context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-
-    def handle_error(self, request, client_address):
-        pass
-
-
 class Proxy:
     """start(), stop(); faults is a list of Fault; requests is what was asked; drop_connections() cuts all that are open."""
 
@@ -156,18 +134,12 @@ class Proxy:
         self._client_context = ssl.create_default_context(cafile=str(cluster.authority.certificate))
 
     def start(self):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.cluster.authority.issue("proxy"))
-        context.set_alpn_protocols(["http/1.1"])
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.owner, self._server.context = self, context
-        self.server_url = f"https://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        self._server = Server(self, _Handler, self.cluster.authority.issue("proxy")).start()
+        self.server_url = self._server.url
         return self
 
     def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
         self.drop_connections()
 
     def connect(self):
