@@ -169,7 +169,7 @@ def test_a_git_server_that_does_not_answer(shop, repository, git_server):
     repository.commit({"deploy/a.yaml": config_map("a")})
     git_server.faults.only = repository.url.rsplit("/", 1)[1]
     git_server.faults.delay = 60
-    shop.repository_spec["timeout"] = "1s"
+    shop.repository_spec["timeout"] = "4s"  # enough for a fetch on a busy machine, when it answers again
     shop.make()
     shop.wait_source("False", reason="Timeout")
     git_server.faults.reset()
