@@ -4,6 +4,7 @@
 #include "applier/schedule.h"
 #include "applier/self.h"
 #include "applier/settings.h"
+#include "applier/uninstall.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -294,6 +295,60 @@ static void drain(void *context)
     members_leave(applier->members); /* last: another does not begin while this one writes */
 }
 
+/* ---- Steps of uninstalling, instead of all that ---- */
+
+static bool is_step(const struct applier_settings *settings)
+{
+    return settings->await_deletions > 0 || settings->release;
+}
+
+static bool await_deletions(const struct applier *applier, struct error *error)
+{
+    size_t left;
+    if (!uninstall_await_deletions(applier->client, applier->settings.await_deletions, &left,
+                                   error)) {
+        return false;
+    }
+    AUTO_FREE char *text = mem_format("%zu", left);
+    if (left > 0) {
+        log_warn("deletions of Applications are not done yet: what they manage stays", "left",
+                 text);
+    } else {
+        log_info("no deletion of an Application is under way");
+    }
+    return true;
+}
+
+static bool release(const struct applier *applier, struct error *error)
+{
+    size_t released;
+    if (!uninstall_release(applier->client, &released, error)) {
+        return false;
+    }
+    AUTO_FREE char *text = mem_format("%zu", released);
+    log_info("no Application has our finalizer", "taken away", text);
+    return true;
+}
+
+static bool take_step(struct applier *applier, struct error *error)
+{
+    const struct applier_settings *settings = &applier->settings;
+    return open_kube(applier, error) &&
+           (settings->await_deletions == 0 || await_deletions(applier, error)) &&
+           (!settings->release || release(applier, error));
+}
+
+static int run(struct applier *applier, struct error *error)
+{
+    if (is_step(&applier->settings)) {
+        return take_step(applier, error) ? 0 : process_fail("applier", error);
+    }
+    if (!applier_open(applier, error)) {
+        return process_fail("applier", error);
+    }
+    return process_run(applier->process, drain, applier);
+}
+
 int main(int argc, char **argv)
 {
     /* Large texts come and go whole: let them go back to the system. */
@@ -306,13 +361,11 @@ int main(int argc, char **argv)
     if (ok && argc > 0) {
         ok = error_set(&error, ERROR_INVALID, "unexpected argument \"%s\"", argv[0]);
     }
-    ok = ok && process_open("applier", &applier.settings.common, &applier.process, &error) &&
-         applier_open(&applier, &error);
-    if (!ok) {
-        applier_close(&applier);
-        return process_fail("applier", &error);
+    if (ok && is_step(&applier.settings)) {
+        applier.settings.common.listen = ""; /* an instance may be running beside */
     }
-    int status = process_run(applier.process, drain, &applier);
+    ok = ok && process_open("applier", &applier.settings.common, &applier.process, &error);
+    int status = ok ? run(&applier, &error) : process_fail("applier", &error);
     applier_close(&applier);
     return status;
 }

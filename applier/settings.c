@@ -20,6 +20,12 @@ const struct setting applier_settings_table[] = {
         "How long one request may take, retries included."),
     ROW(identity_timeout, "identity-timeout", SETTING_DURATION, "5s", "DURATION",
         "How long a plan waits for its Application to be known before it is refused."),
+    ROW(await_deletions, "await-deletions", SETTING_DURATION, "0s", "DURATION",
+        "Wait until deletions of Applications that are under way are done, for so long at most, "
+        "and exit: the first step of uninstalling."),
+    ROW(release, "release", SETTING_BOOL, "false", NULL,
+        "Take the finalizer of spec.deletionPolicy off every Application and exit: the last step "
+        "of uninstalling."),
     TENANCY_SETTING(struct applier_settings),
     {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };

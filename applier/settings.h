@@ -12,6 +12,8 @@ struct applier_settings {
     int64_t window_maximum;              /* requests in flight */
     int64_t request_timeout;             /* ms */
     int64_t identity_timeout;            /* ms */
+    int64_t await_deletions;             /* ms; 0: no step of uninstalling */
+    bool release;
 };
 
 extern const struct setting applier_settings_table[];

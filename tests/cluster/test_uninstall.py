@@ -1,5 +1,6 @@
 """helm uninstall: nobody is locked out on the way, and nothing of Gitmoor is left."""
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 from harness.mooring import config_map
 from harness.waiting import wait_for
@@ -40,3 +41,42 @@ def test_uninstalling_leaves_nothing_but_what_was_applied(node_cluster, install,
         assert shop.config_map("settings") == {"color": "red"}, "what Git declared still runs"
         kubectl("delete", "configmap", "settings", "-n", namespace)
         shop.remove()
+
+
+def finish(api, namespace, *names):
+    for name in names:
+        api.patch("ConfigMap", namespace, name, {"metadata": {"finalizers": None}}, manager="holder")
+
+
+def test_no_application_is_left_with_a_finalizer_that_nobody_takes_away(install, api, kubectl, moored, repository, namespace):
+    """Three with deletionPolicy Delete: one is kept, one is being deleted and gets to the end of that, one cannot."""
+    names = ("kept", "going", "stuck")
+    with install("sidecar", **{"uninstall.awaitDeletions": "30"}) as installation, ThreadPoolExecutor(1) as pool:
+        repository.commit({f"{name}/map.yaml": config_map(name) for name in names})
+        kept = moored(repository, name="kept", path="kept", deletionPolicy="Delete")
+        shops = {"kept": kept, **{name: kept.beside(name, name, deletionPolicy="Delete") for name in names[1:]}}
+        for name, shop in shops.items():
+            shop.wait_applied(timeout=60)
+            assert shop.application()["metadata"]["finalizers"] == ["gitmoor.io/prune"], name
+        for name in names[1:]:
+            api.patch("ConfigMap", namespace, name, {"metadata": {"finalizers": ["example.org/hold"]}}, manager="holder")
+            api.delete("Application", namespace, name)
+        for name in names[1:]:
+            wait_for(lambda name=name: "deletionTimestamp" in api.get("ConfigMap", namespace, name)["metadata"], what=f"{name}: being deleted")
+
+        uninstalled = pool.submit(installation.uninstall)
+        wait_for(lambda: api.list("Pod", NAMESPACE, "?labelSelector=app.kubernetes.io%2Fcomponent%3Duninstall"), what="the first step")
+        finish(api, namespace, "going")
+        wait_for(lambda: not shops["going"].application(), what="the deletion that was under way is done")
+        assert installation.pods("applier"), "by Gitmoor, which is waited for"
+        uninstalled.result()
+
+        assert not api.get("ConfigMap", namespace, "going")
+        assert not shops["stuck"].application(), "what could not be done within the bound is let go"
+        assert api.get("ConfigMap", namespace, "stuck"), "and its object is where it was"
+        assert "finalizers" not in kept.application()["metadata"] and kept.config_map("kept") == {}
+        kubectl("delete", "application", "kept", "-n", namespace, "--timeout=10s")
+        assert kept.config_map("kept") == {}
+        finish(api, namespace, "stuck")
+        left = kubectl("get", "serviceaccounts,clusterroles,clusterrolebindings", "-A", "-l", "app.kubernetes.io/part-of=gitmoor", "-o", "name")
+        assert left == ""

@@ -4,6 +4,7 @@ The cluster is a real control plane with a stand-in for the node, so Pods become
 installs the chart on a node.
 """
 import base64
+import contextlib
 import json
 import re
 import shutil
@@ -427,7 +428,8 @@ def test_the_server_takes_every_object_and_every_pod(installed, helm, variant, k
     for namespace in ("shop", "bank", "gitmoor-test"):
         installed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     # Helm makes a hook's account before its Pod.
-    installed.api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "gitmoor-test", "namespace": NAMESPACE}})
+    for account in ("gitmoor-test", "gitmoor-uninstall"):
+        installed.api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account, "namespace": NAMESPACE}})
     stream = json.dumps({"apiVersion": "v1", "kind": "List", "items": found + [pod_with_restart(pod) for pod in pods]})
     done = kubectl_of_bare.run("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-f", "-",
                                stdin=stream)
@@ -644,15 +646,16 @@ def left_over(kubectl):
     return {f"{item['kind']} {item['metadata']['name']}" for item in listing["items"]}
 
 
-def run_as(cluster, user, folder, arguments):
-    """gitmoor-admission as a service account, as its container would run it."""
-    account = user.rsplit(":", 1)[1]
+def run_as(cluster, account, folder, container):
+    """A container's program as a service account."""
     token = cluster.kubectl("create", "token", account, "-n", NAMESPACE).strip()
     authority = base64.b64encode(cluster.authority.certificate.read_bytes()).decode()
     write_kubeconfig(folder / "kubeconfig", cluster.server, authority, account, token)
-    done = subprocess.run([paths.gitmoor_bin() / "gitmoor-admission", *arguments, "--kubeconfig", folder / "kubeconfig"],
+    program = re.search("/([a-z]+):", container["image"]).group(1)
+    done = subprocess.run([paths.gitmoor_bin() / f"gitmoor-{program}", *container["args"], "--kubeconfig", folder / "kubeconfig"],
                           capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def succeed(api, pod):
@@ -665,33 +668,88 @@ def succeed(api, pod):
                 "application/merge-patch+json")
 
 
-def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(installed, kubectl_of_bare, tmp_path):
-    """The last test of this file that uses the installation. Nothing runs in the hook's Pod here: its program is run beside it."""
+@pytest.fixture
+def registered(installed):
+    """What admission would have registered. Its own user."""
     api, user = installed.api, f"system:serviceaccount:{NAMESPACE}:gitmoor-admission"
-    for kind in ("Validating", "Mutating"):
-        api.request("POST", f"/apis/admissionregistration.k8s.io/v1/{kind.lower()}webhookconfigurations", {
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": f"{kind}WebhookConfiguration",
-            "metadata": {"name": "gitmoor-admission"}})
     policy = {"matchConstraints": {"resourceRules": [{"apiGroups": ["none.example.org"], "apiVersions": ["v1"], "operations": ["CREATE"],
                                                       "resources": ["nothing"]}]}, "validations": [{"expression": "true"}]}
-    floor = {"ValidatingAdmissionPolicy": ("validatingadmissionpolicies", policy),
-             "ValidatingAdmissionPolicyBinding": ("validatingadmissionpolicybindings", {"policyName": "gitmoor-admission",
-                                                                                       "validationActions": ["Deny"]})}
-    for kind, (plural, spec) in floor.items():
+    specs = {"ValidatingWebhookConfiguration": None, "MutatingWebhookConfiguration": None, "ValidatingAdmissionPolicy": policy,
+             "ValidatingAdmissionPolicyBinding": {"policyName": "gitmoor-admission", "validationActions": ["Deny"]}}
+    for (kind, spec), plural in zip(specs.items(), WEBHOOKS, strict=True):
         api.request("POST", f"/apis/admissionregistration.k8s.io/v1/{plural}", {
-            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "gitmoor-admission"}, "spec": spec})
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": "gitmoor-admission"},
+            **({"spec": spec} if spec else {})})
     installed.upgrade()
-    asked = ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "gitmoor-admission")
-    assert may(api, user, [], "patch", *asked)
+    return user
+
+
+@pytest.fixture
+def held(installed):
+    """Applications with our finalizer: one that is kept, and two that are being deleted, of which one has somebody else's too."""
+    def application(name, *finalizers):
+        installed.api.apply({"apiVersion": "gitmoor.io/v1alpha1", "kind": "Application",
+                             "metadata": {"name": name, "namespace": "shop", "finalizers": list(finalizers)},
+                             "spec": {"source": {"repository": "shop", "path": "deploy"}, "deletionPolicy": "Delete"}})
+
+    installed.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    application("kept", "gitmoor.io/prune")
+    application("going", "gitmoor.io/prune")
+    application("held", "example.org/other", "gitmoor.io/prune")
+    for name in ("going", "held"):
+        installed.api.delete("Application", "shop", name)
+    yield lambda name: (installed.api.get("Application", "shop", name) or {"metadata": {}})["metadata"].get("finalizers")
+    for name in ("kept", "going", "held"):
+        with contextlib.suppress(ApiError):
+            installed.api.patch("Application", "shop", name, {"metadata": {"finalizers": None}})
+            installed.api.delete("Application", "shop", name)
+
+
+def hook_pod(installed, name, but=()):
+    """The Pod of a hook, which is none of those before."""
+    return wait_for(lambda: next((pod for pod in installed.pods() if pod["metadata"]["name"].startswith(f"{name}-") and
+                                  pod["metadata"]["uid"] not in [other["metadata"]["uid"] for other in but]), None), 60, f"the Pod of {name}")
+
+
+UNINSTALL = {("admissionregistration.k8s.io", kind, "gitmoor-admission", "delete") for kind in WEBHOOKS} | {
+    ("gitmoor.io", "applications", "", verb) for verb in ("list", "patch")}
+
+
+def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(installed, registered, held, kubectl_of_bare, tmp_path):
+    """The last test of this file that uses the installation. Nothing runs in the Pods of hooks here: their programs are run beside them."""
+    api, asked = installed.api, ("admissionregistration.k8s.io", "validatingwebhookconfigurations", "", "gitmoor-admission")
+    assert may(api, registered, [], "patch", *asked)
+    installed.upgrade("uninstall.awaitDeletions=1")  # there is nobody here who would see to them
     uninstalling = installed.helm.start("uninstall", "gitmoor", "--namespace", NAMESPACE, "--timeout", "180s")
-    pod = wait_for(lambda: next((pod for pod in installed.pods() if pod["metadata"]["name"].startswith("gitmoor-unregister-")), None),
-                   what="the Pod of the hook")
+    pod = hook_pod(installed, "gitmoor-unregister")
     assert api.get("Deployment", NAMESPACE, "gitmoor"), "nothing is deleted before"
-    wait_for(lambda: not may(api, user, [], "patch", *asked) and not may(api, user, [], "create", *asked),
+    wait_for(lambda: not may(api, registered, [], "patch", *asked) and not may(api, registered, [], "create", *asked),
              what="the replicas' rights gone, lest they put it back")
-    run_as(installed.cluster, user, tmp_path, pod["spec"]["containers"][0]["args"])
+    public = rights(installed.cluster, "nobody-has-bound-this", NAMESPACE)
+    account = pod["spec"]["serviceAccountName"]
+    wait_for(lambda: rights(installed.cluster, account, NAMESPACE) - public == UNINSTALL, what="the rights of the step, and no more")
+    told = run_as(installed.cluster, account, tmp_path, pod["spec"]["initContainers"][0])
+    assert "not done yet" in told and '"left":"2"' in told
+    run_as(installed.cluster, account, tmp_path, pod["spec"]["containers"][0])
     for plural in WEBHOOKS:
         assert not api.request("GET", f"/apis/admissionregistration.k8s.io/v1/{plural}")["items"], plural
+    succeed(api, pod)
+
+    # Whoever runs it is interrupted, and runs it again.
+    before = [pod, hook_pod(installed, "gitmoor-release")]
+    uninstalling.terminate()
+    uninstalling.communicate()
+    uninstalling = installed.helm.start("uninstall", "gitmoor", "--namespace", NAMESPACE, "--timeout", "180s")
+    pod = hook_pod(installed, "gitmoor-unregister", before)
+    run_as(installed.cluster, account, tmp_path, pod["spec"]["containers"][0])
+    succeed(api, pod)
+
+    pod = hook_pod(installed, "gitmoor-release", before)
+    assert not api.get("Deployment", NAMESPACE, "gitmoor"), "nobody is left who would put a finalizer back"
+    assert held("going") and held("kept")
+    run_as(installed.cluster, pod["spec"]["serviceAccountName"], tmp_path, pod["spec"]["containers"][0])
+    assert not api.get("Application", "shop", "going") and held("held") == ["example.org/other"], "no deletion waits for Gitmoor"
+    assert api.get("Application", "shop", "kept") and not held("kept")
     succeed(api, pod)
     output, _ = uninstalling.communicate(timeout=200)
     assert uninstalling.returncode == 0, output

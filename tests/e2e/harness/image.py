@@ -18,7 +18,7 @@ int main(void) {
     }
 }
 """
-_APPLETS = ("sh", "cat", "httpd", "id", "ls", "nc", "nslookup", "printf", "sleep", "touch")
+_APPLETS = ("sh", "cat", "grep", "httpd", "id", "ls", "nc", "nslookup", "printf", "sleep", "touch")
 
 
 def _add(layer, name, data, mode):
