@@ -44,7 +44,7 @@ struct attempt {
 };
 
 /* The steps of making an object anew. */
-enum recreation { RECREATE_DELETE, RECREATE_WAIT, RECREATE_APPLY };
+enum recreation { RECREATE_PROVE, RECREATE_DELETE, RECREATE_WAIT, RECREATE_APPLY };
 
 struct wave {
     bool preflight;
@@ -242,6 +242,14 @@ static bool is_tried_again(struct execution *execution, size_t index,
             return true;
         }
     }
+    /* Quotas learn of a deletion a moment later. */
+    if (execution->steps[index] == RECREATE_APPLY && response->status == 403 &&
+        strstr(response->error.message, "exceeded quota") &&
+        clock_monotonic_ms() < execution->recreate_deadline_ms) {
+        execution->tries[index] = 0;
+        try_again(execution, index, RECREATE_PAUSE_MS);
+        return true;
+    }
     return false;
 }
 
@@ -264,20 +272,27 @@ static void take_failure(struct execution *execution, const struct attempt *atte
 }
 
 /* The operation as it is to be asked for now: of one that makes anew, the step that is due. */
-static struct plan_operation step_of(const struct execution *execution, size_t index,
-                                     bool preflight)
+static struct plan_operation step_of(const struct execution *execution, size_t index)
 {
     struct plan_operation operation = execution->plan->operations[index];
-    if (operation.verb == PLAN_RECREATE) {
-        bool deletes = preflight || execution->steps[index] != RECREATE_APPLY;
-        operation.verb = deletes ? PLAN_DELETE : PLAN_APPLY;
-        operation.foreground = deletes;
+    uint8_t step = execution->steps[index];
+    if (operation.verb == PLAN_RECREATE && step != RECREATE_PROVE) {
+        operation.foreground = step != RECREATE_APPLY;
+        operation.verb = operation.foreground ? PLAN_DELETE : PLAN_APPLY;
     }
     return operation;
 }
 
-/* A step before the last has succeeded: on to the next, or wait until it is gone. Answers whether
- * there is another try. */
+/* It could be made: it may be deleted. */
+static void take_proof(struct execution *execution, size_t index)
+{
+    execution->steps[index] = RECREATE_DELETE;
+    execution->tries[index] = 0;
+    try_again(execution, index, 0);
+}
+
+/* It is deleted: on to the next step, or wait until it is gone. Answers whether there is another
+ * try. */
 static bool go_on_recreating(struct execution *execution, const struct attempt *attempt,
                              const struct result_success *success, struct error *error)
 {
@@ -303,23 +318,39 @@ static bool go_on_recreating(struct execution *execution, const struct attempt *
     return true;
 }
 
+/* A step of making anew that is not the last of its wave has succeeded. Answers whether the answer
+ * is dealt with. */
+static bool take_step(struct execution *execution, const struct attempt *attempt,
+                      struct request_answer *answer, bool *ok)
+{
+    uint8_t *step = &execution->steps[attempt->index];
+    if (*step == RECREATE_PROVE) {
+        take_proof(execution, attempt->index);
+        return true;
+    }
+    if (attempt->preflight) {
+        *step = RECREATE_PROVE; /* again, when its turn comes: much may have changed by then */
+        return false;
+    }
+    if (*step == RECREATE_APPLY || execution->cancelled) {
+        return false;
+    }
+    *ok = go_on_recreating(execution, attempt, &answer->success, &answer->error);
+    return *ok;
+}
+
 static void take_answer(struct execution *execution, const struct attempt *attempt,
                         const struct kube_response *response)
 {
-    const struct plan_operation step = step_of(execution, attempt->index, attempt->preflight);
-    const struct plan_operation *operation = &step;
+    const struct plan_operation operation = step_of(execution, attempt->index);
+    bool recreates = execution->plan->operations[attempt->index].verb == PLAN_RECREATE;
     struct request_answer answer = {0};
     /* What a dry-run made of the object is asked for by nobody, unless it is all that is done. */
     bool is_checked = response->ok && attempt->preflight && !execution->plan->dry_run;
-    bool is_step = execution->plan->operations[attempt->index].verb == PLAN_RECREATE &&
-                   operation->verb == PLAN_DELETE && !attempt->preflight;
-    bool ok = is_checked || request_read_answer(operation, response, &answer);
-    if (ok && is_step && !execution->cancelled) {
-        ok = go_on_recreating(execution, attempt, &answer.success, &answer.error);
-        if (ok) {
-            request_answer_release(&answer);
-            return;
-        }
+    bool ok = is_checked || request_read_answer(&operation, response, &answer);
+    if (ok && recreates && take_step(execution, attempt, &answer, &ok)) {
+        request_answer_release(&answer);
+        return;
     }
     if (ok) {
         if (execution->plan->dry_run) {
@@ -361,7 +392,8 @@ static void start(struct execution *execution, size_t index)
 {
     struct attempt *attempt = NEW(struct attempt);
     bool preflight = execution->wave.preflight;
-    const struct plan_operation step = step_of(execution, index, preflight);
+    const struct plan_operation step = step_of(execution, index);
+    bool writes = !preflight && step.verb != PLAN_RECREATE;
     bool waits = execution->steps[index] == RECREATE_WAIT;
     attempt->execution = execution;
     attempt->index = index;
@@ -376,7 +408,7 @@ static void start(struct execution *execution, size_t index)
     execution->in_flight++;
     execution->requests++;
     execution->tries[index]++;
-    execution->written = execution->written || !attempt->preflight;
+    execution->written = execution->written || writes;
     attempt->call =
         request_start(execution->options.client, &step, preflight || waits, &execution->as,
                       execution->options.request_timeout_ms, on_answer, attempt);

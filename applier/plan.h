@@ -21,7 +21,7 @@
 enum plan_verb {
     PLAN_APPLY,
     PLAN_DELETE,
-    PLAN_RECREATE,  /* delete, wait until it is gone, apply */
+    PLAN_RECREATE,  /* prove that it can be, delete, wait until it is gone, apply */
     PLAN_FINALIZER, /* our finalizer on the plan's own Application; by the applier itself */
     PLAN_OWNERS,    /* write managedFields and nothing else, in the very version that is named */
 };

@@ -1,6 +1,7 @@
 #include "applier/request.h"
 
 #include "applier/immutable.h"
+#include "applier/probe.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
@@ -10,6 +11,7 @@
 /* `force`, since what Git declares is Git's; unknown and duplicate fields are errors, since they
  * are mistakes that would otherwise pass silently. */
 #define APPLY_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER "&force=true&fieldValidation=Strict"
+#define PROBE_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER "&fieldValidation=Strict&dryRun=All"
 #define OWNERS_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER
 
 static struct kube_call *start_apply(struct kube_client *client,
@@ -118,6 +120,24 @@ static struct kube_call *start_finalizer(struct kube_client *client,
     return kube_client_call(client, request, done, context);
 }
 
+/* Always a dry-run. */
+static struct kube_call *start_probe(struct kube_client *client,
+                                     const struct plan_operation *operation,
+                                     struct kube_request *request, kube_response_fn done,
+                                     void *context)
+{
+    AUTO_BUF struct buf path, body;
+    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
+    buf_init(&body, operation->body_size * 2 + 4096);
+    probe_build(operation, &path, &body); /* the server refuses what is no object */
+    buf_append_string(&path, PROBE_QUERY);
+    request->method = KUBE_POST;
+    request->path = path.data;
+    request->body = body.data;
+    request->body_size = body.size;
+    return kube_client_call(client, request, done, context);
+}
+
 static bool read_applied(const struct kube_response *response, struct request_answer *ret)
 {
     if (!json_parse(response->body, response->size, NULL, &ret->object, &ret->error)) {
@@ -193,8 +213,9 @@ struct kube_call *request_start(struct kube_client *client, const struct plan_op
         return start_owners(client, operation, dry_run, &request, done, context);
     case PLAN_FINALIZER:
         return start_finalizer(client, operation, dry_run, &request, done, context);
+    case PLAN_RECREATE:
+        return start_probe(client, operation, &request, done, context);
     case PLAN_APPLY:
-    case PLAN_RECREATE: /* its last step */
         break;
     }
     return start_apply(client, operation, dry_run, &request, done, context);
@@ -238,10 +259,26 @@ static void correct_error(const struct plan_operation *operation,
     }
 }
 
+static bool read_probe(const struct kube_response *response, struct request_answer *ret)
+{
+    if (response->ok ||
+        (response->status == 403 && probe_lacks_room_only(response->error.message))) {
+        return true;
+    }
+    ret->error = response->error;
+    return error_prefix(
+        &ret->error, "a field of it is immutable, so it is to be deleted and made anew. It stays "
+                     "as it is, since the server would not take the new one (which was tried in "
+                     "a dry-run, under another name)");
+}
+
 bool request_read_answer(const struct plan_operation *operation,
                          const struct kube_response *response, struct request_answer *ret)
 {
     *ret = (struct request_answer){0};
+    if (operation->verb == PLAN_RECREATE) {
+        return read_probe(response, ret);
+    }
     if (operation->verb == PLAN_DELETE) {
         ret->success.uid = operation->uid;
         if (response->ok || is_deleted_anyway(response, &ret->success)) {

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from harness.api import ApiError
 from harness.mooring import config_map
 from harness.waiting import wait_for
 
@@ -132,6 +133,57 @@ def test_nothing_is_deleted_where_something_else_is_wrong_too(shop):
     mooring.push(manifests(["Deployment"], 2) | {"deploy/bad.yaml": config_map("Bad_Name")})
     mooring.wait_not_ready("Bad_Name", reason="Invalid")
     assert mooring.uids() == before, "another object's error holds the whole commit up"
+
+
+POLICY = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": [
+    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]},
+    "validations": [{"expression": "!has(object.data.v) || object.data.v != '2'", "message": "the second one is not wanted"}]}
+
+
+@pytest.fixture
+def policy(api, namespace):
+    """refuses the creation, not the change, of the ConfigMap's second version in the namespace."""
+    name = f"force-{namespace}"
+    kinds = ("ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy")
+    selector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    for kind, spec in ((kinds[1], POLICY), (kinds[0], {"policyName": name, "validationActions": ["Deny"], "matchResources": selector})):
+        api.apply({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "second", "namespace": namespace}, "data": {"v": "2"}}
+
+    def works():
+        try:
+            return not api.request("POST", f"/api/v1/namespaces/{namespace}/configmaps?dryRun=All", config)
+        except ApiError as error:
+            return "not wanted" in str(error)
+    wait_for(works, what="the policy works")
+    yield
+    for kind in kinds:
+        api.delete(kind, None, name)
+
+
+@pytest.mark.parametrize("preflight", ["On", "Off"])
+def test_what_a_policy_would_refuse_anew_is_not_deleted(shop, policy, preflight):  # noqa: ARG001
+    mooring = shop(["ConfigMap"], force=True, preflight=preflight)
+    before = mooring.uids()
+    mooring.push(manifests(["ConfigMap"], 2))
+    ready = mooring.wait_not_ready("the second one is not wanted", "It stays as it is", "deploy/ConfigMap.yaml")
+    assert mooring.uids() == before and mooring.config_map("x") == {"v": "1"}, ready
+    mooring.push(manifests(["ConfigMap"], 3))
+    mooring.wait_applied(timeout=60)
+    assert mooring.uids() != before and mooring.config_map("x") == {"v": "3"}
+
+
+def test_a_full_quota_has_room_for_one_in_the_place_of_another(shop, api, namespace):
+    mooring = shop(["ConfigMap"], force=True)
+    before = mooring.uids()
+    count = len(api.list("ConfigMap", namespace))
+    api.create("ResourceQuota", namespace, {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"},
+                                            "spec": {"hard": {"count/configmaps": str(count)}}})
+    wait_for(lambda: api.get("ResourceQuota", namespace, "full").get("status", {}).get("used", {}).get("count/configmaps") == str(count),
+             what="the quota counts")
+    mooring.push(manifests(["ConfigMap"], 2))
+    mooring.wait_applied(timeout=60)
+    assert mooring.uids() != before and mooring.config_map("x") == {"v": "2"}
 
 
 def test_killed_between_the_deletion_and_the_creation_it_is_made_all_the_same(shop, gitmoor):

@@ -130,6 +130,16 @@ static void add_delete(struct draft *plan, int stage, const char *name)
     plan->count++;
 }
 
+static void add_recreate(struct draft *plan, int stage, const char *name)
+{
+    buf_append_format(
+        &plan->text,
+        "{\"op\":\"recreate\",\"stage\":%d,\"path\":\"/api/v1/namespaces/s/configmaps/%s\","
+        "\"uid\":\"x\"}\n{\"metadata\":{\"name\":\"%s\"}}\n",
+        stage, name, name);
+    plan->count++;
+}
+
 static void submit(struct draft *plan)
 {
     struct plan *parsed = NULL;
@@ -177,7 +187,8 @@ static unsigned occurrences(const char *id, const char *part)
     return count;
 }
 
-/* The requests, in order: "dry a", "apply a", "delete a", "dry-delete a". */
+/* The requests, in order: "dry a", "apply a", "delete a", "dry-delete a"; "probe configmaps" where
+ * the creation of one that is to be made anew is tried. */
 static const char *deeds(void)
 {
     static char text[65536];
@@ -187,7 +198,12 @@ static const char *deeds(void)
         const char *name = strrchr(request->path, '/') + 1;
         bool is_delete = strcmp(request->method, "DELETE") == 0;
         bool dry = strstr(is_delete ? request->body : request->path, "dryRun");
-        const char *what = is_delete ? (dry ? "dry-delete" : "delete") : dry ? "dry" : "apply";
+        bool probe = strcmp(request->method, "POST") == 0;
+        assert_true(!probe || dry);
+        const char *what = probe       ? "probe"
+                           : is_delete ? (dry ? "dry-delete" : "delete")
+                           : dry       ? "dry"
+                                       : "apply";
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %.*s", i ? ", " : "", what,
                                  (int)strcspn(name, "?"), name);
     }
@@ -327,6 +343,87 @@ static void a_dependency_on_a_stage_that_is_not_in_the_plan_is_met(void **state)
     submit(&plan);
     run_to_end();
     assert_string_equal(deeds(), "dry a, apply a");
+}
+
+/* Whether it is gone is asked by a dry-run of its deletion. */
+static int delete_at_once(struct world *server, const struct world_request *request,
+                          struct buf *body)
+{
+    bool asks = strcmp(request->method, "DELETE") == 0 && strstr(request->body, "dryRun");
+    return asks && strstr(deeds(), ", delete ") ? world_answer_status(body, 404, "NotFound", "gone")
+                                                : world_answer_applied(server, request, body);
+}
+
+static void what_is_made_anew_is_proved_before_anything_and_before_its_deletion(void **state)
+{
+    (void)state;
+    world.answer = delete_at_once;
+    struct draft plan = draft("p", "shop", "\"mode\":\"apply\"");
+    add_recreate(&plan, 1, "a");
+    submit(&plan);
+    run_to_end();
+    assert_int_equal(outcome_of("p")->outcome, RESULT_APPLIED);
+    assert_string_equal(deeds(), "probe configmaps, dry-delete a, probe configmaps, delete a, "
+                                 "dry-delete a, apply a");
+    assert_int_equal(occurrences("p", "\"phase\":\"preflight\""), 1);
+    assert_int_equal(occurrences("p", "\"phase\":\"apply\""), 1);
+    assert_int_equal(occurrences("p", "\"fingerprint\""), 1);
+}
+
+static int refuse_new(struct world *server, const struct world_request *request, struct buf *body)
+{
+    if (strcmp(request->method, "POST") == 0) {
+        return world_answer_status(body, 422, "Invalid", "no more of these");
+    }
+    return world_answer_applied(server, request, body);
+}
+
+static void what_would_be_refused_anew_is_not_deleted(void **state)
+{
+    (void)state;
+    world.answer = refuse_new;
+    struct draft plan = draft("p", "shop", "\"mode\":\"apply\"");
+    add(&plan, 0, -1, "b");
+    add_recreate(&plan, 1, "a");
+    submit(&plan);
+    struct draft other = draft("q", "web", "\"mode\":\"apply\",\"preflight\":false");
+    add_recreate(&other, 1, "c");
+    submit(&other);
+    run_to_end();
+    assert_int_equal(outcome_of("p")->outcome, RESULT_INVALID);
+    assert_int_equal(outcome_of("q")->outcome, RESULT_FAILED);
+    assert_null(strstr(deeds(), "delete"));
+    assert_null(strstr(deeds(), "apply"));
+    assert_int_equal(occurrences("p", "It stays as it is"), 1);
+    assert_int_equal(occurrences("p", "no more of these"), 1);
+    assert_int_equal(occurrences("q", "\"phase\":\"apply\",\"reason\":\"Invalid\""), 1);
+}
+
+static int fill_quota(struct world *server, const struct world_request *request, struct buf *body)
+{
+    static const char full[] = "exceeded quota: q, requested: configmaps=1, used: configmaps=1, "
+                               "limited: configmaps=1";
+    bool applies = strcmp(request->method, "PATCH") == 0;
+    for (unsigned i = 0; applies && i < server->count && &server->requests[i] != request; i++) {
+        if (strcmp(server->requests[i].method, "PATCH") == 0) {
+            return world_answer_applied(server, request, body); /* it has been asked once */
+        }
+    }
+    return applies || strcmp(request->method, "POST") == 0
+               ? world_answer_status(body, 403, "Forbidden", full)
+               : delete_at_once(server, request, body);
+}
+
+static void a_quota_that_counts_does_not_hold_it_up(void **state)
+{
+    (void)state;
+    world.answer = fill_quota;
+    struct draft plan = draft("p", "shop", "\"mode\":\"apply\",\"preflight\":false");
+    add_recreate(&plan, 1, "a");
+    submit(&plan);
+    run_to_end();
+    assert_int_equal(outcome_of("p")->outcome, RESULT_APPLIED);
+    assert_string_equal(deeds(), "probe configmaps, delete a, dry-delete a, apply a, apply a");
 }
 
 static void a_dry_run_plan_writes_nothing(void **state)
@@ -679,6 +776,9 @@ int main(void)
         CASE(what_depends_on_a_stage_is_dry_run_after_it),
         CASE(a_later_preflight_that_fails_is_a_failed_plan_since_something_is_written),
         CASE(a_dependency_on_a_stage_that_is_not_in_the_plan_is_met),
+        CASE(what_is_made_anew_is_proved_before_anything_and_before_its_deletion),
+        CASE(what_would_be_refused_anew_is_not_deleted),
+        CASE(a_quota_that_counts_does_not_hold_it_up),
         CASE(a_dry_run_plan_writes_nothing),
         CASE(a_plan_without_operations_is_applied),
         CASE(a_conflict_is_tried_again_but_not_for_ever),

@@ -41,6 +41,8 @@ _KINDS = {
     "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "ValidatingWebhookConfiguration": ("/apis/admissionregistration.k8s.io/v1",
                                        "validatingwebhookconfigurations"),
+    "ValidatingAdmissionPolicy": ("/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies"),
+    "ValidatingAdmissionPolicyBinding": ("/apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings"),
     "GitRepository": ("/apis/gitmoor.io/v1alpha1", "gitrepositories"),
     "HelmRepository": ("/apis/gitmoor.io/v1alpha1", "helmrepositories"),
     "Application": ("/apis/gitmoor.io/v1alpha1", "applications"),
