@@ -6,8 +6,7 @@ benchmarks are the only other controllers.
 import json
 from concurrent.futures import ThreadPoolExecutor
 
-import flux
-from harness import sample
+from harness import flux, sample
 from harness.api import condition
 from harness.mooring import Mooring
 from harness.repository import Repository

@@ -32,7 +32,7 @@ static const struct {
     {"annotations", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace", "Helm release"},
     {"annotations", "argocd.argoproj.io/tracking-id", NULL, "Argo CD, tracking id"},
     {"labels", "argocd.argoproj.io/instance", NULL, "Argo CD application"},
-    {"labels", "configsync.gke.io/declared-version", NULL, "Config Sync, version"},
+    {"annotations", "configsync.gke.io/manager", NULL, "Config Sync, reconciler"},
     {"labels", GITMOOR_LABEL, NULL, "Gitmoor, Application"},
 };
 

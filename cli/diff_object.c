@@ -198,6 +198,7 @@ static bool change(struct diff_application *application, const struct desired_ob
     bool gives_up = false;
     const struct owners_rules rules = {
         .people = &verb->people,
+        .taken = &application->spec.taken,
         .allowed = application->spec.exact ? &application->spec.allowed : NULL,
         .left = desired->left,
         .left_count = desired->left_count};

@@ -182,6 +182,7 @@ static void judge_owners(const struct application *application,
     arena_init(&arena);
     const struct owners_rules rules = {
         .people = &application->differ->people,
+        .taken = &application->spec.taken,
         .allowed = application->spec.exact ? &application->spec.allowed : NULL,
         .left = desired->left,
         .left_count = desired->left_count,

@@ -104,6 +104,7 @@ static bool is_taken(const cJSON *entry, const struct owners_rules *rules)
         return false;
     }
     return text_equal(manager, GITMOOR_FIELD_MANAGER) || managers_match(rules->people, manager) ||
+           (rules->taken && managers_match(rules->taken, manager)) ||
            (rules->allowed && !managers_match(rules->allowed, manager));
 }
 

@@ -1,10 +1,11 @@
 /* Who owns the fields of a live object, and who should: the managedFields as they have to be
  * written before an apply does what Git means.
  *
- * Taken over: what people have added with kubectl and its kin (or, for an application that wants
- * its objects exactly as in Git, what anybody but the allowed managers has added). Their entries
- * are merged into ours, as client-go's csaupgrade does it; the apply that follows then removes what
- * Git does not declare, and the server keeps what an entry of anybody else holds.
+ * Taken over: what people have added with kubectl and its kin, what is left of a tool that used to
+ * manage the object, or, for an application that wants its objects exactly as in Git, what anybody
+ * but the allowed managers has added. Their entries are merged into ours, as client-go's csaupgrade
+ * does it; the apply that follows then removes what Git does not declare, and the server keeps what
+ * an entry of anybody else holds.
  *
  * Given up: fields that are to be left alone and that we own, since Git once declared them. They
  * leave our entry first: an apply that merely omits them would delete them from the object, and an
@@ -17,6 +18,7 @@
 
 struct owners_rules {
     const struct managers *people;  /* whose fields are taken over */
+    const struct managers *taken;   /* whose too; or NULL */
     const struct managers *allowed; /* not NULL: everybody's are, save for theirs */
     const char *const *left;        /* JSON pointers of fields that are left alone */
     size_t left_count;

@@ -25,6 +25,7 @@ void application_spec_release(struct application_spec *spec)
     free(spec->break_glass.by);
     free(spec->drift_text);
     managers_release(&spec->allowed);
+    managers_release(&spec->taken);
     ignore_fields_release(&spec->ignore);
     sync_windows_release(&spec->windows);
     *spec = (struct application_spec){0};
@@ -89,14 +90,20 @@ static void read_prune_limit(const cJSON *limit, struct prune_limit *ret)
     }
 }
 
+static void add_managers(struct managers *managers, const cJSON *list)
+{
+    for (const cJSON *item = json_first(list); item; item = item->next) {
+        managers_add(managers, cJSON_IsString(item) ? item->valuestring : NULL);
+    }
+}
+
 static void read_drift(const cJSON *spec, struct application_spec *ret)
 {
     const cJSON *drift = json_object(spec, "drift");
     ret->exact = text_equal(json_string(drift, "mode"), "Exact");
     managers_add(&ret->allowed, ALWAYS_ALLOWED);
-    for (const cJSON *item = json_first(json_array(drift, "allow")); item; item = item->next) {
-        managers_add(&ret->allowed, cJSON_IsString(item) ? item->valuestring : NULL);
-    }
+    add_managers(&ret->allowed, json_array(drift, "allow"));
+    add_managers(&ret->taken, json_array(drift, "takeOver"));
     if (drift) {
         AUTO_BUF struct buf text;
         buf_init(&text, json_default_limits.bytes);

@@ -37,6 +37,7 @@ struct application_spec {
     char *health_error;                 /* why they cannot be read, or NULL */
     bool exact;              /* whatever Git does not declare goes, save for what is… */
     struct managers allowed; /* …of these */
+    struct managers taken;   /* whose fields are taken over, beside those of the setting */
     char *drift_text;        /* canonical JSON of that choice, or NULL */
     struct ignore_fields ignore;
     struct sync_windows windows;

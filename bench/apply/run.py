@@ -12,9 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-import flux
 from gitserver import GitServer
-from harness import sample
+from harness import flux, sample
 from harness.api import condition, path_of
 from harness.cluster import Cluster
 from harness.moor import Moor

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 
 import kinds
-from flux import Flux
 from gitserver import GitServer
 from harness.api import path_of
 from harness.cluster import Cluster
 from harness.environment import bus_folder
+from harness.flux import Flux
 from harness.follow import Follow
 from harness.moor import Moor
 from table import row, tell

@@ -15,9 +15,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import flux
 from gitserver import GitServer
-from harness import sample
+from harness import flux, sample
 from harness.api import condition, path_of
 from harness.cluster import Cluster
 from harness.environment import bus_folder

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import kinds
 from audited import Requests, write_policy
-from flux import Flux
 from gitserver import GitServer
 from harness.audit import flags
 from harness.cluster import PROCESSES, Cluster, Layout, user_of
 from harness.environment import bus_folder
+from harness.flux import Flux
 from harness.moor import Moor
 from harness.process import children, cpu_seconds
 from table import row, tell

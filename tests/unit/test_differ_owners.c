@@ -168,6 +168,28 @@ static void owners_are_written_as_the_rules_say(void **state)
     }
 }
 
+static void a_tool_that_has_gone_is_taken_over_beside_people(void **state)
+{
+    (void)state;
+    static const char live[] = MAP(OF("v1", "gitmoor", "Apply", DATA("\"f:a\":{}")) "," OF(
+        "v1", "kustomize-controller", "Apply", DATA("\"f:b\":{}")) "," OF("v1", "ctl", "Update",
+                                                                          DATA("\"f:c\":{}")));
+    struct managers people = {0}, taken = {0};
+    AUTO_JSON cJSON *tree = NULL;
+    assert_true(json_parse(live, strlen(live), NULL, &tree, NULL));
+    managers_add(&people, "kubectl*");
+    struct owners_rules rules = {.people = &people, .taken = &taken};
+    bool gives_up;
+    assert_null(owners_edit(tree, &rules, &gives_up));
+    managers_add(&taken, "kustomize-controller");
+    AUTO_FREE char *text = owners_edit(tree, &rules, &gives_up);
+    assert_string_equal(text,
+                        "[" OF("v1", "gitmoor", "Apply", DATA("\"f:a\":{},\"f:b\":{}")) "," OF(
+                            "v1", "ctl", "Update", DATA("\"f:c\":{}")) "]");
+    managers_release(&people);
+    managers_release(&taken);
+}
+
 /* A set of ten thousand fields costs no more than its size. */
 static void wide_sets_are_merged_by_index(void **state)
 {
@@ -200,6 +222,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(owners_are_written_as_the_rules_say),
+        cmocka_unit_test(a_tool_that_has_gone_is_taken_over_beside_people),
         cmocka_unit_test(wide_sets_are_merged_by_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

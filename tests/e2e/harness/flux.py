@@ -1,13 +1,17 @@
-"""Flux's source-controller and kustomize-controller as programs against a cluster, to compare with."""
+"""Flux's source-controller and kustomize-controller as programs against a cluster, to compare with, and to come from."""
 import json
 import os
 from pathlib import Path
 
-from harness import paths, ports
-from harness.process import Process
-from harness.waiting import wait_for
+from . import paths, ports
+from .process import Process
+from .waiting import wait_for
 
 CONTROLLERS = ("source-controller", "kustomize-controller")
+
+
+def is_built():
+    return all((paths.cache() / "bin" / f"flux-{name}").exists() for name in CONTROLLERS)
 
 
 class Flux:
