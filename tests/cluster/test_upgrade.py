@@ -13,6 +13,7 @@ from harness.mooring import config_map
 from harness.realnode import TOOLBOX
 from harness.waiting import wait_for
 from installation import CHART
+from witness import Witness
 
 WEB = """apiVersion: apps/v1
 kind: Deployment
@@ -37,7 +38,7 @@ LEASE = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
 
 
 class Writer(threading.Thread):
-    """Calls `write(n)` again and again until ended; what an ApiError refuses is kept."""
+    """Calls `write(n)` again and again until ended; what an ApiError refuses is kept, with the time."""
 
     def __init__(self, name, write, pause=0.02):
         super().__init__(name=name, daemon=True)
@@ -50,7 +51,7 @@ class Writer(threading.Thread):
                 try:
                     self.write(self.count)
                 except ApiError as error:
-                    self.refused.append(str(error))
+                    self.refused.append((time.time(), str(error)))
         except Exception as error:  # the test tells of it
             self.broken = error
 
@@ -131,24 +132,27 @@ def test_an_upgrade_under_load_refuses_and_loses_nothing(topology, install, imag
         shop.wait_applied(timeout=90)
         history = shop.status()["history"][-1]
         old = {pod["metadata"]["uid"] for process in ("fetcher", "admission") for pod in installation.pods(process)}
-        assert "tenancy settings" not in definition_text(kubectl), "the definitions are those of the version before"
+        assert "deletionPolicy" not in definition_text(kubectl), "the definitions are those of the version before"
         load = Load(node_cluster, kubectl, shop)
-        load.start()
-        time.sleep(5)  # of load before; nothing is waited for
-        installation.chart = CHART
-        installation.upgrade(**{"image.tag": ""})
-        installation.wait_ready()
-        wait_for(lambda: old.isdisjoint(pod["metadata"]["uid"] for process in ("fetcher", "admission")
-                                        for pod in installation.pods(process)), 60, "none of the old Pods left")
-        time.sleep(5)  # and after
-        ended = load.end()
+        with Witness(installation) as witness:
+            load.start()
+            time.sleep(5)  # of load before; nothing is waited for
+            installation.chart = CHART
+            installation.upgrade(**{"image.tag": ""})
+            installation.wait_ready()
+            wait_for(lambda: old.isdisjoint(pod["metadata"]["uid"] for process in ("fetcher", "admission")
+                                            for pod in installation.pods(process)), 60, "none of the old Pods left")
+            time.sleep(5)  # and after
+            ended = load.end()
+        assert witness.saw_connections_end(), witness.tell(time.time())
 
         edits = ended.pop("edits")
         for name, writer in ended.items():
-            assert writer.refused == [], f"{name}: {len(writer.refused)} of {writer.count} refused, the first: {writer.refused[0]}"
+            for at, told in writer.refused:
+                pytest.fail(f"{name}: {len(writer.refused)} of {writer.count} refused, the first: {told}\n{witness.tell(at)}")
             assert writer.count > 3, name
         assert len(edits.refused) == edits.count > 20, "an edit of what Git declares passed"
-        assert all("gitmoor" in told for told in edits.refused)
+        assert all("gitmoor" in told for _, told in edits.refused)
 
         shop.wait_applied(timeout=120)
         made = {f"commit-{n}" for n in range(1, ended["commits"].count + 1)}
@@ -161,7 +165,7 @@ def test_an_upgrade_under_load_refuses_and_loses_nothing(topology, install, imag
         wait_for(lambda: node_cluster.api().get("Deployment", namespace, "web")["status"].get("readyReplicas") == 2, 60,
                  "the controllers have made all Pods anew")
 
-        assert "tenancy settings" in definition_text(kubectl), "the definitions are upgraded"
+        assert "deletionPolicy" in definition_text(kubectl), "the definitions are upgraded"
         assert history["revision"] in [entry["revision"] for entry in shop.status()["history"]] or ended["commits"].count > 9
         assert condition(shop.source(), "Ready")["status"] == "True"
         version = installation.helm("list", "-o", "json").stdout

@@ -1,7 +1,8 @@
 """The version before this one: its chart and its programs, built from the history, for upgrades from it.
 
-Nothing has been released yet, so it is a commit: what main was at the end of the working session before the last change of the bus, the
-plans and the CRDs. From the first release on, let it be the newest tag.
+Nothing has been released yet, so it is a commit: what main was at the end of a working session before the last change of the bus, the
+plans and the CRDs, and after a stopping admission has learned to end its connections with an answer (b6a1a33): an upgrade from one
+that may lose a review as it stops says nothing of this one. From the first release on, let it be the newest tag.
 """
 import fcntl
 import os
@@ -10,7 +11,7 @@ import subprocess
 
 from . import paths
 
-COMMIT = "7b4abbce100d"
+COMMIT = "64e3c706c75a"
 VERSION = "0.0.9"  # of its chart, whatever it called itself
 TAG = "previous"   # of its images
 PROGRAMS = ("gitmoor", "gitmoor-fetcher", "gitmoor-differ", "gitmoor-applier", "gitmoor-admission")
