@@ -1,4 +1,5 @@
 """The floor: a ValidatingAdmissionPolicy that refuses most of what the process refuses, while the process is dead."""
+import re
 import subprocess
 
 import pytest
@@ -82,7 +83,7 @@ EVIL = {"spec": {"template": {"spec": {"containers": [{"name": "web", "image": "
 # what to make, what to do with it, words of the refusal
 MESSAGES = {
     "fields": (World.config_map, lambda o: o.patch({"data": {"color": None, "size": "2", "a.b": "c"}}),
-               ["ConfigMap prod/o", ".data.color, .data.size, declared by application prod/shop. Change it in Git."]),
+               ["ConfigMap prod/o", ", declared by application prod/shop. Change it in Git."]),
     "a field six levels down": (World.workload, lambda o: o.patch(EVIL, STRATEGIC), ["Deployment prod/o", f"{IMAGE}, declared by"]),
     "a name that is no identifier": (lambda w: w.config_map(data={"a.b": "1"}), lambda o: o.patch({"data": {"a.b": "2"}}), ['.data["a.b"],']),
     "a list item by two keys": (World.service, lambda o: o.patch({"spec": {"ports": [{"port": 81, "protocol": "TCP"}]}}),
@@ -101,6 +102,13 @@ def test_its_message_names(both, case):
     assert "ValidatingAdmissionPolicy" in message
     for word in words:
         assert word in message, (word, message)
+
+
+def test_its_message_names_each_lost_field_once(both):
+    """In any order: CEL goes through a map as it likes."""
+    message = refused(lambda: both.config_map().patch({"data": {"color": None, "size": "2", "a.b": "c"}}))
+    told = re.search(r"is managed by Git: (.*), declared by", message)
+    assert told and sorted(told.group(1).split(", ")) == [".data.color", ".data.size"], message
 
 
 def test_it_follows_the_protection_of_applications(both):

@@ -204,7 +204,8 @@ class Drill:
     def converge(self, ended, told=True):
         """Everything works again; returns how many seconds after the cause's end, and after it for each column.
 
-        With told=False nobody asks for a fetch of the commit: what has failed to fetch is tried again, though the interval is an hour.
+        With told=False nobody asks for a fetch: that of the commit during the cause has failed, and is tried again, though the interval
+        is an hour. There is no other commit, which that fetch might or might not find.
         """
         took = {}
 
@@ -215,9 +216,9 @@ class Drill:
         def again(action):
             return lambda: action() or True
 
-        self.commit()
         done("others", again(self.others))
         if told:
+            self.commit()
             done("asked", self.nudge)
         done("commits", self.applied)
         done("drifted", again(self.drift))
