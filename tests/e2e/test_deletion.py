@@ -114,6 +114,31 @@ def test_killed_on_the_way_it_goes_on(shop, gitmoor, killed):
     wait_gone(shop, 90)
 
 
+MANY = 1000
+MEMORY_GROWTH = 24 << 20  # of one process, while so many are deleted
+
+
+@pytest.mark.parametrize("killed", ["differ", "applier"])
+def test_killed_in_the_middle_of_many_it_goes_on_with_what_is_left(repository, moored, gitmoor, api, namespace, killed):
+    repository.commit({"deploy/many.yaml": "---\n".join(config_map(f"c{n}", step="0") for n in range(MANY))})
+    shop = moored(repository, deletionPolicy="Delete", protection="Enforce")
+    shop.wait_applied(timeout=60)
+
+    def left():
+        found = api.request("GET", f"/api/v1/namespaces/{namespace}/configmaps?limit=1")
+        return len(found["items"]) + found["metadata"].get("remainingItemCount", 0)
+    others, before = left() - MANY, gitmoor.memory()
+    delete(shop)
+    wait_for(lambda: left() < MANY * 95 // 100, what="some are gone", every=0.005)
+    gitmoor.kill(killed)
+    assert left() > others and finalizers(shop) == [FINALIZER], "it was killed on the way"
+    gitmoor.start_one(killed)
+    wait_gone(shop, 90)
+    assert left() == others
+    after = gitmoor.memory()
+    assert not {name: size for name, size in after.items() if size > before[name] + MEMORY_GROWTH}, (before, after)
+
+
 def test_killed_before_it_begins_it_is_done_afterwards(shop, gitmoor):
     gitmoor.kill("applier")
     delete(shop)
