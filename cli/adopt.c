@@ -91,25 +91,26 @@ bool adopt_is_foreign(const cJSON *object, const char *label)
 
 /* ---- The verb ---- */
 
-static int approve(struct diff_verb *verb, const char *name)
+/* What was shown, and nothing that came after it: of a newer revision the annotation does not
+ * speak. */
+static int approve(struct diff_verb *verb, const char *name, const char *revision)
 {
     struct error error = {0};
-    AUTO_JSON cJSON *application = NULL;
     const struct cluster_target target = {&cluster_applications, name};
-    if (!cluster_get(&verb->cluster, &cluster_applications, verb->cluster.namespace_, name,
-                     &application, &error)) {
-        return cluster_fail("adopt", &error);
-    }
-    const char *revision = json_string_path(application, "status.lastAttemptedRevision");
-    if (!revision) {
+    if (!verb->shown) {
         error_set(&error, ERROR_INVALID, "application %s has no revision yet", name);
         return cli_fail("adopt", CLI_NO, &error);
     }
-    if (!cluster_annotate(&verb->cluster, &target, GITMOOR_ADOPT_ANNOTATION, revision, NULL,
+    if (revision && !text_equal(revision, verb->shown)) {
+        error_set(&error, ERROR_INVALID, "application %s is at %s, not at %s: look at it anew",
+                  name, verb->shown, revision);
+        return cli_fail("adopt", CLI_NO, &error);
+    }
+    if (!cluster_annotate(&verb->cluster, &target, GITMOOR_ADOPT_ANNOTATION, verb->shown, NULL,
                           &error)) {
         return cluster_fail("adopt", &error);
     }
-    fprintf(stderr, "%s: %s may take them over\n", name, revision);
+    fprintf(stderr, "%s: %s may take them over\n", name, verb->shown);
     return CLI_OK;
 }
 
@@ -117,14 +118,17 @@ int cli_adopt(int argc, char **argv)
 {
     struct diff_verb verb = {.word = "adopt", .adopts = true, DIFF_DEFAULTS};
     bool yes = false;
+    const char *revision = NULL;
     const struct option table[] = {
         {"yes", 'y', OPTION_FLAG, &yes, NULL,
          "Let the revision that the application is at take them over."},
+        {"revision", 0, OPTION_TEXT, &revision, "REVISION",
+         "With --yes: only if it is this one, which was shown to you before."},
         DIFF_OPTIONS(verb),
         {0},
     };
     const struct option_set set = {
-        "adopt APPLICATION [--yes] [OPTIONS]",
+        "adopt APPLICATION [--yes [--revision REVISION]] [OPTIONS]",
         "Shows the objects that exist already and that the application would take over: who\n"
         "manages them now, and what would change of them. With --yes it may.",
         "0: there are none, or with --yes: they may be taken over; 1: there are some, or the\n"
@@ -140,11 +144,14 @@ int cli_adopt(int argc, char **argv)
     if (yes && verb.path) {
         error_set(&error, ERROR_INVALID, "--yes is about a revision, --path shows a directory");
         status = cli_fail("adopt", CLI_USAGE, &error);
+    } else if (revision && !yes) {
+        error_set(&error, ERROR_INVALID, "--revision is for --yes");
+        status = cli_fail("adopt", CLI_USAGE, &error);
     } else {
         status = diff_run(&verb, operands[0]);
     }
     if (yes && !verb.trouble && verb.foreign > 0) {
-        status = approve(&verb, operands[0]);
+        status = approve(&verb, operands[0], revision);
     }
     diff_close(&verb);
     return status;

@@ -46,7 +46,9 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
         for (size_t i = 0; i < application.desired->count; i++) {
             diff_declared(&application, &application.desired->objects[i]);
         }
-        if (!verb->adopts) {
+        if (verb->adopts) {
+            verb->shown = mem_string(json_string_path(object, "status.lastAttemptedRevision"));
+        } else {
             diff_pruned(&application);
         }
     } else {
@@ -67,8 +69,9 @@ static int diff_sum_up(const struct diff_verb *verb)
     }
     size_t total = verb->made + verb->changed + verb->deleted;
     if (verb->adopts) {
-        fprintf(stderr, "%zu objects exist already and are not the application's.\n",
-                verb->foreign);
+        fprintf(stderr, "%zu objects exist already and are not the application's%s%s.\n",
+                verb->foreign, verb->path || !verb->shown ? "" : ", at ",
+                verb->path ? "" : text_or_empty(verb->shown));
         total = verb->foreign;
     } else if (total > 0) {
         fprintf(stderr, "A reconcile would make %zu, change %zu and delete %zu objects.\n",
@@ -134,6 +137,7 @@ void diff_close(struct diff_verb *verb)
     free(verb->decrypt_keys.items);
     free(verb->groups);
     free(verb->kube_version);
+    free(verb->shown);
     free(verb->api_versions);
     cluster_close(&verb->cluster);
 }

@@ -35,6 +35,7 @@ struct diff_verb {
     bool foretold;       /* something was, instead of asking the server */
     bool trouble;        /* something could not be found out */
     size_t made, changed, deleted, foreign;
+    char *shown; /* adopt: the revision of the application that was looked at, or NULL */
 };
 
 /* Initial values, and the options, that the verbs share. */

@@ -76,7 +76,11 @@ def test_where_the_spec_says_so_it_waits_until_a_person_has_looked(others, repos
     assert "fresh" not in head and lines.count("-  step: old") == 3 and lines.count("+  step: new") == 3
     assert "3 objects exist already" in shown.stderr
 
-    assert run("adopt", "shop", "--yes").returncode == 0
+    assert shown.stderr.splitlines()[-1].endswith(f", at {repository.revision()}.")
+    missed = run("adopt", "shop", "--yes", "--revision", "main@sha1:" + "0" * 40)
+    assert missed.returncode == 1 and f"is at {repository.revision()}" in missed.stderr and shop.live() == {}
+    assert run("adopt", "shop", "--revision", repository.revision()).returncode == 2, "it is for --yes"
+    assert run("adopt", "shop", "--yes", "--revision", repository.revision()).returncode == 0
     shop.wait_applied()
     assert {name: data["step"] for name, data in shop.live().items()} == dict.fromkeys([*others, "fresh"], "new")
     none_left = run("adopt", "shop")
