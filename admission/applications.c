@@ -17,28 +17,36 @@ struct applications {
     bool told; /* that it is synced */
 };
 
-static void tell_change(const struct applications *applications)
+static void tell_list(const struct applications *applications)
 {
     if (applications->told) {
-        applications->handlers.changed(applications->handlers.context);
+        applications->handlers.listed(applications->handlers.context);
     }
-}
-
-static bool is_lax(const struct application *application)
-{
-    return application && application->protection != PROTECTION_ENFORCE;
 }
 
 static void on_deleted(struct applications *applications, const cJSON *object)
 {
-    const char *namespace_ = text_or_empty(json_string_path(object, "metadata.namespace"));
-    const char *name = text_or_empty(json_string_path(object, "metadata.name"));
-    char label[OBJECT_LABEL_VALUE_SIZE];
-    object_label_value(namespace_, name, label);
-    bool was_lax = is_lax(application_set_find(&applications->set, label));
-    application_set_remove(&applications->set, namespace_, name);
-    if (was_lax) {
-        tell_change(applications);
+    application_set_remove(&applications->set,
+                           text_or_empty(json_string_path(object, "metadata.namespace")),
+                           text_or_empty(json_string_path(object, "metadata.name")));
+    tell_list(applications);
+}
+
+static void on_written(struct applications *applications, const struct kube_event *event)
+{
+    struct application *application;
+    struct error error;
+    if (!application_from_json(event->object, &application, &error)) {
+        log_error("an Application cannot be read", "error", error.message);
+        return;
+    }
+    application->epoch = event->epoch;
+    const struct application *before = application_set_find(&applications->set, application->label);
+    bool is_news = !before || (before->protection == PROTECTION_ENFORCE) !=
+                                  (application->protection == PROTECTION_ENFORCE);
+    application_set_put(&applications->set, application);
+    if (is_news) {
+        tell_list(applications);
     }
 }
 
@@ -48,19 +56,7 @@ static void on_event(const struct kube_event *event, void *context)
     if (event->type == KUBE_EVENT_DELETED) {
         on_deleted(applications, event->object);
     } else {
-        struct application *application;
-        struct error error;
-        if (!application_from_json(event->object, &application, &error)) {
-            log_error("an Application cannot be read", "error", error.message);
-            return;
-        }
-        application->epoch = event->epoch;
-        bool was_lax = is_lax(application_set_find(&applications->set, application->label));
-        bool lax = is_lax(application);
-        application_set_put(&applications->set, application);
-        if (lax != was_lax) {
-            tell_change(applications);
-        }
+        on_written(applications, event);
     }
     metric_set(&known, NULL, (double)applications->set.by_label.count);
 }
@@ -75,7 +71,7 @@ static void on_synced(uint64_t epoch, void *context)
         applications->told = true;
         applications->handlers.synced(applications->handlers.context);
     }
-    tell_change(applications);
+    tell_list(applications);
 }
 
 static void on_trouble(const struct error *error, void *context)

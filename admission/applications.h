@@ -8,8 +8,9 @@
 struct applications;
 
 struct applications_handlers {
-    void (*synced)(void *context);  /* the set is complete for the first time */
-    void (*changed)(void *context); /* then, and when other applications are not enforced */
+    void (*synced)(void *context); /* the set is complete for the first time */
+    /* Then, and when there are other applications or others are enforced: what floor_list lists. */
+    void (*listed)(void *context);
     void *context;
 };
 

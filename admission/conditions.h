@@ -24,7 +24,8 @@
 /* Leases and Events are written all the time and declared by nobody. */
 #define CONDITION_ELSEWHERE                                                                        \
     "!(request.resource.resource == 'leases' && request.resource.group == 'coordination.k8s.io')"  \
-    " && request.resource.resource != 'events'"
+    " && !(request.resource.resource == 'events' && request.resource.group in ['', "               \
+    "'events.k8s.io'])"
 /* What takes others along when it is deleted. */
 #define CONDITION_DEFINITION_DELETION                                                              \
     "(request.operation == 'DELETE' && request.resource.resource == 'customresourcedefinitions' "  \
@@ -33,6 +34,23 @@
 #define CONDITION_NAMESPACE_DELETION                                                               \
     "(request.operation == 'DELETE' && request.resource.resource == 'namespaces' && "              \
     "request.resource.group == '')"
+#define CONDITION_REASON(object)                                                                   \
+    "(" object " != null && has(" object                                                           \
+    ".metadata.annotations) && '" GITMOOR_BREAK_GLASS_ANNOTATION "' in " object                    \
+    ".metadata.annotations ? " object ".metadata.annotations['" GITMOOR_BREAK_GLASS_ANNOTATION     \
+    "'] : '')"
+#define CONDITION_LABELLED(object)                                                                 \
+    "(" object " != null && has(" object ".metadata.labels) && '" GITMOOR_LABEL "' in " object     \
+    ".metadata.labels)"
+#define CONDITION_NEW_REASON CONDITION_REASON("object")
+#define CONDITION_OLD_REASON CONDITION_REASON("oldObject")
+#define CONDITION_UNLABELLED                                                                       \
+    "!(" CONDITION_LABELLED("object") " || " CONDITION_LABELLED("oldObject") ")"
+/* It is deleted, or a reason for that is written and no other entry asks about it. */
+#define CONDITION_TAKES_ALONG                                                                      \
+    "request.operation == 'DELETE' || (" CONDITION_NEW_REASON                                      \
+    ".matches('[^ \\t\\r\\n]') && " CONDITION_NEW_REASON " != " CONDITION_OLD_REASON               \
+    " && " CONDITION_UNLABELLED ")"
 #define CONDITION_CHANGED(field, empty)                                                            \
     "(has(object.metadata." field ") ? object.metadata." field " : " empty ") != "                 \
     "(has(oldObject.metadata." field ") ? oldObject.metadata." field " : " empty ")"
@@ -43,7 +61,7 @@
 /* Our field manager is never exempt. */
 #define CONDITION_NOT_TERMINATING                                                                  \
     "!(oldObject != null && has(oldObject.metadata.deletionTimestamp)) || " CONDITION_MANAGER
-#define CONDITION_STATUS_TOUCHES_METADATA                                                           \
+#define CONDITION_TOUCHES_METADATA                                                                  \
     CONDITION_CHANGED("labels", "{}")                                                               \
     " || " CONDITION_CHANGED("annotations", "{}") " || " CONDITION_CHANGED(                         \
         "ownerReferences",                                                                          \

@@ -10,6 +10,7 @@
 #include "admission/floor.h"
 
 #include "admission/conditions.h"
+#include "admission/floor_list.h"
 #include "common/base/buf.h"
 #include "common/base/memory.h"
 
@@ -17,7 +18,6 @@
 #include <string.h>
 
 #define EXPRESSION_MAXIMUM ((size_t)98304) /* CEL's parser takes 100,000 characters */
-#define LAX_IN_ONE 1000                    /* labels in one expression, for that limit */
 /* Levels of a field set that a message looks into: .spec.template.spec.containers[…].image is six.
  * Each costs two nested comprehensions in the expression. */
 #define LEVELS 6
@@ -25,18 +25,20 @@
 #define LABEL(object)                                                                              \
     "(" object " != null && has(" object ".metadata.labels) && '" GITMOOR_LABEL "' in " object     \
     ".metadata.labels ? " object ".metadata.labels['" GITMOOR_LABEL "'] : '')"
+#define LABEL_OF_EITHER                                                                            \
+    "(" LABEL("oldObject") " != '' ? " LABEL("oldObject") " : " LABEL("object") ")"
 #define ENTRIES(object, operation)                                                                 \
     "(" object " != null && has(" object ".metadata.managedFields) ? " object                      \
     ".metadata.managedFields.filter(e, has(e.manager) && e.manager == '" GITMOOR_FIELD_MANAGER     \
     "' && has(e.operation) && e.operation == '" operation "' && has(e.fieldsV1) && "               \
     "(!has(e.subresource) || e.subresource == '')) : [])"
-#define REASON(object)                                                                             \
-    "(has(" object ".metadata.annotations) && '" GITMOOR_BREAK_GLASS_ANNOTATION "' in " object     \
-    ".metadata.annotations ? " object ".metadata.annotations['" GITMOOR_BREAK_GLASS_ANNOTATION     \
-    "'] : '')"
 #define OWNERS(object)                                                                             \
     "(has(" object ".metadata.ownerReferences) ? " object ".metadata.ownerReferences : [])"
 #define UPDATE_OF_OURS "!(request.operation == 'UPDATE' && size(variables.before) > 0) || "
+/* As the webhook's entry `status` has it. */
+#define ONLY_STATUS                                                                                \
+    "(has(request.subResource) && request.subResource == 'status' && "                             \
+    "!(" CONDITION_TOUCHES_METADATA ")) || "
 #define SUBJECT                                                                                    \
     "request.kind.kind + ' ' + (has(request.namespace) && request.namespace != '' && "             \
     "request.kind.kind != 'Namespace' ? request.namespace + '/' : '') + (has(" CONDITION_SUBJECT   \
@@ -53,14 +55,14 @@
 #define RESERVED_BETTER                                                                            \
     "'field manager " GITMOOR_FIELD_MANAGER " is reserved for Gitmoor\\'s applier: ' + "           \
     "request.userInfo.username + ' may not write ' + variables.subject + ' in its name. Choose "   \
-    "another --field-manager.'"
+    "another --field-manager, and leave what managedFields tells of this one as it is.'"
 
 static const struct {
     const char *name, *expression;
 } variables[] = {
     {"before", ENTRIES("oldObject", "Apply")},
     {"after", ENTRIES("object", "Apply")},
-    {"label", "(" LABEL("oldObject") " != '' ? " LABEL("oldObject") " : " LABEL("object") ")"},
+    {"label", LABEL_OF_EITHER},
     {"subject", SUBJECT},
     {"owner", OWNER},
 };
@@ -81,22 +83,24 @@ static const struct {
      "label " GITMOOR_LABEL " or a managedFields entry of manager " GITMOOR_FIELD_MANAGER
      ", here in the name of ' + variables.owner + '. Declare the object "
      "in Git, or leave the label and the entry out.'"},
-    {UPDATE_OF_OURS "variables.before.all(e, variables.after.exists(n, n.apiVersion == "
-                    "e.apiVersion && n.fieldsV1 == e.fieldsV1))",
+    {UPDATE_OF_OURS ONLY_STATUS "variables.before.all(e, variables.after.exists(n, n.apiVersion == "
+                                "e.apiVersion && n.fieldsV1 == e.fieldsV1))",
      "this changes fields that Git declares: change them in Git", NULL},
     {UPDATE_OF_OURS LABEL("object") " == " LABEL("oldObject"),
      "this changes the label " GITMOOR_LABEL,
      "variables.subject + ' is managed by Git: .metadata.labels[\"" GITMOOR_LABEL "\"] is " DECLARED
      ". Change it in Git.'"},
-    {UPDATE_OF_OURS OWNERS("object") ".all(r, " OWNERS("oldObject") ".exists(q, q.uid == r.uid))",
+    {UPDATE_OF_OURS OWNERS("object") ".all(r, " OWNERS(
+         "oldObject") ".exists(q, q.uid == r.uid && "
+                      "q.apiVersion == r.apiVersion && q.kind == r.kind && q.name == r.name))",
      "this adds an ownerReference that Git does not declare: the garbage collector would delete "
      "the object",
      "variables.subject + ' is managed by Git: an ownerReference that Git does not declare would "
      "let the garbage collector delete it. It is " DECLARED ".'"},
-    {UPDATE_OF_OURS REASON("object") ".matches('^[ \\t\\r\\n]*$') || " REASON(
-         "object") " == " REASON("oldObject") " || (has(request.userInfo.groups) && "
-                                              "'" GITMOOR_BREAK_GLASS_GROUP
-                                              "' in request.userInfo.groups)",
+    {UPDATE_OF_OURS CONDITION_REASON("object") ".matches('^[ \\t\\r\\n]*$') || " CONDITION_REASON(
+         "object") " == " CONDITION_REASON("oldObject") " || (has(request.userInfo.groups) && "
+                                                        "'" GITMOOR_BREAK_GLASS_GROUP
+                                                        "' in request.userInfo.groups)",
      "only break-glass may write the annotation " GITMOOR_BREAK_GLASS_ANNOTATION,
      "variables.subject + ' is managed by Git: only break-glass may write the "
      "annotation " GITMOOR_BREAK_GLASS_ANNOTATION ". It is " DECLARED ".'"},
@@ -113,60 +117,6 @@ static const struct condition guarded[CONDITIONS_MAXIMUM] = {
     {CONDITION_NOT_TERMINATING, NULL},       {NULL, condition_append_not_control_plane},
     {NULL, condition_append_not_controller}, {"!" CONDITION_BREAK_GLASS, NULL},
 };
-
-/* ---- The applications that are not enforced ---- */
-
-char *floor_lax(const struct application_set *applications)
-{
-    AUTO_BUF struct buf lines;
-    buf_init(&lines, SIZE_MAX / 4);
-    size_t count = applications->by_label.count;
-    AUTO_FREE const char **labels = map_sorted_keys(&applications->by_label);
-    for (size_t i = 0; i < count; i++) {
-        const struct application *application = map_get(&applications->by_label, labels[i]);
-        if (application->protection != PROTECTION_ENFORCE) {
-            buf_append_format(&lines, "%s\n", application->label);
-        }
-    }
-    return buf_detach(&lines);
-}
-
-size_t floor_lax_count(const char *lax)
-{
-    size_t count = 0;
-    for (const char *at = lax; (at = strchr(at, '\n')); at++) {
-        count++;
-    }
-    return count;
-}
-
-static void add_condition(cJSON *conditions, const char *name, const char *expression)
-{
-    cJSON *node = json_append(conditions, json_new_object());
-    json_add_string(node, "name", name);
-    json_add_string(node, "expression", expression);
-}
-
-/* Conditions that hold for none of the labels, so many in each. */
-static void add_lax(cJSON *conditions, const char *lax)
-{
-    for (unsigned number = 0; *lax; number++) {
-        AUTO_BUF struct buf text;
-        buf_init(&text, EXPRESSION_MAXIMUM);
-        buf_append_string(&text, "!((" LABEL("oldObject") " != '' ? " LABEL(
-                                     "oldObject") " : " LABEL("object") ") in [");
-        for (unsigned i = 0; *lax && i < LAX_IN_ONE; i++) {
-            size_t size = strcspn(lax, "\n");
-            AUTO_FREE char *label = mem_string_n(lax, size);
-            buf_append_string(&text, i > 0 ? ", " : "");
-            condition_append_quoted(&text, label);
-            lax += size + 1;
-        }
-        buf_append_string(&text, "])");
-        AUTO_FREE char *name = mem_format("enforced-%u", number);
-        add_condition(conditions, name, text.data);
-    }
-}
 
 /* ---- Which fields: the message of the third validation ---- */
 
@@ -244,13 +194,14 @@ static void add_rule(cJSON *rules, const char *const *operations, size_t operati
 static void add_constraints(cJSON *spec, const struct webhooks_options *options)
 {
     static const char *const operations[] = {"CREATE", "UPDATE", "DELETE"};
-    static const char *const whole[] = {"*", "pods/resize"}, *const update[] = {"UPDATE"},
-                             *const status[] = {"*/status"};
+    static const char *const whole[] = {"*", "*/resize", "*/ephemeralcontainers", "*/finalize",
+                                        "*/approval"},
+                             *const update[] = {"UPDATE"}, *const status[] = {"*/status"};
     cJSON *constraints = json_add_object(spec, "matchConstraints");
     json_add_string(constraints, "matchPolicy", "Equivalent");
     condition_add_selectors(constraints, true, options->namespace_);
     cJSON *rules = json_add_array(constraints, "resourceRules");
-    add_rule(rules, operations, 3, whole, 2);
+    add_rule(rules, operations, 3, whole, sizeof whole / sizeof *whole);
     add_rule(rules, update, 1, status, 1);
 }
 
@@ -259,7 +210,9 @@ static void add_validations(cJSON *spec)
     cJSON *array = json_add_array(spec, "validations");
     for (size_t i = 0; i < sizeof validations / sizeof *validations; i++) {
         cJSON *validation = json_append(array, json_new_object());
-        json_add_string(validation, "expression", validations[i].expression);
+        AUTO_FREE char *expression =
+            mem_format("variables.orphaned || (%s)", validations[i].expression);
+        json_add_string(validation, "expression", expression);
         json_add_string(validation, "message", validations[i].message);
         AUTO_BUF struct buf better;
         buf_init(&better, EXPRESSION_MAXIMUM);
@@ -284,7 +237,16 @@ static cJSON *new_object(const char *kind)
     return object;
 }
 
-cJSON *floor_policy(const struct webhooks_options *options, const char *lax)
+static void add_variables(cJSON *spec, const char *list, int64_t since)
+{
+    cJSON *array = json_add_array(spec, "variables");
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+        floor_list_append(array, variables[i].name, variables[i].expression);
+    }
+    floor_list_add_variables(array, list, since);
+}
+
+cJSON *floor_policy(const struct webhooks_options *options, const char *list, int64_t since)
 {
     cJSON *policy = new_object("ValidatingAdmissionPolicy");
     cJSON *spec = json_add_object(policy, "spec");
@@ -294,14 +256,16 @@ cJSON *floor_policy(const struct webhooks_options *options, const char *lax)
     buf_init(&condition, EXPRESSION_MAXIMUM);
     condition_append_all(&condition, guarded, options);
     cJSON *conditions = json_add_array(spec, "matchConditions");
-    add_condition(conditions, "guarded", condition.data);
-    add_lax(conditions, lax);
-    cJSON *array = json_add_array(spec, "variables");
-    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
-        add_condition(array, variables[i].name, variables[i].expression);
-    }
+    floor_list_append(conditions, "guarded", condition.data);
+    floor_list_add_conditions(conditions, list, LABEL_OF_EITHER);
+    add_variables(spec, list, since);
     add_validations(spec);
     return policy;
+}
+
+int64_t floor_since(const cJSON *policy)
+{
+    return floor_list_since(json_get_path(policy, "spec.variables"));
 }
 
 cJSON *floor_binding(void)

@@ -2,23 +2,21 @@
  * server itself evaluates when no replica answers. Pure, given the options.
  *
  * It refuses a subset of what the process refuses, and never anything else: what stays out of its
- * reach is told in floor.c. It knows an application by its label only, so those that are not
- * enforced are listed in it and it is written anew when the list changes. */
+ * reach is told in docs/admission.md. What it knows of applications is a list in it, so that it is
+ * written anew when that changes. */
 #ifndef GITMOOR_ADMISSION_FLOOR_H
 #define GITMOOR_ADMISSION_FLOOR_H
 
-#include "admission/application.h"
 #include "admission/webhooks.h"
 
-/* Applications that are not enforced, at most; with more there is no floor. The policy grows by up
- * to 66 bytes for each, and the API server takes objects up to 1.5 MiB. */
-#define FLOOR_LAX_MAXIMUM 10000
+/* Applications that it lists, at most; with more there is no floor. The policy grows by up to 67
+ * bytes for each, and the API server takes objects up to 1.5 MiB. */
+#define FLOOR_APPLICATIONS_MAXIMUM 10000
 
-/* The label values of the applications that are not enforced: sorted, one a line. To be freed. */
-char *floor_lax(const struct application_set *applications);
-size_t floor_lax_count(const char *lax);
-
-cJSON *floor_policy(const struct webhooks_options *options, const char *lax);
+/* `list`: of floor_list.h, as it was at `since` (wall ms) and a moment before. */
+cJSON *floor_policy(const struct webhooks_options *options, const char *list, int64_t since);
+/* The `since` of a policy, or 0 if it has none that can be read. */
+int64_t floor_since(const cJSON *policy);
 cJSON *floor_binding(void);
 
 #endif

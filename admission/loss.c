@@ -152,3 +152,15 @@ bool loss_is_impersonated(const cJSON *before, const cJSON *after)
     }
     return gained;
 }
+
+bool loss_is_reshaped(const cJSON *before, const cJSON *after)
+{
+    for (const cJSON *entry = next_entry(after, NULL, "Apply"); entry;
+         entry = next_entry(after, entry, "Apply")) {
+        const cJSON *known = entry_of_version(before, json_string(entry, "apiVersion"), "Apply");
+        if (!json_equal(json_get(entry, "fieldsV1"), json_get(known, "fieldsV1"))) {
+            return true;
+        }
+    }
+    return false;
+}

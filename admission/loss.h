@@ -37,4 +37,10 @@ void loss_compare(const cJSON *before, const cJSON *after, struct paths *ret);
  * operation Update, as a client gets that calls itself "gitmoor/1" in its User-Agent. */
 bool loss_is_impersonated(const cJSON *before, const cJSON *after);
 
+/* Whether our entries own other fields than before, though none that loss_compare would tell of: a
+ * map as a whole instead of its keys, or what others own. Only who writes managedFields himself
+ * does that, so that a later change of those fields would take nothing away; or the server, when
+ * the schema of a list has changed, which it then does in any request. */
+bool loss_is_reshaped(const cJSON *before, const cJSON *after);
+
 #endif

@@ -1,5 +1,6 @@
 /* gitmoor-admission: answers AdmissionReviews, and keeps its certificate and its registration. */
 #include "admission/applications.h"
+#include "admission/floor_list.h"
 #include "admission/registration.h"
 #include "admission/review.h"
 #include "admission/server.h"
@@ -58,11 +59,11 @@ static void on_applications(void *context)
     register_when_ready(admission);
 }
 
-static void on_laxity(void *context)
+static void on_listed(void *context)
 {
     struct admission *admission = context;
-    AUTO_FREE char *lax = floor_lax(applications_set(admission->applications));
-    registration_set_lax(admission->registration, lax);
+    AUTO_FREE char *list = floor_list(applications_set(admission->applications));
+    registration_set_applications(admission->registration, list);
 }
 
 static bool on_serve(const char *certificate, const char *key, void *context, struct error *error)
@@ -233,7 +234,7 @@ static bool open_parts(struct admission *admission, struct arena *arena, struct 
         return false;
     }
     const struct applications_handlers handlers = {
-        .synced = on_applications, .changed = on_laxity, .context = admission};
+        .synced = on_applications, .listed = on_listed, .context = admission};
     admission->applications = applications_new(admission->client, &handlers);
     if (!open_server(admission, error)) {
         return false;

@@ -211,11 +211,14 @@ static void append_finding(struct buf *out, const struct request *request,
         append_definition(out, request, verdict);
         return;
     case RULE_REASON:
-        buf_append_format(out,
-                          "%s is managed by Git: only break-glass may write the "
-                          "annotation " GITMOOR_BREAK_GLASS_ANNOTATION ", here in the name of ",
-                          verdict->object);
-        append_owners(out, verdict);
+        buf_append_format(
+            out,
+            "only break-glass may write the annotation " GITMOOR_BREAK_GLASS_ANNOTATION " of %s",
+            verdict->object);
+        if (loss_is_ours(request->old)) {
+            buf_append_string(out, ", which is declared by ");
+            append_owners(out, verdict);
+        }
         return;
     case RULE_NONE:
         return;
@@ -227,7 +230,8 @@ static void append_remedy(struct buf *out, const struct verdict *verdict)
 {
     switch (verdict->rule) {
     case RULE_FIELD_MANAGER:
-        buf_append_string(out, "Choose another --field-manager.");
+        buf_append_string(out, "Choose another --field-manager, and leave what managedFields tells "
+                               "of this one as it is.");
         return;
     case RULE_FIELDS:
         buf_append_string(out,

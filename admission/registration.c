@@ -1,5 +1,6 @@
 #include "admission/registration.h"
 
+#include "admission/floor_list.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
@@ -18,6 +19,9 @@
                              */
 #define LAST_DELAY_MS 30000 /* … up to this: somebody fights with us */
 #define CALM_MS 60000       /* after which it is forgotten */
+/* What comes of many applications at once is one policy: API servers compile each. */
+#define FOLLOW_DELAY_S 1
+#define CLOCKS_DIFFER_MS 60000 /* between replicas, at most */
 
 static struct metric repairs = {.name = "gitmoor_admission_configuration_writes_total",
                                 .help = "Webhook configurations written, by kind: at start, for a "
@@ -63,7 +67,9 @@ struct registration {
     char *bundle;
     bool standing; /* told so for this bundle */
     bool floor;
-    char *lax; /* as told last */
+    char *list;           /* of applications, as told last */
+    int64_t listed_at;    /* wall ms: when that was */
+    struct event *follow; /* the floor is to follow the list */
     struct configuration configurations[KINDS];
 };
 
@@ -215,9 +221,31 @@ static void on_due(evutil_socket_t fd, short what, void *context)
 
 /* ---- Watching ---- */
 
+/* Another replica may have written the policy for the same applications, a moment earlier or later:
+ * then that is the one that is wanted, and nobody writes it again. */
+static void adopt_policy(struct configuration *configuration)
+{
+    struct registration *registration = configuration->registration;
+    int64_t since = live(configuration) ? floor_since(live(configuration)) : 0;
+    if (!configuration->wanted || since < registration->listed_at ||
+        since > clock_wall_ms() + CLOCKS_DIFFER_MS) {
+        return;
+    }
+    AUTO_JSON cJSON *policy = floor_policy(&registration->options, registration->list, since);
+    if (json_equal(json_get(policy, "spec"), json_get(live(configuration), "spec"))) {
+        json_free(configuration->wanted);
+        configuration->wanted = policy;
+        policy = NULL;
+        event_del(registration->follow);
+    }
+}
+
 /* Looks at what stands, and does what is to be done about it. */
 static void look(struct configuration *configuration)
 {
+    if (configuration->kind == FLOOR_POLICY) {
+        adopt_policy(configuration);
+    }
     bool stands = is_standing(configuration);
     if (configuration->stood && !stands) {
         log_warn("what admission registers was changed by somebody else and is put back", "kind",
@@ -269,6 +297,39 @@ static void open_configuration(struct registration *registration, unsigned kind,
     configuration->store = kube_store_new(registration->client, &options);
 }
 
+/* ---- What is wanted ---- */
+
+/* Takes what is wanted from now on; NULL: that there is none. */
+static void set_wanted(struct configuration *configuration, cJSON *wanted)
+{
+    json_free(configuration->wanted);
+    configuration->wanted = wanted;
+    configuration->known = true;
+    json_free(configuration->replace);
+    configuration->replace = NULL;
+    configuration->stood = false;
+    configuration->delay_ms = 0; /* our own change waits for nothing */
+    reconcile(configuration);
+}
+
+static void on_follow(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    struct registration *registration = context;
+    bool floor = registration->floor;
+    size_t count = floor_list_count(registration->list);
+    if (floor && count > FLOOR_APPLICATIONS_MAXIMUM) {
+        AUTO_FREE char *text = mem_format("%zu", count);
+        log_error("there is no floor: there are more applications than it can list", "applications",
+                  text);
+        floor = false;
+    }
+    set_wanted(&registration->configurations[FLOOR_BINDING], floor ? floor_binding() : NULL);
+    set_wanted(&registration->configurations[FLOOR_POLICY],
+               floor ? floor_policy(&registration->options, registration->list, clock_wall_ms())
+                     : NULL);
+}
+
 /* ---- Life ---- */
 
 struct registration *registration_new(struct event_base *base, struct kube_client *client,
@@ -280,6 +341,7 @@ struct registration *registration_new(struct event_base *base, struct kube_clien
     registration->options = *options;
     registration->handlers = *handlers;
     registration->floor = floor;
+    registration->follow = event_new(base, -1, 0, on_follow, registration);
     for (unsigned i = 0; i < KINDS; i++) {
         open_configuration(registration, i, base);
     }
@@ -302,21 +364,9 @@ void registration_free(struct registration *registration)
         json_free(configuration->replace);
     }
     free(registration->bundle);
-    free(registration->lax);
+    event_free(registration->follow);
+    free(registration->list);
     free(registration);
-}
-
-/* Takes what is wanted from now on; NULL: that there is none. */
-static void set_wanted(struct configuration *configuration, cJSON *wanted)
-{
-    json_free(configuration->wanted);
-    configuration->wanted = wanted;
-    configuration->known = true;
-    json_free(configuration->replace);
-    configuration->replace = NULL;
-    configuration->stood = false;
-    configuration->delay_ms = 0; /* our own change waits for nothing */
-    reconcile(configuration);
 }
 
 void registration_set_bundle(struct registration *registration, const char *ca_bundle)
@@ -336,24 +386,16 @@ void registration_set_bundle(struct registration *registration, const char *ca_b
     check_standing(registration);
 }
 
-void registration_set_lax(struct registration *registration, const char *lax)
+void registration_set_applications(struct registration *registration, const char *list)
 {
-    if (text_equal(registration->lax, lax)) {
+    if (text_equal(registration->list, list)) {
         return;
     }
-    free(registration->lax);
-    registration->lax = mem_string(lax);
-    bool floor = registration->floor;
-    size_t count = floor_lax_count(lax);
-    if (floor && count > FLOOR_LAX_MAXIMUM) {
-        AUTO_FREE char *text = mem_format("%zu", count);
-        log_error("there is no floor: more applications are not enforced than it can list",
-                  "applications", text);
-        floor = false;
-    }
-    set_wanted(&registration->configurations[FLOOR_BINDING], floor ? floor_binding() : NULL);
-    set_wanted(&registration->configurations[FLOOR_POLICY],
-               floor ? floor_policy(&registration->options, lax) : NULL);
+    struct timeval delay = {.tv_sec = registration->list ? FOLLOW_DELAY_S : 0};
+    free(registration->list);
+    registration->list = mem_string(list);
+    registration->listed_at = clock_wall_ms();
+    event_add(registration->follow, &delay);
 }
 
 bool registration_remove(struct kube_client *client, struct error *error)

@@ -27,9 +27,9 @@ void registration_free(struct registration *registration);
 /* From now on this bundle (PEM). Setting the same again does nothing. */
 void registration_set_bundle(struct registration *registration, const char *ca_bundle);
 
-/* The applications that are not enforced, as floor_lax writes them. Nothing is done about the floor
- * before they are told. */
-void registration_set_lax(struct registration *registration, const char *lax);
+/* The applications there are, as floor_list writes them: the floor follows in a moment. Nothing is
+ * done about it before they are told. */
+void registration_set_applications(struct registration *registration, const char *list);
 
 /* Removes all of it, and waits for that. Those that do not exist are removed already. */
 bool registration_remove(struct kube_client *client, struct error *error);

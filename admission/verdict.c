@@ -201,11 +201,23 @@ static void drop_bookkeeping(const struct request *request, struct paths *paths)
     paths->count = kept;
 }
 
-static bool refers_to(const cJSON *object, const char *uid)
+/* With another name or kind the same uid is that of an owner that does not exist. */
+static bool is_same_owner(const cJSON *left, const cJSON *right)
+{
+    static const char *const members[] = {"uid", "apiVersion", "kind", "name"};
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        if (!text_equal(json_string(left, members[i]), json_string(right, members[i]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool refers_to(const cJSON *object, const cJSON *owner)
 {
     for (const cJSON *item = json_first(json_get_path(object, "metadata.ownerReferences")); item;
          item = item->next) {
-        if (text_equal(json_string(item, "uid"), uid)) {
+        if (is_same_owner(item, owner)) {
             return true;
         }
     }
@@ -217,11 +229,27 @@ static void find_new_owners(const struct request *request, struct paths *ret)
     for (const cJSON *item = json_first(json_get_path(request->object, "metadata.ownerReferences"));
          item; item = item->next) {
         const char *uid = text_or_empty(json_string(item, "uid"));
-        if (!refers_to(request->old, uid)) {
+        if (!refers_to(request->old, item)) {
             paths_add(ret, arena_format(ret->arena, ".metadata.ownerReferences[uid=\"%s\"]", uid));
         }
     }
     paths_settle(ret);
+}
+
+/* What takes others along when it is deleted is guarded without being managed. */
+static enum verdict_rule judge_reason(const struct request *request)
+{
+    bool guarded = is_namespace(request) || is_definition(request);
+    return guarded && writes_reason(request) ? RULE_REASON : RULE_NONE;
+}
+
+static enum verdict_rule judge_create(const struct request *request, bool controller)
+{
+    bool ours = loss_is_ours(request->object);
+    if (ours || (object_label(request->object) && !controller)) {
+        return RULE_CLAIM;
+    }
+    return judge_reason(request);
 }
 
 /* An update of an object that is not ours: a copy, or something that somebody wants to pass off as
@@ -230,7 +258,10 @@ static enum verdict_rule judge_claim(const struct request *request, bool control
 {
     const char *label = object_label(request->object);
     bool claimed = label && !text_equal(label, object_label(request->old)) && !controller;
-    return claimed || loss_is_ours(request->object) ? RULE_CLAIM : RULE_NONE;
+    if (claimed || loss_is_ours(request->object)) {
+        return RULE_CLAIM;
+    }
+    return judge_reason(request);
 }
 
 static enum verdict_rule judge_update(const struct request *request, bool controller,
@@ -255,6 +286,11 @@ static enum verdict_rule judge_update(const struct request *request, bool contro
     }
     if (ret->fields.count > 0) {
         return RULE_FIELDS;
+    }
+    /* The server takes no managedFields from a request for the status. */
+    if (!controller && strcmp(request->subresource, "status") != 0 &&
+        loss_is_reshaped(request->old, request->object)) {
+        return RULE_FIELD_MANAGER;
     }
     if (!controller) {
         find_new_owners(request, &ret->fields);
@@ -287,25 +323,18 @@ static enum verdict_rule judge(const struct request *request,
         return RULE_FIELD_MANAGER;
     }
     bool controller = is_controller(request, settings);
-    bool scale = strcmp(request->subresource, "scale") == 0;
-    /* Status and pods/resize carry the whole object. Every other subresource (eviction, binding,
-     * token, exec, …) takes another kind of object, and changes nothing that Git declares. */
-    bool whole = strcmp(request->subresource, "") == 0 ||
-                 strcmp(request->subresource, "status") == 0 ||
-                 strcmp(request->subresource, "resize") == 0;
+    /* Of the subresources, those that can be updated carry the whole object, save for the scale.
+     * What is created by one (eviction, binding, token, …) is of another kind, and changes nothing
+     * that Git declares. */
+    bool itself = *request->subresource == '\0';
     switch (request->operation) {
     case OPERATION_CREATE:
-        return whole && (object_label(request->object) || loss_is_ours(request->object)) &&
-                       !(controller && !loss_is_ours(request->object))
-                   ? RULE_CLAIM
-                   : RULE_NONE;
+        return itself ? judge_create(request, controller) : RULE_NONE;
     case OPERATION_UPDATE:
-        if (scale) {
-            return judge_scale(request, ret);
-        }
-        return whole ? judge_update(request, controller, ret) : RULE_NONE;
+        return strcmp(request->subresource, "scale") == 0 ? judge_scale(request, ret)
+                                                          : judge_update(request, controller, ret);
     case OPERATION_DELETE:
-        return whole ? judge_delete(request, applications, ret) : RULE_NONE;
+        return itself ? judge_delete(request, applications, ret) : RULE_NONE;
     case OPERATION_CONNECT:
         break;
     }

@@ -1,11 +1,14 @@
 /* The entries, each as narrow as can be, so that nothing unmanaged ever waits for us:
  *
  * objects      writes and deletions of whatever carries our label, before or after (objectSelector
- *              matches either), /resize of Pods included. No other subresource.
+ *              matches either), and those subresources by which labels, or the entries of
+ *              managedFields, can be changed. All there are: tests/e2e/admission asks the server.
  * status       the same objects' /status, but only if it would change labels, annotations,
- *              ownerReferences or managedFields: some built-in kinds let /status do that.
- * namespaces   deletion of any Namespace: it need not be labelled to hold managed objects.
- * definitions  deletion of any CustomResourceDefinition: the server deletes its objects with it,
+ *              ownerReferences or managedFields, as some built-in kinds let /status do, or is
+ *              written in the name of our field manager.
+ * namespaces   deletion of any Namespace: it need not be labelled to hold managed objects. And a
+ *              reason that is written on one: it would do for the deletion.
+ * definitions  the same of any CustomResourceDefinition: the server deletes its objects with it,
  *              without a review.
  * scale        /scale, in the mutating phase, where the old Scale tells who owns the replicas
  *              (kubernetes#113594: it has no labels to select by). It never patches.
@@ -30,7 +33,7 @@
 
 #define EXPRESSION_MAXIMUM ((size_t)16384)
 #define RULES_MAXIMUM 2
-#define RESOURCES_MAXIMUM 4
+#define RESOURCES_MAXIMUM 6
 
 struct rule {
     const char *group;
@@ -53,7 +56,10 @@ static const struct entry validating[] = {
      WEBHOOKS_REVIEW_PATH,
      true,
      false,
-     {{"*", {"*", "pods/resize"}, {"CREATE", "UPDATE", "DELETE"}, "*"}},
+     {{"*",
+       {"*", "*/resize", "*/ephemeralcontainers", "*/finalize", "*/approval"},
+       {"CREATE", "UPDATE", "DELETE"},
+       "*"}},
      {{NULL, condition_append_not_applier},
       {CONDITION_ELSEWHERE " && !" CONDITION_NAMESPACE_DELETION
                            " && !" CONDITION_DEFINITION_DELETION,
@@ -67,7 +73,7 @@ static const struct entry validating[] = {
      false,
      {{"*", {"*/status"}, {"UPDATE"}, "*"}},
      {{NULL, condition_append_not_applier},
-      {CONDITION_STATUS_TOUCHES_METADATA, NULL},
+      {CONDITION_TOUCHES_METADATA " || " CONDITION_MANAGER, NULL},
       {CONDITION_NOT_TERMINATING, NULL},
       {NULL, condition_append_not_control_plane},
       {"!" CONDITION_BREAK_GLASS, NULL}}},
@@ -75,14 +81,21 @@ static const struct entry validating[] = {
      WEBHOOKS_REVIEW_PATH,
      false,
      false,
-     {{"", {"namespaces"}, {"DELETE"}, "Cluster"}},
-     {{NULL, condition_append_not_applier}, {"!" CONDITION_BREAK_GLASS, NULL}}},
+     {{"", {"namespaces", "namespaces/*"}, {"CREATE", "UPDATE", "DELETE"}, "Cluster"}},
+     {{NULL, condition_append_not_applier},
+      {CONDITION_TAKES_ALONG, NULL},
+      {"!" CONDITION_BREAK_GLASS, NULL}}},
     {"definitions.admission.gitmoor.io",
      WEBHOOKS_REVIEW_PATH,
      false,
      false,
-     {{"apiextensions.k8s.io", {"customresourcedefinitions"}, {"DELETE"}, "Cluster"}},
-     {{NULL, condition_append_not_applier}, {"!" CONDITION_BREAK_GLASS, NULL}}},
+     {{"apiextensions.k8s.io",
+       {"customresourcedefinitions", "customresourcedefinitions/*"},
+       {"CREATE", "UPDATE", "DELETE"},
+       "Cluster"}},
+     {{NULL, condition_append_not_applier},
+      {CONDITION_TAKES_ALONG, NULL},
+      {"!" CONDITION_BREAK_GLASS, NULL}}},
     {"reasons.admission.gitmoor.io",
      WEBHOOKS_REASON_PATH,
      true,

@@ -25,8 +25,8 @@ static const struct setting review_table[] = {
     {"applier", SETTING_STRING, offsetof(struct review_settings, applier), NULL, "USER",
      "User name of the applier, whose requests pass.", true},
     {"application", SETTING_STRING, offsetof(struct review_settings, application), NULL, "FILE",
-     "The Application as the cluster holds it, in YAML or JSON; without it the application is "
-     "unknown, and enforced.",
+     "The Application as the cluster holds it, or a List of all there are, in YAML or JSON; an "
+     "application that is not known is enforced.",
      false},
     {"file", SETTING_STRING, offsetof(struct review_settings, file), NULL, "FILE",
      "The AdmissionReview, in JSON or YAML; - is standard input. Also -f.", true},
@@ -41,24 +41,43 @@ static bool read_input(const char *path, struct buf *out, struct error *error)
     return buf_read_file(out, path, error);
 }
 
-static bool add_application(cJSON *tree, unsigned line, void *context, struct error *error)
+static bool add_application(const cJSON *object, struct application_set *set, struct error *error)
+{
+    struct application *application = NULL;
+    if (!application_from_json(object, &application, error)) {
+        return false;
+    }
+    application_set_put(set, application);
+    return true;
+}
+
+/* A List, as `kubectl get applications -A -o yaml` writes it, is of all there are. */
+static bool add_list(const cJSON *list, struct application_set *set, struct error *error)
+{
+    for (const cJSON *item = json_first(json_array(list, "items")); item; item = item->next) {
+        if (!add_application(item, set, error)) {
+            return false;
+        }
+    }
+    set->complete = true;
+    return true;
+}
+
+static bool add_document(cJSON *tree, unsigned line, void *context, struct error *error)
 {
     AUTO_JSON cJSON *owned = tree;
-    struct application *application = NULL;
-    if (!application_from_json(owned, &application, error)) {
-        return error_prefix(error, "line %u", line);
-    }
-    application_set_put(context, application);
-    return true;
+    bool is_list = text_equal(json_string(owned, "kind"), "List");
+    return (is_list ? add_list(owned, context, error) : add_application(owned, context, error)) ||
+           error_prefix(error, "line %u", line);
 }
 
 static bool add_applications(const char *path, const struct buf *text, struct application_set *set,
                              struct error *error)
 {
-    if (!yaml_parse(text->data, text->size, path, NULL, add_application, set, error)) {
+    if (!yaml_parse(text->data, text->size, path, NULL, add_document, set, error)) {
         return error_prefix(error, "--application %s", path);
     }
-    if (set->by_label.count == 0) {
+    if (set->by_label.count == 0 && !set->complete) {
         return error_set(error, ERROR_INVALID, "--application %s: the file holds no Application",
                          path);
     }

@@ -3,6 +3,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/object.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,38 +23,6 @@ static const struct webhooks_options options = {
     .controllers = controllers,
 };
 
-static void put(struct application_set *set, const char *name, const char *protection)
-{
-    AUTO_FREE char *text = mem_format(
-        "{\"apiVersion\":\"gitmoor.io/v1alpha1\",\"kind\":\"Application\",\"metadata\":{\"name\":"
-        "\"%s\",\"namespace\":\"prod\"},\"spec\":{\"protection\":\"%s\"}}",
-        name, protection);
-    AUTO_JSON cJSON *tree = NULL;
-    struct application *application = NULL;
-    assert_true(json_parse(text, strlen(text), NULL, &tree, NULL));
-    assert_true(application_from_json(tree, &application, NULL));
-    application_set_put(set, application);
-}
-
-static void applications_that_are_not_enforced_are_listed_in_order(void **state)
-{
-    (void)state;
-    struct application_set set;
-    application_set_init(&set);
-    AUTO_FREE char *none = floor_lax(&set);
-    assert_string_equal(none, "");
-    assert_int_equal(floor_lax_count(none), 0);
-    put(&set, "shop", "Enforce");
-    put(&set, "lax", "Warn");
-    put(&set, "open", "Off");
-    put(&set, "bank", "Off");
-    put(&set, "newer", "SomethingNew");
-    AUTO_FREE char *lax = floor_lax(&set);
-    assert_string_equal(lax, "prod.bank\nprod.lax\nprod.open\n");
-    assert_int_equal(floor_lax_count(lax), 3);
-    application_set_release(&set);
-}
-
 static const cJSON *conditions_of(const cJSON *policy)
 {
     return json_get_path(policy, "spec.matchConditions");
@@ -62,7 +31,7 @@ static const cJSON *conditions_of(const cJSON *policy)
 static void the_policy_is_as_narrow_as_the_webhook(void **state)
 {
     (void)state;
-    AUTO_JSON cJSON *policy = floor_policy(&options, "");
+    AUTO_JSON cJSON *policy = floor_policy(&options, "", 0);
     assert_string_equal(json_string(policy, "kind"), "ValidatingAdmissionPolicy");
     assert_string_equal(json_string_path(policy, "metadata.name"), WEBHOOKS_NAME);
     assert_string_equal(json_string_path(policy, "spec.failurePolicy"), "Fail");
@@ -83,7 +52,7 @@ static void the_policy_is_as_narrow_as_the_webhook(void **state)
 static void each_refusal_has_a_plain_message_beside_the_made_one(void **state)
 {
     (void)state;
-    AUTO_JSON cJSON *policy = floor_policy(&options, "");
+    AUTO_JSON cJSON *policy = floor_policy(&options, "", 0);
     unsigned count = 0;
     for (const cJSON *validation = json_first(json_get_path(policy, "spec.validations"));
          validation; validation = validation->next) {
@@ -97,30 +66,18 @@ static void each_refusal_has_a_plain_message_beside_the_made_one(void **state)
     assert_int_equal(count, 8);
 }
 
-/* CEL's parser takes 100,000 characters, and the server 64 conditions. */
-static void a_long_list_is_cut_into_expressions_that_the_server_takes(void **state)
+static void what_no_application_declares_any_more_is_nobodys(void **state)
 {
     (void)state;
-    AUTO_BUF struct buf lax;
-    buf_init(&lax, (size_t)1 << 20);
-    for (unsigned i = 0; i < FLOOR_LAX_MAXIMUM; i++) {
-        buf_append_format(&lax, "%046u.%016u\n", i, i); /* as long as a label may be */
+    AUTO_JSON cJSON *policy = floor_policy(&options, "+prod.shop\n", 1700000000000);
+    assert_int_equal(floor_since(policy), 1700000000000);
+    for (const cJSON *validation = json_first(json_get_path(policy, "spec.validations"));
+         validation; validation = validation->next) {
+        assert_true(
+            text_has_prefix(json_string(validation, "expression"), "variables.orphaned || ("));
     }
-    assert_int_equal(floor_lax_count(lax.data), FLOOR_LAX_MAXIMUM);
-    AUTO_JSON cJSON *policy = floor_policy(&options, lax.data);
-    assert_in_range(json_size(conditions_of(policy)), 2, 64);
-    size_t seen = 0, total = 0;
-    for (const cJSON *condition = json_first(conditions_of(policy)); condition;
-         condition = condition->next) {
-        const char *text = json_string(condition, "expression");
-        total += strlen(text);
-        assert_true(strlen(text) < 100000);
-        for (const char *at = text; (at = strstr(at, "'00000")); at++) {
-            seen++;
-        }
-    }
-    assert_int_equal(seen, FLOOR_LAX_MAXIMUM);
-    assert_true(total < 1000000);
+    AUTO_JSON cJSON *other = floor_binding();
+    assert_int_equal(floor_since(other), 0);
 }
 
 static void the_binding_refuses_and_is_audited(void **state)
@@ -137,10 +94,9 @@ static void the_binding_refuses_and_is_audited(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(applications_that_are_not_enforced_are_listed_in_order),
         cmocka_unit_test(the_policy_is_as_narrow_as_the_webhook),
         cmocka_unit_test(each_refusal_has_a_plain_message_beside_the_made_one),
-        cmocka_unit_test(a_long_list_is_cut_into_expressions_that_the_server_takes),
+        cmocka_unit_test(what_no_application_declares_any_more_is_nobodys),
         cmocka_unit_test(the_binding_refuses_and_is_audited),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

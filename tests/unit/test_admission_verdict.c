@@ -74,6 +74,11 @@ struct row {
 #define OPTIONS(manager) "'options':{'kind':'PatchOptions','fieldManager':'" manager "'},"
 #define OBJECTS(old, new) "'oldObject':" old ",'object':" new
 #define NEW_IMAGE WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]", SPEC("2", "web:2"))
+#define RESHAPED                                                                                   \
+    WEB(LABEL                                                                                      \
+        ",'managedFields':[" ENTRY("{'f:metadata':{'f:labels':{'f:gitmoor.io/managed-by':{}}},"    \
+                                   "'f:spec':{'f:replicas':{},'f:template':{}}}") "]",             \
+        SPEC("2", "web:1"))
 #define IMAGE ".spec.template.spec.containers[name=\"web\"].image"
 #define DEFINITION                                                                                 \
     "'kind':{'group':'apiextensions.k8s.io','version':'v1','kind':'CustomResourceDefinition'},"    \
@@ -169,11 +174,19 @@ static const struct row rows[] = {
          OURS, WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_REPLICAS) "]", SPEC("5", "web:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, ".spec.replicas", "under the Application's ignore"},
     {"a child whose parent is now owned as a whole is not lost", ADMIN,
-     U DEPLOYMENT OBJECTS(OURS, WEB(LABEL ",'managedFields':[" ENTRY(
-                                        "{'f:metadata':{'f:labels':{'f:gitmoor.io/managed-by':"
-                                        "{}}},'f:spec':{'f:replicas':{},'f:template':{}}}") "]",
-                                    SPEC("2", "web:1"))),
-     NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+     U SUBRESOURCE("status") DEPLOYMENT OBJECTS(OURS, RESHAPED), NULL, VERDICT_ALLOW, RULE_NONE,
+     NULL, NULL},
+    {"but who writes the object may not make our entry so, for then its children could be changed",
+     ADMIN, U DEPLOYMENT OBJECTS(OURS, RESHAPED), NULL, VERDICT_REFUSE, RULE_FIELD_MANAGER, NULL,
+     "reserved for Gitmoor's applier"},
+    {"nor let it own more, which others could not change any longer", ADMIN,
+     U DEPLOYMENT OBJECTS(
+         WEB(LABEL ",'managedFields':[" ENTRY(SET_WITHOUT_IMAGE) "]", SPEC("2", "web:1")), OURS),
+     NULL, VERDICT_REFUSE, RULE_FIELD_MANAGER, NULL, NULL},
+    {"controllers may, for the server does it under their hands", SYSTEM("replicaset-controller"),
+     U DEPLOYMENT OBJECTS(OURS, RESHAPED), NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    {"another time of our entry takes nothing away", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS, OURS_FOR_LONG), NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     {"entries of another manager, operation or subresource are not ours", ADMIN,
      U DEPLOYMENT OBJECTS(
          WEB(LABEL ",'managedFields':[{'manager':'gitmoor','operation':'Apply','apiVersion':"
@@ -284,6 +297,17 @@ static const struct row rows[] = {
      U DEPLOYMENT OBJECTS(OURS_AND("'ownerReferences':[{'uid':'u-1'}]"),
                           OURS_AND("'ownerReferences':[{'uid':'u-1','controller':true}]")),
      NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    {"an owner that gets another name does not exist, so that it is refused as a new one", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS_AND("'ownerReferences':[{'kind':'Job','name':'a','uid':'u-1'}]"),
+                          OURS_AND("'ownerReferences':[{'kind':'Job','name':'b','uid':'u-1'}]")),
+     NULL, VERDICT_REFUSE, RULE_OWNER_REFERENCE, ".metadata.ownerReferences[uid=\"u-1\"]", NULL},
+    {"so is one of another kind", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS_AND("'ownerReferences':[{'kind':'Job','name':'a','uid':'u-1'}]"),
+                          OURS_AND("'ownerReferences':[{'kind':'Pod','name':'a','uid':'u-1'}]")),
+     NULL, VERDICT_REFUSE, RULE_OWNER_REFERENCE, ".metadata.ownerReferences[uid=\"u-1\"]", NULL},
+    {"an ownerReference that Git does not declare may be removed", ADMIN,
+     U DEPLOYMENT OBJECTS(OURS_AND("'ownerReferences':[{'uid':'u-1'}]"), OURS), NULL, VERDICT_ALLOW,
+     RULE_NONE, NULL, NULL},
     {"a controller may adopt", SYSTEM("deployment-controller"),
      U DEPLOYMENT OBJECTS(OURS, OURS_AND("'ownerReferences':[{'uid':'u-1'}]")), NULL, VERDICT_ALLOW,
      RULE_NONE, NULL, NULL},
@@ -379,8 +403,16 @@ static const struct row rows[] = {
          OURS, WEB("'managedFields':[" ENTRY(SET_WITHOUT_LABEL) "]", SPEC("2", "web:1"))),
      NULL, VERDICT_REFUSE, RULE_FIELDS, ".metadata.labels[\"gitmoor.io/managed-by\"]", NULL},
     {"ephemeral containers are allowed", ADMIN,
-     U SUBRESOURCE("ephemeralcontainers") DEPLOYMENT OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_ALLOW,
+     U SUBRESOURCE("ephemeralcontainers") DEPLOYMENT OBJECTS(OURS, OURS), NULL, VERDICT_ALLOW,
      RULE_NONE, NULL, NULL},
+    {"but not what would take a field from our entry beside them", ADMIN,
+     U SUBRESOURCE("ephemeralcontainers") DEPLOYMENT OBJECTS(OURS, NEW_IMAGE), NULL, VERDICT_REFUSE,
+     RULE_FIELDS, IMAGE, NULL},
+    {"a label removed through a Namespace's finalizers is refused", ADMIN,
+     U SUBRESOURCE("finalize")
+         NAMESPACE SPACE("other", SPACE_ENTRY) ",'object':{'metadata':{'name':'other'}}",
+     NULL, VERDICT_REFUSE, RULE_FIELDS, ".metadata.labels[\"gitmoor.io/managed-by\"]",
+     "Namespace other"},
     /* ---- break-glass ---- */
     {"break-glass with a reason passes", BREAK,
      U DEPLOYMENT OBJECTS(OURS,
@@ -427,7 +459,20 @@ static const struct row rows[] = {
      NULL, VERDICT_REFUSE, RULE_REASON, NULL, "application prod/shop"},
     {"a reason under Warn passes with a warning", ADMIN,
      U DEPLOYMENT OBJECTS(OURS, OURS_AND(REASON)), "Warn", VERDICT_WARN, RULE_REASON, NULL, NULL},
-    {"a reason on an object that is not ours is nobody's business", ADMIN,
+    {"a reason on a Namespace is written by break-glass only, whosever that is", ADMIN,
+     U NAMESPACE SPACE("other", "") ",'object':{'metadata':{'name':'other'," REASON "}}", NULL,
+     VERDICT_REFUSE, RULE_REASON, NULL,
+     "only break-glass may write the annotation gitmoor.io/break-glass-reason of Namespace other"},
+    {"break-glass writes one", BREAK,
+     U NAMESPACE SPACE("other", "") ",'object':{'metadata':{'name':'other'," REASON "}}", NULL,
+     VERDICT_ALLOW, RULE_NONE, NULL, NULL},
+    {"a Namespace is not made with one", ADMIN,
+     C NAMESPACE "'object':{'metadata':{'name':'other'," REASON "}}", NULL, VERDICT_REFUSE,
+     RULE_REASON, NULL, NULL},
+    {"nor is it written on a definition", ADMIN,
+     U DEFINITION OBJECTS(WIDGETS("", "example.com"), WIDGETS("," REASON, "example.com")), NULL,
+     VERDICT_REFUSE, RULE_REASON, NULL, "CustomResourceDefinition widgets.example.org"},
+    {"a reason on another object that is not ours is nobody's business", ADMIN,
      U CONFIG OBJECTS(MAP(""), MAP("," REASON)), NULL, VERDICT_ALLOW, RULE_NONE, NULL, NULL},
     /* ---- definitions ---- */
     {"deleting the definition of managed objects is refused", ADMIN,

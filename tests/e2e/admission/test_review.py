@@ -68,7 +68,9 @@ def recorder(world):
 @pytest.fixture(scope="module")
 def applications(world, tmp_path_factory):
     file = tmp_path_factory.mktemp("review") / "applications.yaml"
-    file.write_text(yaml.safe_dump_all(world.api.request("GET", "/apis/gitmoor.io/v1alpha1/applications")["items"]))
+    items = world.api.request("GET", "/apis/gitmoor.io/v1alpha1/applications")["items"]
+    named = [{"apiVersion": "gitmoor.io/v1alpha1", "kind": "Application", **item} for item in items]
+    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": named}))
     return file
 
 
@@ -135,6 +137,20 @@ def test_bad_input_is_named(case, tmp_path):
         assert (done.returncode, done.stdout) == (1, ""), done.stderr
         assert done.stderr.startswith("gitmoor review: ") and word in done.stderr, done.stderr
     assert "review.in" in review("-f", file).stderr
+
+
+def test_only_of_a_list_is_it_known_which_applications_there_are(world, tmp_path):
+    left = world.orphan().get()
+    asked = {**GOOD, "request": {**GOOD["request"], "oldObject": left}}
+    shop = world.api.get("Application", "prod", "shop")
+    for applications, allowed in ((shop, False), ({"apiVersion": "v1", "kind": "List", "items": [shop]}, True),
+                                  ({"apiVersion": "v1", "kind": "List", "items": []}, True)):
+        file = tmp_path / "applications.yaml"
+        file.write_text(yaml.safe_dump(applications))
+        done = review("--application", file, "-f", "-", text=json.dumps(asked))
+        assert json.loads(done.stdout)["response"]["allowed"] == allowed, (applications, done.stdout, done.stderr)
+    file.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Pod"}]}))
+    assert "line 1" in review("--application", file, "-f", "-", text=json.dumps(asked)).stderr
 
 
 def test_what_cannot_be_read_is_named(tmp_path):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from harness.api import ApiError
-from harness.cluster import NAMESPACE
-from harness.guarded import APPLY, BREAK_GLASS, CONFIGURATIONS, CRDS, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, World, \
-    gone, refusal, system, webhook
+from harness.cluster import NAMESPACE, user_of
+from harness.guarded import APPLY, BREAK_GLASS, CONFIGURATIONS, CRDS, HELPER, JSON_PATCH, LABEL, MERGE, REASON, STRATEGIC, Refused, \
+    World, age, gone, ours, refusal, system, webhook
 from harness.waiting import wait_for
 
 IMAGE = '.spec.template.spec.containers[name="web"].image'
@@ -35,6 +35,48 @@ def recolor(live):
 def forge(live):
     live["metadata"]["managedFields"].append({
         "manager": "gitmoor", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:color": {}}}})
+
+
+def shrink(live):
+    ours(live)["fieldsV1"] = {"f:metadata": {"f:labels": {"f:" + LABEL: {}}}}
+
+
+def grow(live):
+    ours(live)["fieldsV1"]["f:data"]["f:shape"] = {}
+
+
+def flatten(live):
+    """As if the applier owned the map, and not what is in it: whoever changes that then takes nothing away."""
+    ours(live)["fieldsV1"]["f:data"] = {}
+
+
+def double(live):
+    live["metadata"]["managedFields"].append({**ours(live), "fieldsV1": {"f:metadata": {"f:labels": {"f:" + LABEL: {}}}}})
+
+
+def entry(**changed):
+    return lambda live: ours(live).update(changed)
+
+
+def relabel(live):
+    live["metadata"]["labels"]["tier"] = "back"
+
+
+def anew(*changes):
+    """Of whatever version it is by now: Pods and Deployments are written by others meanwhile."""
+    def change(live):
+        live["metadata"].pop("resourceVersion")
+        for each in changes:
+            each(live)
+    return change
+
+
+def resize(live):
+    live["spec"]["size"] = 2
+
+
+def rescale(live):
+    live["spec"]["replicas"] = 5
 
 
 def nothing(world):
@@ -139,12 +181,67 @@ ROWS = [
     ("a break-glass reason by break-glass", World.config_map, lambda o: o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), None),
     ("a break-glass reason through the status", World.service,
      lambda o: o.patch({"metadata": {"annotations": {REASON: "INC-1"}}}, subresource="status"), ["only break-glass"]),
+    ("a break-glass reason on a Namespace by anybody", lambda w: w.make("Namespace", managed=False),
+     lambda o: o.annotate(**{REASON: "INC-1"}), ["only break-glass may write the annotation", "of Namespace o"]),
+    ("a break-glass reason on a Namespace through its status", lambda w: w.make("Namespace", managed=False),
+     lambda o: o.patch({"metadata": {"annotations": {REASON: "INC-1"}}}, subresource="status"), ["only break-glass"]),
+    ("a break-glass reason on a managed Namespace by anybody", lambda w: w.make("Namespace"), lambda o: o.annotate(**{REASON: "INC-1"}),
+     ["only break-glass"]),
+    ("a break-glass reason on a Namespace by break-glass, and its end", lambda w: w.make("Namespace", managed=False),
+     lambda o: (o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), o.annotate(**{REASON: None})), None),
+    ("a Namespace with a break-glass reason", nothing,
+     lambda w: w.create("Namespace", {"metadata": {"name": f"c{secrets.token_hex(4)}", "annotations": {REASON: "INC-1"}}}),
+     ["only break-glass"]),
+    ("a break-glass reason on a definition by anybody", nothing,
+     lambda w: w.api.request("PATCH", f"{CRDS}/gadgets.test.example.org",
+                             {"metadata": {"annotations": {REASON: f"INC-{secrets.token_hex(4)}"}}}, MERGE),
+     ["only break-glass", "gadgets.test.example.org"]),
     ("changing the break-glass reason", World.config_map,
      lambda o: (o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), o.annotate(**{REASON: "INC-2"})), ["only break-glass"]),
     ("removing the break-glass reason", World.config_map,
      lambda o: (o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), o.annotate(**{REASON: None})), None),
     ("an edit of another key while a reason stands", World.config_map,
      lambda o: (o.annotate(BREAK_GLASS, **{REASON: "INC-1"}), o.put(lambda live: live["data"].update(shape="round"))), None),
+    ("strategic patch that replaces the labels", World.config_map,
+     lambda o: o.patch({"metadata": {"labels": {"$patch": "replace", LABEL: "prod.shop"}}}, STRATEGIC), [".metadata.labels.tier"]),
+    ("strategic patch that replaces all", World.config_map, lambda o: o.patch({"$patch": "replace", "metadata": {"name": o.name}}, STRATEGIC),
+     [".data.color", LABEL_PATH]),
+    ("strategic patch that deletes a finalizer", lambda w: w.config_map(metadata={"finalizers": ["example.org/keep"]}),
+     lambda o: o.patch({"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.org/keep"]}}, STRATEGIC),
+     ['.metadata.finalizers["example.org/keep"]']),
+    ("strategic patch that retains other keys only", World.workload,
+     lambda o: o.patch({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}}, STRATEGIC), None),
+    ("a further list item of the same name", World.workload,
+     lambda o: o.patch([{"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": {"name": "A", "value": "9"}}], JSON_PATCH),
+     ['.spec.template.spec.containers[name="web"].env[name="A"]']),
+    ("a kind of another group that is called Event", lambda w: w.make("Event", data={"color": "red"}), lambda o: o.patch(GREEN),
+     [".data.color", "Event o"]),
+    # ---- managedFields
+    ("our entry with less in it", World.config_map, lambda o: o.put(shrink), [".data.color"]),
+    ("our entry with more in it", World.config_map, lambda o: o.put(grow), ["reserved for Gitmoor's applier", "managedFields"]),
+    ("our entry with a map instead of its keys", World.config_map, lambda o: o.put(flatten), ["reserved for Gitmoor's applier"]),
+    ("our entry twice, and a value", World.config_map, lambda o: o.put(lambda live: (double(live), recolor(live))), [".data.color"]),
+    ("our entry in another version", World.widget, lambda o: o.put(entry(apiVersion="test.example.org/v2")), [".spec.size"]),
+    ("our entry as another operation", World.config_map, lambda o: o.put(entry(operation="Update")), ["reserved for Gitmoor's applier"]),
+    ("our entry of a subresource", World.config_map, lambda o: o.put(entry(subresource="status")), [".data.color"]),
+    ("our entry in capitals", World.config_map, lambda o: o.put(entry(manager="Gitmoor")), [".data.color"]),
+    ("our entry with another time, and a value", World.config_map,
+     lambda o: o.put(lambda live: (age(live), recolor(live))), [".data.color"]),
+    ("our entry with another time", World.config_map, lambda o: o.put(age), None),
+    ("our entry with less in it through the status, and then the object", World.widget,
+     lambda o: (o.put(shrink, subresource="status"), o.patch({"spec": {"size": 2}})), [".spec.size"]),
+    ("our entry with less in it through the scale, and then the scale", World.workload,
+     lambda o: (o.put_scale(2, resourceVersion=None, managedFields=[{}]), o.scale(5)), [".spec.replicas"]),
+    ("the spec through the status, and then the object", World.widget,
+     lambda o: (o.put(resize, subresource="status"), o.patch({"spec": {"size": 2}})), [".spec.size"]),
+    ("the spec of a Deployment through the status, and then the object", World.workload,
+     lambda o: (o.put(anew(rescale), subresource="status"), o.patch({"spec": {"replicas": 5}})), [".spec.replicas"]),
+    # ---- owners
+    ("an ownerReference that gets another name", World.owned,
+     lambda o: o.patch({"metadata": {"ownerReferences": [{**o.owner, "name": "nobody"}]}}), ["garbage collector"]),
+    ("an ownerReference that gets another kind", World.owned,
+     lambda o: o.patch({"metadata": {"ownerReferences": [{**o.owner, "kind": "Secret"}]}}), ["garbage collector"]),
+    ("an ownerReference that Git does not declare is removed", World.owned, lambda o: o.patch({"metadata": {"ownerReferences": None}}), None),
     # ---- the field manager
     ("our field manager, unchanged content", World.config_map, lambda o: o.apply({}), ["reserved for Gitmoor's applier", "admin"]),
     ("our field manager, dry run", World.config_map, lambda o: o.apply({}, query="&dryRun=All"), ["reserved for Gitmoor's applier"]),
@@ -171,6 +268,14 @@ ROWS = [
     ("eviction of a managed Pod", World.pod,
      lambda o: o.world.api.request("POST", f"{o.path}/eviction", {
          "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": o.name, "namespace": o.namespace}}), None),
+    ("the labels of a Namespace through its finalizers", lambda w: w.make("Namespace"), lambda o: o.put(relabel, subresource="finalize"),
+     [".metadata.labels.tier", "Namespace o"]),
+    ("our label through the finalizers of a Namespace", lambda w: w.make("Namespace"), lambda o: o.put(unlabel, subresource="finalize"),
+     [LABEL_PATH]),
+    ("the labels of a Pod beside ephemeral containers", World.pod,
+     lambda o: o.put(anew(relabel), subresource="ephemeralcontainers"), [".metadata.labels.tier"]),
+    ("our field manager through the status, nothing else", World.widget,
+     lambda o: o.patch({"status": {"replicas": 7}}, subresource="status", manager="gitmoor"), ["reserved for Gitmoor's applier"]),
     ("scaling declared replicas", World.workload, lambda o: o.scale(5), ["Deployment prod/o", ".spec.replicas", "ignore"]),
     ("scaling to the declared number", World.workload, lambda o: o.scale(2), None),
     ("scaling what Git leaves out", lambda w: w.workload(replicas=None), lambda o: o.scale(5), None),
@@ -296,6 +401,11 @@ ROWS = [
     ("a deletion under Off", lambda w: w.config_map(application="open"), lambda o: o.delete(), None),
     ("an edit under an application that does not exist", lambda w: w.config_map(application="gone"), lambda o: o.patch(GREEN),
      ["application prod/gone (not known to admission yet)"]),
+    ("an edit of an orphan", World.orphan, lambda o: o.patch(GREEN), None),
+    ("a deletion of an orphan", World.orphan, lambda o: o.delete(), None),
+    ("our label taken from an orphan", World.orphan, lambda o: o.put(unlabel), None),
+    ("our label put on another object in the name of an application that is gone", nothing,
+     lambda w: w.create("ConfigMap", claim(labels={LABEL: "prod.gone"})), ["claims to be managed"]),
     ("scaling in a namespace of Warn", lambda w: w.workload(namespace="lax", application="lax"), lambda o: o.scale(5), None),
     ("a deletion under Warn", lambda w: w.config_map(application="lax"), lambda o: o.delete(), None),
     ("our label under Warn", nothing, lambda w: w.create("ConfigMap", claim(labels={LABEL: "prod.lax"})), None),
@@ -303,6 +413,13 @@ ROWS = [
     # ---- the applier
     ("the applier changes a value", World.config_map, lambda o: o.apply(data={"color": "green"}), None),
     ("the applier deletes", World.config_map, lambda o: o.delete(World.applier), None),
+    ("the applier's name in capitals", World.config_map,
+     lambda o: o.patch(GREEN, headers={"Impersonate-User": user_of("applier").upper(), "Impersonate-Group": "system:masters"}), [".data.color"]),
+    ("the applier's mark in capitals", World.config_map,
+     lambda o: o.patch(GREEN, headers={**World.applier, "Impersonate-Group": "system:masters",
+                                       "Impersonate-Extra-gitmoor.io%2fapplier": user_of("applier").upper()}), [".data.color"]),
+    ("an edit by a service account of kube-system", World.config_map, lambda o: o.patch(GREEN, headers=HELPER), [".data.color"]),
+    ("a deletion by a service account of kube-system", World.config_map, lambda o: o.delete(HELPER), ["it is declared by"]),
     ("the applier's mark with another name", World.config_map,
      lambda o: o.patch(GREEN, headers={**World.applier, "Impersonate-Extra-gitmoor.io%2fapplier": "somebody"}), [".data.color"]),
 ]
@@ -322,6 +439,21 @@ def test_row(world, make, act, words):
     message = refusal(lambda: act(subject))
     for word in words:
         assert word in message, (word, message)
+
+
+def resource_lists(api):
+    """What the server serves, by group and version."""
+    versions = [group["preferredVersion"]["groupVersion"] for group in api.request("GET", "/apis")["groups"]]
+    return [api.request("GET", "/api/v1"), *(api.request("GET", f"/apis/{version}") for version in versions)]
+
+
+def test_every_subresource_that_can_be_updated_is_guarded(world):
+    hooks = [hook for kind in ("validating", "mutating") for hook in world.configuration(f"{kind}webhookconfigurations")["webhooks"]]
+    guarded = {name.removeprefix("*/") for hook in hooks for rule in hook["rules"] for name in rule["resources"] if name.startswith("*/")}
+    updated = {each["name"].partition("/")[2] for found in resource_lists(world.api) for each in found["resources"]
+               if "/" in each["name"] and {"update", "patch"} & set(each["verbs"])}
+    updated.discard("proxy")  # carries no object
+    assert updated >= {"status", "scale", "finalize", "ephemeralcontainers", "approval"} and updated <= guarded, (updated, guarded)
 
 
 # ------------------------------------------------------------------------------- messages

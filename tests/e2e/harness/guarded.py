@@ -29,6 +29,23 @@ def system(controller):
     return {"Impersonate-User": f"system:serviceaccount:kube-system:{controller}"}
 
 
+def ours(live):
+    """The entry of our manager in managedFields."""
+    return next(entry for entry in live["metadata"]["managedFields"] if entry["manager"] == "gitmoor")
+
+
+def age(live):
+    """Our entry is of long ago; the server takes another time only beside another change."""
+    ours(live)["time"] = "2001-01-01T00:00:00Z"
+    live["metadata"]["annotations"] = {"note": "old"}
+
+
+# A service account of kube-system that is no controller of Kubernetes itself.
+HELPER = {**system("helper"), "Impersonate-Group": "system:masters"}
+# A controller that may write everything.
+MASTER = {**system("replicaset-controller"), "Impersonate-Group": "system:masters"}
+
+
 class OwnCluster(Cluster):
     """Controllers under their own service accounts, as in every real cluster."""
 
@@ -72,12 +89,12 @@ COLLECTIONS = {
     "ConfigMap": ("/api/v1", "configmaps"), "Secret": ("/api/v1", "secrets"), "Service": ("/api/v1", "services"),
     "Pod": ("/api/v1", "pods"), "Deployment": ("/apis/apps/v1", "deployments"), "StatefulSet": ("/apis/apps/v1", "statefulsets"),
     "Widget": ("/apis/test.example.org/v1", "widgets"), "Blob": ("/apis/test.example.org/v1", "blobs"),
-    "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "Event": ("/apis/test.example.org/v1", "events"), "ServiceAccount": ("/api/v1", "serviceaccounts"),
     "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
     "ClusterRole": ("/apis/rbac.authorization.k8s.io/v1", "clusterroles"), "Namespace": ("/api/v1", "namespaces"),
     "EndpointSlice": ("/apis/discovery.k8s.io/v1", "endpointslices"),
 }
-CLUSTER_SCOPED = ("ClusterRole", "Namespace", "Blob")
+CLUSTER_SCOPED = ("ClusterRole", "Namespace", "Blob", "Event")
 
 
 def containers(*names):
@@ -113,10 +130,10 @@ class Managed:
     def annotate(self, headers=None, **annotations):
         return self.patch({"metadata": {"annotations": annotations}}, headers=headers)
 
-    def put(self, change, query="", **options):
+    def put(self, change, query="", subresource="", **options):
         live = self.get()
         change(live)
-        return self.world.api.request("PUT", self.path + query, live, **options)
+        return self.world.api.request("PUT", self.path + (f"/{subresource}" if subresource else "") + query, live, **options)
 
     def delete(self, headers=None, body=None, query=""):
         return self.world.api.request("DELETE", self.path + query, body, headers=headers)
@@ -125,10 +142,11 @@ class Managed:
         return self.patch({"spec": {"replicas": replicas}, **({"metadata": metadata} if metadata else {})}, subresource="scale",
                           headers=headers)
 
-    def put_scale(self, replicas, headers):
+    def put_scale(self, replicas, headers=None, **metadata):
         """As controllers do it."""
         scale = self.world.api.request("GET", f"{self.path}/scale")
         scale["spec"]["replicas"] = replicas
+        scale["metadata"].update(metadata)
         return self.world.api.request("PUT", f"{self.path}/scale", scale, headers=headers)
 
     def kubectl(self, *arguments, stdin=None):
@@ -201,6 +219,19 @@ class World:
 
     def blob(self, **options):
         return self.make("Blob", spec={"list": [1, 2], "map": {"a": "b"}}, **options)
+
+    def owned(self):
+        """One that a controller has given an owner, beside what Git declares."""
+        made, owner = self.config_map(), self.config_map(managed=False)
+        made.owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner.name, "uid": owner.get()["metadata"]["uid"]}
+        made.patch({"metadata": {"ownerReferences": [made.owner]}}, headers=MASTER)
+        return made
+
+    def orphan(self):
+        """One that was applied long ago, by an application that is not there."""
+        made = self.config_map(application="gone")
+        made.put(age, headers=self.applier)
+        return made
 
     def pod(self, resources=None, gated=False, **options):
         """gated: not bound to any node."""
@@ -334,10 +365,10 @@ def guarded(folder):
 
 
 def prepare(world):
-    for crd in (WIDGET, without_schema("Blob"), without_schema("Gadget")):
+    for crd in (WIDGET, without_schema("Blob"), without_schema("Gadget"), without_schema("Event")):
         world.api.request("POST", CRDS, crd)
     world.cluster.kubectl("wait", "--for=condition=Established", "crd/widgets.test.example.org", "crd/blobs.test.example.org",
-                          "--timeout=60s")
+                          "crd/events.test.example.org", "--timeout=60s")
     world.cluster.kubectl("create", "clusterrolebinding", "break-glass", "--clusterrole=cluster-admin", "--group=gitmoor:break-glass")
     world.namespace("prod")
     wait_for(lambda: world.api.get("ServiceAccount", "prod", "default"), what="the default service account")
