@@ -17,6 +17,9 @@
 /* What we send is wants and haves, 50 bytes each. */
 #define REQUEST_MAXIMUM ((size_t)8 << 20)
 #define REDIRECTS_MAXIMUM 5
+/* For the end of a list of references: it is there, or as far away as the server's process that
+ * wrote the list is from its own end. */
+#define END_WAIT_MS 100
 #define SERVICE_PATH "/info/refs?service=git-upload-pack"
 
 struct session {
@@ -236,6 +239,23 @@ static int drive(struct stream *stream)
     return 0;
 }
 
+/* libgit2 reads to the last line, and a list that is sent in chunks ends after it. The connection
+ * of a transfer without its end would be closed, and the request for the pack need another. */
+static void await_end(struct stream *stream)
+{
+    struct session *session = stream->session;
+    int64_t deadline = clock_monotonic_ms() + END_WAIT_MS, left = END_WAIT_MS;
+    while (stream->started && !stream->finished && !stream->paused && left > 0) {
+        int running = 0, queued = 0;
+        curl_multi_perform(session->multi, &running);
+        stream->finished = curl_multi_info_read(session->multi, &queued) != NULL;
+        if (!stream->finished) {
+            curl_multi_poll(session->multi, NULL, 0, (int)left, NULL);
+        }
+        left = deadline - clock_monotonic_ms();
+    }
+}
+
 /* ---- What libgit2 calls ---- */
 
 static int stream_read(git_smart_subtransport_stream *parent, char *buffer, size_t size,
@@ -272,6 +292,9 @@ static int stream_write(git_smart_subtransport_stream *parent, const char *buffe
 static void stream_free(git_smart_subtransport_stream *parent)
 {
     struct stream *stream = (struct stream *)parent;
+    if (stream->advertisement && stream->session->transport->reason == FETCH_SUCCEEDED) {
+        await_end(stream);
+    }
     stop(stream);
     buf_release(&stream->request);
     buf_release(&stream->received);

@@ -6,6 +6,7 @@ outlives the shell. Only the smart protocol is spoken, as GitHub and GitLab do.
 """
 import argparse
 import base64
+import collections
 import gzip
 import re
 import signal
@@ -81,6 +82,7 @@ class _Handler(Handler):
         body = self._body()
         path, _, query = self.path.partition("?")
         repository = path.strip("/").split(".git", 1)[0]
+        owner.connections[repository].add(self.client_address)
         faults = owner.faults
         faulty = not faults.only or faults.only in self.path
         if faulty and faults.delay:
@@ -181,6 +183,7 @@ class GitServer:
         self.faults = Faults()
         self.credentials = Credentials()
         self.requests = []  # of all clients, the fetcher that all tests share included: see asked()
+        self.connections = collections.defaultdict(set)  # repository -> the addresses that asked for it
         self.wants = []  # each commit that was fetched: (address of the client, repository, commit)
         self.stopping = threading.Event()
         self.address = address

@@ -80,6 +80,15 @@ def test_nothing_is_fetched_when_nothing_is_new(worker, repository, git_server):
     assert asked and not any("POST" in request for request in asked), asked
 
 
+def test_a_fetch_is_one_connection(worker, repository, git_server):
+    connections = git_server.connections[repository.folder.name]
+    for generation in range(2):
+        repository.commit({"a": f"{generation}"})
+        before = len(connections)
+        assert worker.fetch(repository.url)["receivedBytes"] > 0
+        assert len(connections) - before == 1, "the list of references and the pack by one connection"
+
+
 def test_a_branch_a_tag_an_annotated_tag_and_a_commit(worker, repository):
     first = repository.commit({"a": "1"})
     repository.git("tag", "light")
