@@ -467,7 +467,7 @@ bool differ_open(struct differ *differ, struct process *process,
         open_store(differ, "helmrepositories", "HelmRepository", false, on_helm_repository);
     differ->application_objects =
         open_store(differ, "applications", "Application", true, on_application);
-    kinds_reload(differ);
+    kinds_watch(differ);
     metrics_on_collect(gauges_collect, differ);
     bus_metrics_open(differ->bus);
     return true;
@@ -484,6 +484,7 @@ void differ_close(struct differ *differ)
     }
     map_release(&differ->repositories, repository_free);
     tenancy_file_free(differ->tenancy);
+    kinds_close(differ);
     live_free(differ->live);
     health_checks_close(differ);
     kube_event_recorder_free(differ->recorder);
@@ -506,5 +507,4 @@ void differ_close(struct differ *differ)
     map_release(&differ->applications, NULL);
     event_free(differ->queue_event);
     start_close(differ);
-    kinds_close(differ);
 }

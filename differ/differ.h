@@ -51,6 +51,7 @@
 struct event;
 struct application;
 struct health_checks;
+struct served;
 
 struct differ {
     const struct differ_settings *settings;
@@ -63,12 +64,14 @@ struct differ {
     struct bus *bus;
     struct members *members;
 
-    struct kube_discovery *discovery; /* NULL until first read */
-    bool discovery_loading;
-    int64_t discovery_loaded_at; /* monotonic ms */
-    char *kube_version;          /* "v1.35.4"; NULL: not known */
-    char *api_versions;          /* what charts are told of discovery */
-    char *chart_capabilities;    /* both, to notice a change */
+    struct kube_discovery *discovery;        /* NULL until first read */
+    bool discovery_loading, discovery_asked; /* it is to be read; it has been asked for */
+    bool discovery_again;                    /* something has changed since it was asked for */
+    int64_t discovery_loaded_at;             /* monotonic ms */
+    struct served *definitions, *services;
+    char *kube_version;       /* "v1.35.4"; NULL: not known */
+    char *api_versions;       /* what charts are told of discovery */
+    char *chart_capabilities; /* both, to notice a change */
 
     struct kube_store *repository_objects;
     struct kube_store *helm_repository_objects;

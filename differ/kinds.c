@@ -7,6 +7,7 @@
 #include "differ/application.h"
 #include "differ/charts.h"
 #include "differ/repository.h"
+#include "differ/served.h"
 #include "differ/start.h"
 
 #include <event2/event.h>
@@ -42,11 +43,14 @@ static void render_what_is_served_now(struct differ *differ)
 static void on_discovery(struct kube_discovery *discovery, const struct error *error, void *context)
 {
     struct differ *differ = context;
-    differ->discovery_loading = false;
+    bool again = differ->discovery_again;
+    differ->discovery_loading = differ->discovery_asked = differ->discovery_again = false;
     differ->discovery_loaded_at = clock_monotonic_ms();
+    if (!discovery || again) {
+        kinds_reload(differ);
+    }
     if (!discovery) {
         log_warn("the kinds of the cluster cannot be read", "error", error->message);
-        kinds_reload(differ);
         return;
     }
     kube_discovery_free(differ->discovery);
@@ -77,6 +81,7 @@ static void load_discovery(evutil_socket_t fd, short what, void *context)
     (void)fd;
     (void)what;
     struct differ *differ = context;
+    differ->discovery_asked = true;
     const struct kube_request request = {.path = "/version"};
     kube_client_call(differ->client, &request, on_version, differ);
 }
@@ -84,6 +89,7 @@ static void load_discovery(evutil_socket_t fd, short what, void *context)
 void kinds_reload(struct differ *differ)
 {
     if (differ->discovery_loading) {
+        differ->discovery_again = differ->discovery_asked;
         return;
     }
     differ->discovery_loading = true;
@@ -155,12 +161,41 @@ void kinds_may_be_unused(struct differ *differ)
     }
 }
 
+static void on_served(void *context)
+{
+    kinds_reload(context);
+}
+
+static struct served *watch_served(struct differ *differ, const char *group, const char *kind,
+                                   const char *plural)
+{
+    const struct served_options options = {
+        .client = differ->client,
+        .loop = differ->loop,
+        .resource = {.group = group, .version = "v1", .kind = kind, .plural = plural},
+        .settle_ms = INTERVAL_MS,
+        .changed = on_served,
+        .context = differ,
+    };
+    return served_new(&options);
+}
+
 void kinds_open(struct differ *differ)
 {
     differ->kinds_timer = evtimer_new(differ->loop, forget_unused, differ);
 }
 
+void kinds_watch(struct differ *differ)
+{
+    differ->definitions = watch_served(differ, "apiextensions.k8s.io", "CustomResourceDefinition",
+                                       "customresourcedefinitions");
+    differ->services = watch_served(differ, "apiregistration.k8s.io", "APIService", "apiservices");
+    kinds_reload(differ);
+}
+
 void kinds_close(struct differ *differ)
 {
+    served_free(differ->definitions);
+    served_free(differ->services);
     event_free(differ->kinds_timer);
 }

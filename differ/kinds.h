@@ -1,5 +1,5 @@
 /* Which kinds the cluster serves: discovery, read at start and whenever a kind is missed or a
- * definition was applied. */
+ * definition was applied, by us or by anybody else. */
 #ifndef GITMOOR_DIFFER_KINDS_H
 #define GITMOOR_DIFFER_KINDS_H
 
@@ -13,6 +13,8 @@ void kinds_reload(struct differ *differ);
  * after this is called: there may be such. */
 void kinds_may_be_unused(struct differ *differ);
 void kinds_open(struct differ *differ);
+/* Reads discovery, and again whenever what is served changes. With the client. */
+void kinds_watch(struct differ *differ);
 void kinds_close(struct differ *differ);
 
 #endif

@@ -295,6 +295,25 @@ def test_a_definition_that_is_deleted_and_made_again_brings_its_objects_back(rep
     wait_for(lambda: found_resource(api, namespace, word, "one"), timeout=60, what="it is watched again")
 
 
+ASKS = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data: {served: {{ .Capabilities.APIVersions.Has "differ.example.org/v1/%s" | quote }}}
+"""
+
+
+def test_a_chart_is_rendered_again_when_somebody_else_changes_what_the_cluster_serves(repository, moored, api, namespace):
+    word = "z" + namespace.replace("-", "")
+    repository.commit({"deploy/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "deploy/templates/a.yaml": ASKS % word.capitalize()})
+    shop = moored(repository)
+    shop.wait_applied()
+    assert shop.config_map("a") == {"served": "false"}
+    api.apply(definition(word))
+    wait_for(lambda: shop.config_map("a") == {"served": "true"}, what="the chart rendered with the new kind")
+    api.delete("CustomResourceDefinition", None, f"{word}s.differ.example.org")
+    wait_for(lambda: shop.config_map("a") == {"served": "false"}, what="and without it")
+
+
 def test_a_version_that_is_no_longer_served_is_no_longer_watched(repository, moored, api, namespace):
     word = "y" + namespace.replace("-", "")
     api.apply(definition(word, versions=("v1beta1", "v1")))

@@ -62,7 +62,7 @@ def run(cluster, namespace):
 
 
 @pytest.fixture
-def applications(repository, moored):
+def applications(repository, moored, run):
     """name -> Mooring of three applications of one repository: plain manifests, an overlay, a chart."""
     repository.write(FILES)
     (repository.folder / "plain/link.yaml").symlink_to("../shared/b.yaml")
@@ -72,6 +72,8 @@ def applications(repository, moored):
     made["chart"] = made["plain"].beside("chart", "charts/app", render={"helm": {"valuesFiles": ["../../environments/prod.yaml"]}})
     for mooring in made.values():
         mooring.wait_applied()
+    # What other tests have changed of what the cluster serves, the differ may not have heard of yet.
+    wait_for(lambda: run("explain", "chart", "--repository", repository.folder).returncode == 0, what="the key with what is served now")
     yield made
     for mooring in made.values():
         mooring.api.delete("Application", mooring.namespace, mooring.name)
