@@ -99,7 +99,7 @@ class Cluster:
 
     def stop(self):
         for process in reversed(self.processes):
-            process.stop(timeout=5)
+            process.stop(timeout=1)  # whoever watches would be waited for, and all of it goes
         self.processes = []
 
     def __enter__(self):
