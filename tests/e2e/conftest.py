@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests: a real control plane, a real Git server, the four processes."""
 import base64
+import os
 import secrets
 import shlex
 import shutil
@@ -42,6 +43,7 @@ def pytest_xdist_make_scheduler(config, log):
 def scratch():
     """A folder with a short name (Unix sockets allow 107 characters), gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="gm-", dir="/tmp"))
+    os.environ["KUBECACHEDIR"] = str(folder / "kubectl")  # not what another control plane served at the same port
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

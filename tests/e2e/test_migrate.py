@@ -79,7 +79,7 @@ class Custodian:
         self.api, self.group, self.plural, self.finalizer, self.deletes = api, group, plural, finalizer, deletes
         self.path = f"/apis/{group}/namespaces/{namespace}/{plural}/{name}"
         self.collection = self.path.rsplit("/", 1)[0]
-        self.managed, self.found_it_so = [], None
+        self.managed, self.found_it_so, self.definition = [], None, None
         self.ended, self.thread = threading.Event(), threading.Thread(target=self._run, daemon=True)
 
     def make(self, kind, **parts):
@@ -91,7 +91,7 @@ class Custodian:
                 "name": version, "served": True, "storage": True,
                 "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}
         if not self.api.get("CustomResourceDefinition", None, definition["metadata"]["name"]):
-            self.api.apply(definition)
+            self.definition = self.api.apply(definition)["metadata"]["name"]
         metadata = {"name": self.path.rsplit("/", 1)[1], "finalizers": [self.finalizer], **parts.pop("metadata", {})}
         body = {"apiVersion": self.group, "kind": kind, "metadata": metadata, **parts}
         wait_for(lambda: self._created(body), what=f"{kind} can be made")
@@ -122,6 +122,10 @@ class Custodian:
                 api.request("PATCH", self.path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
 
     def stop(self):
+        """Without the definition: other tests' `application` is of Gitmoor's kind."""
+        if self.definition:
+            self.api.delete("CustomResourceDefinition", None, self.definition)
+            wait_for(lambda: self.api.get("CustomResourceDefinition", None, self.definition) is None, what=f"{self.definition} gone")
         self.ended.set()
         if self.thread.is_alive():
             self.thread.join()
@@ -190,7 +194,7 @@ def shell_for(git_server):
         folder = Path(tempfile.mkdtemp(prefix="gm-migrate-", dir="/tmp"))
         made.append((Shell(folder, {
             **os.environ, "PATH": f"{paths.gitmoor_bin()}:{paths.cache() / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(folder),
-            "KUBECONFIG": str(cluster.kubeconfig()), "URL": repository.url, "CA": str(git_server.ca_file)}), folder))
+            "KUBECONFIG": str(cluster.kubeconfig()), "KUBECACHEDIR": str(folder / "kubectl"), "URL": repository.url, "CA": str(git_server.ca_file)}), folder))
         made[-1][0].run(f"cd '{repository.folder}'\n")
         return made[-1][0]
 
