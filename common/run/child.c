@@ -36,6 +36,7 @@ struct child {
     char *input;
     size_t input_size, input_sent;
     struct buf output;
+    size_t output_size; /* of all of it, taken or not */
     struct buf error_head;
     size_t error_size;     /* of all of it */
     struct buf error_tail; /* twice the size of the tail; halved when full */
@@ -43,7 +44,8 @@ struct child {
     int64_t cpu_seconds;
     bool timed_out;
     bool too_much_output;
-    child_fn done; /* NULL: cancelled */
+    child_fn done;                                                  /* NULL: cancelled */
+    size_t (*part)(const char *output, size_t size, void *context); /* or NULL */
     void *context;
 };
 
@@ -113,9 +115,21 @@ static void send_input(evutil_socket_t fd, short what, void *context)
 
 static void keep_output(struct child *child, const char *data, size_t size)
 {
-    if (!child->too_much_output && !buf_append(&child->output, data, size)) {
+    size_t room = child->output.maximum - child->output_size;
+    if (!child->too_much_output && (size > room || !buf_append(&child->output, data, size))) {
         child->too_much_output = true;
         kill_group(child);
+    } else if (!child->too_much_output) {
+        child->output_size += size;
+    }
+}
+
+/* Hands over what has come. */
+static void give_part(struct child *child)
+{
+    if (child->part && child->output.size > 0) {
+        buf_consume(&child->output,
+                    child->part(child->output.data, child->output.size, child->context));
     }
 }
 
@@ -161,6 +175,7 @@ static void on_output(evutil_socket_t fd, short what, void *context)
         drop_event(&child->on_output);
         close_fd(&child->spawned.output);
     }
+    give_part(child);
 }
 
 static void on_error_output(evutil_socket_t fd, short what, void *context)
@@ -265,6 +280,7 @@ static void finish(struct child *child, int status)
         if (child->spawned.error >= 0) {
             read_stream(child, child->spawned.error, INT_MAX, keep_error);
         }
+        give_part(child);
         struct error error;
         bool ok = explain(child, status, &error);
         int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -316,6 +332,7 @@ struct child *child_start(struct event_base *base, const struct child_options *o
     child->name = mem_string(slash ? slash + 1 : options->argv[0]);
     child->spawned = spawned;
     child->done = done;
+    child->part = options->part;
     child->context = context;
     child->timeout_ms = options->timeout_ms;
     child->cpu_seconds = options->cpu_seconds;

@@ -18,7 +18,11 @@ struct child_options {
     const char *const *environment; /* all of it, ended by NULL; NULL: only PATH and LANG */
     const void *input;              /* copied */
     size_t input_size;
-    size_t output_maximum;  /* more is a failure: ERROR_LIMIT, and the child is killed */
+    size_t output_maximum; /* more is a failure: ERROR_LIMIT, and the child is killed */
+    /* NULL: all of its output is kept for `done`. Else called as output comes, with what has not
+     * been taken yet; returns how much of it is taken now, and so kept no longer. It must not
+     * cancel the child. */
+    size_t (*part)(const char *output, size_t size, void *context);
     int64_t timeout_ms;     /* then its process group is killed: ERROR_TIMEOUT */
     int64_t memory_maximum; /* RLIMIT_DATA in bytes: what it allocates, as opposed to the address
                              * space that it reserves, of which Go takes plenty; 0: none
@@ -30,7 +34,8 @@ struct child_options {
     const struct sandbox_options *sandbox;
 };
 
-/* `output` (size bytes, NUL-terminated) is valid during the callback. `exit_code` is 128 + n for a
+/* `output` (size bytes, NUL-terminated; without what `part` has taken) is valid during the
+ * callback. `exit_code` is 128 + n for a
  * child that signal n ended. error: NULL if the child exited 0. Else ERROR_INVALID with (the ends
  * of) its standard error as the message if it exited with another code; ERROR_TIMEOUT; ERROR_LIMIT
  * for too much output or CPU time; ERROR_SYSTEM if it died of a signal. */

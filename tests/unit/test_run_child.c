@@ -179,6 +179,63 @@ static void too_much_output_is_a_failure(void **state)
     buf_release(&result.output);
 }
 
+/* Takes whole lines of four bytes, and the last of them never. */
+static size_t take_lines(const char *output, size_t size, void *context)
+{
+    struct result *result = context;
+    size_t taken = size > 4 ? (size - 1) / 4 * 4 : 0;
+    result->calls += 100;
+    buf_append(&result->output, output, taken);
+    return taken;
+}
+
+static void output_is_handed_over_as_it_comes_and_the_rest_at_the_end(void **state)
+{
+    (void)state;
+    struct event_base *base = event_base_new();
+    struct result result = {0};
+    struct error error;
+    size_t size = (size_t)1 << 20;
+    AUTO_FREE char *input = mem_new(size, 1);
+    memset(input, 'x', size);
+    for (size_t i = 3; i < size; i += 4) {
+        input[i] = '\n';
+    }
+    const char *argv[] = {child_self_path(), "cat", NULL};
+    struct child_options options = options_for(argv);
+    options.input = input;
+    options.input_size = size;
+    options.part = take_lines;
+    buf_init(&result.output, size);
+    assert_non_null(child_start(base, &options, on_done, &result, &error));
+    event_base_dispatch(base);
+    event_base_free(base);
+    assert_int_equal(result.calls % 100, 1);
+    assert_true(result.calls > 200); /* in several pieces */
+    assert_int_equal(result.output.size, size);
+    assert_memory_equal(result.output.data, input, size);
+    buf_release(&result.output);
+}
+
+static size_t take_all(const char *output, size_t size, void *context)
+{
+    (void)output;
+    (void)context;
+    return size;
+}
+
+static void output_that_is_taken_counts_too(void **state)
+{
+    (void)state;
+    const char *argv[] = {child_self_path(), "flood", NULL};
+    struct child_options options = options_for(argv);
+    options.output_maximum = 100000;
+    options.part = take_all;
+    struct result result = run(&options);
+    assert_int_equal(result.error.code, ERROR_LIMIT);
+    buf_release(&result.output);
+}
+
 static void a_signal_is_told(void **state)
 {
     (void)state;
@@ -392,6 +449,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_deadline_kills_the_whole_group),
         cmocka_unit_test(a_grandchild_that_holds_the_pipes_does_not_delay_the_end),
         cmocka_unit_test(too_much_output_is_a_failure),
+        cmocka_unit_test(output_is_handed_over_as_it_comes_and_the_rest_at_the_end),
+        cmocka_unit_test(output_that_is_taken_counts_too),
         cmocka_unit_test(a_signal_is_told),
         cmocka_unit_test(cpu_time_is_limited),
         cmocka_unit_test(the_child_has_limits_no_foreign_descriptors_and_its_own_group),
