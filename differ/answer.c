@@ -5,6 +5,9 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "differ/application.h"
+#include "differ/builds.h"
+#include "differ/repository.h"
+#include "differ/whole.h"
 
 #include <string.h>
 
@@ -22,26 +25,21 @@ struct part {
     size_t count;
 };
 
-static bool take_line(char **cursor, char *end, char **ret_line, size_t *ret_size)
+struct cursor {
+    const char *at, *end;
+};
+
+/* Without its newline. False: there is no whole line. */
+static bool take_line(struct cursor *cursor, const char **ret_line, size_t *ret_size)
 {
-    if (*cursor >= end) {
+    const char *stop = memchr(cursor->at, '\n', (size_t)(cursor->end - cursor->at));
+    if (!stop) {
         return false;
     }
-    char *stop = memchr(*cursor, '\n', (size_t)(end - *cursor));
-    *ret_line = *cursor;
-    *ret_size = (size_t)((stop ? stop : end) - *cursor);
-    *cursor = stop ? stop + 1 : end;
+    *ret_line = cursor->at;
+    *ret_size = (size_t)(stop - cursor->at);
+    cursor->at = stop + 1;
     return true;
-}
-
-static bool take_json_line(char **cursor, char *end, cJSON **ret, struct error *error)
-{
-    char *line;
-    size_t size;
-    if (!take_line(cursor, end, &line, &size)) {
-        return error_set(error, ERROR_INTERNAL, "the render worker's answer ends early");
-    }
-    return json_parse(line, size, NULL, ret, error);
 }
 
 static void take_render_problems(struct application *application, const cJSON *errors)
@@ -85,30 +83,29 @@ static void build_desired(struct application *application, const struct part *pa
     }
 }
 
-/* Reads the pairs of lines that follow a head. */
-static bool take_objects(char **cursor, char *end, struct part *part, struct arena *arena,
+/* Reads the pairs of lines that follow a head, which are all of `lines`. */
+static bool take_objects(struct cursor lines, struct part *part, struct arena *arena,
                          struct error *error)
 {
     int64_t count = json_int(part->head, "objects", 0);
-    if (count < 0 || count > end - *cursor) {
+    if (count < 0 || count > lines.end - lines.at) {
         return error_set(error, ERROR_INTERNAL, "the render worker's answer counts wrongly");
     }
     part->inputs = mem_new((size_t)count, sizeof *part->inputs);
     for (; part->count < (size_t)count; part->count++) {
         struct desired_input *input = &part->inputs[part->count];
         AUTO_JSON cJSON *place = NULL;
-        char *line;
-        if (!take_json_line(cursor, end, &place, error)) {
-            return false;
+        const char *line;
+        size_t size;
+        if (!take_line(&lines, &line, &size) || !json_parse(line, size, NULL, &place, error) ||
+            !take_line(&lines, &input->text, &input->size)) {
+            return error_set(error, ERROR_INTERNAL, "the render worker's answer lacks an object");
         }
-        if (!take_line(cursor, end, &line, &input->size)) {
-            return error_set(error, ERROR_INTERNAL, "the render worker's answer ends early");
-        }
-        input->text = line;
         input->file = arena_string(arena, text_or_empty(json_string(place, "file")));
         input->line = (unsigned)json_int(place, "line", 0);
     }
-    return true;
+    return lines.at == lines.end ||
+           error_set(error, ERROR_INTERNAL, "the render worker's answer has more than it says");
 }
 
 /* The newest revision is the one that was left, or is again: what it was rolled back to stays. */
@@ -124,16 +121,17 @@ static void take_left(struct application *application)
 }
 
 /* The earlier revision, unless it is not wanted any more. */
-static void take_rolled_back(struct repository *repository, struct application *application,
+static void take_rolled_back(const struct run *run, struct application *application,
                              const struct part *part)
 {
     struct rollback *rollback = application->rollback;
-    if (!rollback || !text_equal(rollback->to, repository->worker_revision)) {
+    if (!rollback || !text_equal(rollback->to, run->revision)) {
         return;
     }
     rollback->needs_render = false;
+    application->since = run->repository->sequence;
     if (!rollback->stands_in) {
-        build_desired(application, part, NULL, repository->worker_revision);
+        build_desired(application, part, NULL, run->revision);
         return;
     }
     /* What is wrong with the newest revision stays told. */
@@ -141,85 +139,171 @@ static void take_rolled_back(struct repository *repository, struct application *
     struct map unknown_kinds = application->unknown_kinds;
     problems_init(&application->render_problems);
     map_init(&application->unknown_kinds);
-    build_desired(application, part, NULL, repository->worker_revision);
+    build_desired(application, part, NULL, run->revision);
     problems_release(&application->render_problems);
     map_release(&application->unknown_kinds, NULL);
     application->render_problems = problems;
     application->unknown_kinds = unknown_kinds;
 }
 
-static bool take_rendering(struct repository *repository, struct application *application,
-                           const struct part *part, struct error *error)
+/* Another look at the same files says nothing new; but a build of other files may have come between
+ * the question and the answer. */
+static void take_unchanged(struct application *application, const char *render_key)
 {
-    if (text_equal(json_string(part->head, "renderKey"), "")) {
-        application->rendered = true; /* so far as it can be: nobody need wait for it */
-        return error_set(
-            error, ERROR_UNAVAILABLE, "%s: %s", application->key,
-            text_or_empty(json_string(json_first(json_array(part->head, "errors")), "message")));
-    }
-    application->rendering = false;
-    application->rendered = true;
-    application->is_chart = json_bool(part->head, "chart", false);
-    const char *render_key = json_string(part->head, "renderKey");
-    if (repository->worker_rolls_back) {
-        take_rolled_back(repository, application, part);
-    } else if (application->rollback && !application->rollback->stands_in &&
-               text_equal(render_key, application->rollback->key)) {
-        take_left(application);
-    } else if (json_bool(part->head, "unchanged", false)) {
-        metric_add(&renders, "unchanged", 1);
-        application_wake(application);
-    } else {
-        build_desired(application, part, render_key, repository->worker_revision);
-    }
-    return true;
+    application->needs_render |= !text_equal(render_key, application->render_key);
+    metric_add(&renders, "unchanged", 1);
+    application_wake(application);
 }
 
-static bool take_part(struct repository *repository, char **cursor, char *end, struct error *error)
+/* A build is of the files that were looked at since it began, too, if they have the same key. */
+static void note_sequence(const struct run *run, struct application *application,
+                          const char *render_key)
+{
+    const struct build *build = &application->build;
+    bool is_still_so = run->is_build && !build->is_due && text_equal(render_key, build->key);
+    uint64_t sequence = is_still_so ? application->looked : run->sequence;
+    if (!run->is_build) {
+        application->looked = sequence;
+    }
+    if (sequence > application->answered) {
+        application->answered = sequence;
+    }
+}
+
+static void take_newest(const struct run *run, struct application *application,
+                        const struct part *part, const char *render_key)
+{
+    bool was_left = application->rollback && !application->rollback->stands_in &&
+                    text_equal(render_key, application->rollback->key);
+    if (json_bool(part->head, "deferred", false) && !was_left) {
+        application->looked = run->sequence;
+        builds_want(application, render_key);
+        return;
+    }
+    note_sequence(run, application, render_key);
+    application->rendered = true;
+    if (run->is_build) {
+        builds_note_answer(application);
+    } else {
+        builds_drop(application);
+    }
+    if (was_left) {
+        take_left(application);
+    } else if (json_bool(part->head, "unchanged", false)) {
+        take_unchanged(application, render_key);
+    } else {
+        application->since = application->answered;
+        build_desired(application, part, render_key, run->revision);
+    }
+}
+
+/* It is not its files' doing. */
+static void take_failure(struct run *run, struct application *application, const struct part *part)
+{
+    const char *message =
+        text_or_empty(json_string(json_first(json_array(part->head, "errors")), "message"));
+    application->rendered = true; /* so far as it can be: nobody need wait for it */
+    if (run->is_build) {
+        builds_note_failure(application, message);
+    } else {
+        error_set(&run->failure, ERROR_UNAVAILABLE, "%s: %s", application->key, message);
+    }
+}
+
+static void take_rendering(struct run *run, struct application *application,
+                           const struct part *part)
+{
+    const char *render_key = text_or_empty(json_string(part->head, "renderKey"));
+    if (!*render_key) {
+        take_failure(run, application, part);
+        return;
+    }
+    application->is_chart = json_bool(part->head, "chart", false);
+    if (run->is_newest) {
+        application->looking &= run->is_build; /* a look has looked */
+        take_newest(run, application, part, render_key);
+    } else {
+        builds_note_answer(application);
+        take_rolled_back(run, application, part);
+    }
+}
+
+static bool take_part(struct run *run, const cJSON *head, struct cursor lines, struct error *error)
 {
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
-    AUTO_JSON cJSON *head = NULL;
-    if (!take_json_line(cursor, end, &head, error)) {
-        return false;
-    }
-    struct part part = {.head = head};
-    bool taken = take_objects(cursor, end, &part, &arena, error);
+    struct part part = {.head = (cJSON *)head};
+    bool taken = take_objects(lines, &part, &arena, error);
     AUTO_FREE struct desired_input *inputs = part.inputs;
     (void)inputs;
     if (!taken) {
         return false;
     }
+    run->answered++;
     const char *key = text_or_empty(json_string(head, "application"));
-    struct application *application = map_get(&repository->differ->applications, key);
-    if (!application || !application->rendering || application->deleting ||
-        application_repository(application) != repository) {
-        return true; /* it was deleted or changed meanwhile */
+    struct application *application = map_get(&run->repository->differ->applications, key);
+    /* It may have been deleted or changed meanwhile. */
+    if (application && !application->deleting && run_is_for(run, application)) {
+        take_rendering(run, application, &part);
     }
-    return take_rendering(repository, application, &part, error);
+    return true;
 }
 
-bool answer_take(struct repository *repository, char *output, size_t size,
-                 bool *ret_objects_missing, struct error *error)
+static bool take_head(struct run *run, const cJSON *head, struct error *error)
 {
-    char *cursor = output, *end = output + size;
+    if (json_bool(head, "ok", false)) {
+        run->begun = true;
+        if (!run->is_build && run->is_newest) {
+            repository_set_whole(run->repository, run);
+        }
+        return true;
+    }
+    const char *reason = text_or_empty(json_string(head, "reason"));
+    run->objects_missing =
+        text_equal(reason, "missing-objects") || text_equal(reason, "invalid-pack");
+    return error_set(error, ERROR_INVALID, "%s: %s", reason,
+                     text_or_empty(json_string(head, "message")));
+}
+
+/* The first line, or an application's part. False: it is not whole yet, or wrong. */
+static bool take_next(struct run *run, struct cursor *cursor)
+{
     AUTO_JSON cJSON *head = NULL;
-    *ret_objects_missing = false;
-    if (!take_json_line(&cursor, end, &head, error)) {
+    struct cursor ahead = *cursor;
+    struct error error;
+    const char *line;
+    size_t size;
+    if (!take_line(&ahead, &line, &size)) {
         return false;
     }
-    if (!json_bool(head, "ok", false)) {
-        const char *reason = text_or_empty(json_string(head, "reason"));
-        *ret_objects_missing =
-            text_equal(reason, "missing-objects") || text_equal(reason, "invalid-pack");
-        return error_set(error, ERROR_INVALID, "%s: %s", reason,
-                         text_or_empty(json_string(head, "message")));
-    }
-    bool taken = true;
-    while (cursor < end) {
-        if (!take_part(repository, &cursor, end, error)) {
-            taken = false; /* the other applications have no part in it */
+    bool ok = json_parse(line, size, NULL, &head, &error);
+    if (ok && !run->begun) {
+        ok = take_head(run, head, &error);
+    } else if (ok) {
+        int64_t bytes = json_int(head, "bytes", 0);
+        if (bytes > ahead.end - ahead.at) {
+            return false;
         }
+        const struct cursor lines = {ahead.at, ahead.at + (bytes > 0 ? bytes : 0)};
+        ok = take_part(run, head, lines, &error);
+        ahead.at = lines.end;
     }
-    return taken;
+    if (!ok) {
+        run->failure = error;
+        run->broken = true;
+    }
+    cursor->at = ahead.at;
+    return ok;
+}
+
+size_t answer_take(struct run *run, const char *output, size_t size)
+{
+    struct cursor cursor = {output, output + size};
+    size_t answered = run->answered;
+    while (!run->broken && cursor.at < cursor.end && take_next(run, &cursor)) {
+    }
+    if (run->answered > answered) {
+        whole_wake(run->repository->differ);
+    }
+    return run->broken ? size : (size_t)(cursor.at - output);
 }

@@ -1,14 +1,12 @@
-/* What the worker answers (worker.h): each application's part becomes its desired set. */
+/* What the worker answers (worker.h), taken as it comes: each application's part, as soon as it is
+ * whole, becomes its desired set, and the application is planned while the worker goes on. */
 #ifndef GITMOOR_DIFFER_ANSWER_H
 #define GITMOOR_DIFFER_ANSWER_H
 
-#include "differ/repository.h"
+#include "differ/run.h"
 
-/* Takes the answer of the repository's worker, for each application that still is `rendering`; one
- * that was answered is so no more. False with a reason if something is lacking; the applications
- * that have been answered have theirs all the same. `ret_objects_missing`: a whole pack may help.
- */
-bool answer_take(struct repository *repository, char *output, size_t size,
-                 bool *ret_objects_missing, struct error *error);
+/* Takes what is whole of the text, and returns the size of it. What is of an application that does
+ * not wait for this run (any more) is passed over. What is wrong goes to run->failure. */
+size_t answer_take(struct run *run, const char *output, size_t size);
 
 #endif

@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/log.h"
+#include "differ/builds.h"
 #include "differ/charts.h"
 #include "differ/claims.h"
 #include "differ/depends.h"
@@ -15,6 +16,7 @@
 #include "differ/permit.h"
 #include "differ/recognise.h"
 #include "differ/repository.h"
+#include "differ/whole.h"
 
 #include <event2/event.h>
 #include <string.h>
@@ -153,6 +155,7 @@ void application_free(struct application *application)
     kinds_may_be_unused(differ);
     event_free(application->timer);
     charts_values_free(application->values);
+    builds_forget(application);
     waiting_drop(application);
     desired_free(application->desired);
     problems_release(&application->problems);
@@ -212,6 +215,7 @@ static void take_annotations(struct application *application, const cJSON *objec
         replace_string(&application->reconcile_requested, requested);
         application_try_at_once(application);
         application->needs_render |= application->render_problems.total > 0;
+        application->build.retry_at = 0;
         repository_try_at_once(application_repository(application));
     }
     rollback_take_request(application, json_string(annotations, ROLLBACK_ANNOTATION));
@@ -236,7 +240,9 @@ static void take_spec(struct application *application, const cJSON *object)
         rollback_end(application);
         application->needs_render = true;
         application->rendered = false;
-        application->rendering = false; /* what that run answers is of the spec before */
+        application->looking = false; /* what that look answers is of the spec before */
+        application->answered = 0;
+        builds_forget(application);
         application->spec_changed |= application->desired || application->waiting;
         replace_string(&application->inherited, NULL);
     }
@@ -301,6 +307,7 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
         dispatch_cancel(application);
         application_free(application);
         application = NULL;
+        whole_wake(differ);
     }
     if (!now) {
         return;
@@ -319,6 +326,7 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
     take_annotations(application, now);
     deletion_take(application, now);
     application_wake(application);
+    whole_wake(differ); /* it may be of another repository, or going */
 }
 
 /* What is in force from now on. */
@@ -389,7 +397,8 @@ bool application_is_ready(const struct application *application)
 {
     const struct repository *repository = application_repository(application);
     bool is_newest = application->rendered && !application->needs_render &&
-                     text_equal(repository->rendered, repository->commit);
+                     !builds_is_under_way(application) &&
+                     application->answered == repository->sequence;
     bool healthy = !application->spec.health_wait || application->health == HEALTH_CURRENT;
     return is_newest && !application->plan && application->settled && !application->rollback &&
            application->outcome == OUTCOME_APPLIED && healthy && hooks_are_done(application);
@@ -406,6 +415,17 @@ static void work_on_deletion(struct application *application)
     }
 }
 
+static void retry_build(struct application *application)
+{
+    const struct build *build = &application->build;
+    int64_t left = build->retry_at - clock_monotonic_ms();
+    if (build->trouble && left > 0) {
+        application_wake_after(application, left);
+    } else if (build->trouble && !build->run) {
+        builds_step(application->differ);
+    }
+}
+
 void application_work(struct application *application)
 {
     if (application->deleting) {
@@ -418,6 +438,7 @@ void application_work(struct application *application)
     if (renders && !application->source_denied && !repository_is_backing_off(repository)) {
         repository_step(repository);
     }
+    retry_build(application);
     break_glass_step(application);
     waiting_step(application);
     reconcile_step(application);

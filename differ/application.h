@@ -16,6 +16,7 @@ struct chart_values;
 struct hook_pod;
 struct repository;
 struct recognition;
+struct run;
 
 /* One operation of the plan under way: enough to understand its result, whatever has become of the
  * desired set meanwhile. */
@@ -63,9 +64,20 @@ struct application_counts {
     size_t desired, in_sync, drifted, unhealthy;
 };
 
+/* Its rendering by other programs (builds.h). */
+struct build {
+    bool is_due;
+    char *key;         /* render key of what is due, or being built; or NULL */
+    struct run *run;   /* that builds it, or NULL */
+    unsigned failures; /* in a row: of the run, not of the files */
+    int64_t retry_at;  /* monotonic ms: not begun before */
+    char *trouble;     /* why the last one has failed, or NULL */
+};
+
 enum application_outcome {
     OUTCOME_NONE,        /* nothing has come of the newest set yet */
     OUTCOME_WAITING,     /* for the watch of a kind */
+    OUTCOME_RENDERING,   /* for another application to be rendered (whole.h) */
     OUTCOME_INVALID,     /* it does not render, or the preflight refused it */
     OUTCOME_DENIED,      /* the tenancy settings refuse something of it */
     OUTCOME_FAILED,      /* a write failed */
@@ -92,10 +104,16 @@ struct application {
     char *adopt_revision;      /* value of the annotation, or NULL */
     char *sync_revision;       /* value of the annotation, or NULL */
 
-    bool needs_render; /* the next worker run renders it even if its files did not change */
-    bool rendering;    /* a worker run is to answer for it, as it was when that began */
-    bool forced;       /* that run was to render it in any case */
+    bool needs_render; /* the next look has it rendered even if its files did not change */
+    bool looking;      /* the look under way is to answer for it, as it was when that began */
+    bool forced;       /* that look was to render it in any case */
     bool rendered;     /* as its spec is now; or it is known that it cannot be */
+    struct build build;
+    /* Numbers of commits (repository.h); 0: none. */
+    uint64_t looked;   /* the newest at whose files was looked */
+    uint64_t answered; /* the newest whose rendering was taken: less while a build is due */
+    uint64_t since;    /* that which what is in force was rendered from when it was taken */
+    bool awaits;       /* it waits for others to be rendered: whole.h */
     bool is_chart;     /* as it was rendered last */
     struct chart_values *values; /* what its spec takes from the cluster, or NULL */
     char *render_key;            /* of the newest revision; NULL if there is none */

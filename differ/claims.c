@@ -1,6 +1,7 @@
 #include "differ/claims.h"
 
 #include "common/base/text.h"
+#include "differ/whole.h"
 
 /* The application that the live object names, if it still declares it; else the one that came
  * first; else this one. */
@@ -31,11 +32,31 @@ static const char *other_holder(const struct differ *differ, const char *key)
                : NULL;
 }
 
-void claims_take(struct application *application, struct problems *problems)
+/* Who may turn out to hold the object, or not to, once it has been rendered; or NULL. */
+static const struct application *unknown_holder(const struct application *application,
+                                                const struct application *holder, const char *key)
 {
+    const struct differ *differ = application->differ;
+    const struct live_object *live = live_get(differ->live, key);
+    const struct application *named = live && !digest_is_zero(&live->fingerprint)
+                                          ? map_get(&differ->by_label, live->group->label)
+                                          : NULL;
+    return whole_lacks(application, holder)           ? holder
+           : named && whole_lacks(application, named) ? named
+                                                      : NULL;
+}
+
+const struct application *claims_take(struct application *application, struct problems *problems)
+{
+    const struct application *awaited = NULL;
     const struct desired_object *object;
     for (size_t i = 0; (object = desired_at(application->desired, i)); i++) {
         struct application *holder = holder_of(application, object->key);
+        const struct application *unknown = unknown_holder(application, holder, object->key);
+        if (unknown) {
+            awaited = awaited ? awaited : unknown;
+            continue;
+        }
         if (map_get(&application->differ->claims, object->key) != holder) {
             map_set(&application->differ->claims, object->key, holder);
         }
@@ -52,6 +73,7 @@ void claims_take(struct application *application, struct problems *problems)
                 other ? other : holder->key);
         }
     }
+    return awaited;
 }
 
 static void wake_the_waiting(struct differ *differ)

@@ -6,8 +6,11 @@
 
 #include "differ/application.h"
 
-/* Takes what the application declares and nobody else holds; a problem for each of the rest. */
-void claims_take(struct application *application, struct problems *problems);
+/* Takes what the application declares and nobody else holds; a problem for each of the rest. Some
+ * of these may be given up by an application that has not been rendered for the same commit yet
+ * (whole.h), which holds them: that one is returned, the first of them, and they are no problems.
+ * NULL: there are none. */
+const struct application *claims_take(struct application *application, struct problems *problems);
 
 /* Frees what it holds and `kept` (NULL: nothing) does not declare, and wakes those that wait. */
 void claims_release(struct application *application, const struct desired_set *kept);

@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "differ/builds.h"
 #include "differ/hooks.h"
 #include "differ/repository.h"
 
@@ -97,11 +98,18 @@ static struct verdict judge(const struct application *application, struct buf *t
     if (application->outcome == OUTCOME_DENIED && !suspended) {
         return (struct verdict){"False", TENANCY_REASON, message};
     }
-    const char *trouble = repository_trouble(
-        application_repository(application),
-        application->needs_render || (rollback && rollback->needs_render && !rollback->stands_in));
+    const char *trouble = application->build.trouble;
+    if (!trouble) {
+        trouble =
+            repository_trouble(application_repository(application),
+                               application->needs_render ||
+                                   (rollback && rollback->needs_render && !rollback->stands_in));
+    }
     if (trouble && !suspended) {
         return (struct verdict){"False", "RenderFailed", trouble};
+    }
+    if (!suspended && !application->rendered && builds_is_under_way(application)) {
+        return (struct verdict){"Unknown", "Progressing", "it is being rendered"};
     }
     if (!suspended && (!application->rendered || !repository_object(application))) {
         return (struct verdict){"False", "RepositoryNotReady",
@@ -129,6 +137,7 @@ static struct verdict judge(const struct application *application, struct buf *t
     case OUTCOME_WAITING:
         return (struct verdict){"Unknown", "Waiting", message};
     case OUTCOME_HOOK:
+    case OUTCOME_RENDERING:
         return (struct verdict){"Unknown", "Progressing", message};
     case OUTCOME_APPLIED:
     case OUTCOME_WAVE:

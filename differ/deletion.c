@@ -5,11 +5,14 @@
 #include "common/base/text.h"
 #include "common/run/log.h"
 #include "differ/application.h"
+#include "differ/builds.h"
 #include "differ/claims.h"
 #include "differ/dispatch.h"
 #include "differ/hook_pod.h"
 #include "differ/permit.h"
 #include "differ/recognise.h"
+#include "differ/repository.h"
+#include "differ/whole.h"
 
 #include <string.h>
 
@@ -39,12 +42,14 @@ static void begin(struct application *application)
     hook_pod_free(application->hook_pod);
     application->hook_pod = NULL;
     claims_release(application, NULL);
+    application->since = application_repository(application)->sequence;
     waiting_drop(application);
     desired_free(application->desired);
     application->desired = NULL;
     free(application->revision);
     application->revision = NULL;
-    application->rendering = false;
+    application->looking = false;
+    builds_forget(application);
     application->counts = (struct application_counts){0};
     application->retry_at = 0;
     problems_clear(&application->problems);
@@ -266,6 +271,25 @@ static void prune_everything(struct application *application)
     selection_release(&selection);
 }
 
+/* What it has may have moved, in the newest commit, to one that has not been rendered yet. Where
+ * that is a matter of time and nothing else, it is waited for. */
+static bool awaits_others(struct application *application)
+{
+    const struct application *awaited = whole_awaited(application);
+    application->awaits = false;
+    if (awaited && (awaited->build.trouble || application_repository(application)->trouble)) {
+        return false;
+    }
+    if (awaited) {
+        AUTO_FREE char *message = mem_format(
+            "being deleted: what it manages is deleted once application %s has been rendered, "
+            "unless that declares it",
+            awaited->key);
+        whole_wait(application, message);
+    }
+    return awaited;
+}
+
 bool deletion_step(struct application *application)
 {
     bool wants = application->spec.deletes && !application->spec.suspend;
@@ -286,7 +310,7 @@ bool deletion_step(struct application *application)
     if (!wants) {
         problems_clear(&application->kept);
         let_go(application);
-    } else if (reconcile_knows_former_kinds(application)) {
+    } else if (reconcile_knows_former_kinds(application) && !awaits_others(application)) {
         prune_everything(application);
     }
     return true;

@@ -10,6 +10,7 @@
 #include "common/run/log.h"
 #include "common/run/metrics.h"
 #include "differ/application.h"
+#include "differ/builds.h"
 #include "differ/depends.h"
 #include "differ/dispatch.h"
 #include "differ/drift.h"
@@ -450,6 +451,7 @@ bool differ_open(struct differ *differ, struct process *process,
     differ->queue_event = event_new(differ->loop, -1, 0, on_queue, differ);
     kinds_open(differ);
     start_open(differ);
+    builds_open(differ);
     if (!open_client(differ, error) || !permit_open(differ, error) ||
         !health_checks_open(differ, error) || !open_bus(differ, error)) {
         return false;
@@ -475,6 +477,7 @@ bool differ_open(struct differ *differ, struct process *process,
 
 void differ_close(struct differ *differ)
 {
+    builds_close(differ);
     kube_store_free(differ->application_objects);
     kube_store_free(differ->repository_objects);
     kube_store_free(differ->helm_repository_objects);

@@ -1,11 +1,14 @@
 /* The differ: what its parts share. It owns nothing that cannot be made again from the API server
  * and from Git.
  *
- *   repository.c   a revision announced → pack asked for, unpacked, changed applications rendered
+ *   repository.c   a revision announced → pack asked for, unpacked, looked at for what has changed
  *   pack.c         the objects of a commit, asked of the fetcher
  *   application.c  an Application: its spec, and the queue of those with something to do
  *   spec.c         what its spec asks for
- *   answer.c       what the worker rendered → desired sets
+ *   run.c          one run of the worker: a look at a revision, or a build
+ *   builds.c       what other programs render: one queue, in which repositories take turns
+ *   answer.c       what the worker rendered → desired sets, one by one
+ *   whole.c        what has to wait until all of a revision is rendered
  *   claims.c       which application holds which object
  *   permit.c       what the tenancy settings refuse
  *   depends.c      which others it waits for
@@ -50,6 +53,7 @@
 
 struct event;
 struct application;
+struct builds;
 struct health_checks;
 struct served;
 
@@ -91,6 +95,10 @@ struct differ {
     struct live *live;
     bool started; /* start.h */
     struct event *start_timer;
+
+    struct builds *builds; /* builds.h */
+    size_t looks;          /* repositories that are looked at now */
+    uint64_t look_turns;   /* given so far */
 
     struct application *queue_first, *queue_last; /* woken */
     struct event *queue_event;

@@ -158,9 +158,6 @@ bool odb_open(const char *path, struct odb **ret, struct error *error)
         !odb_create(path, &odb->repository, error)) {
         return false;
     }
-    if (!odb_each_file(odb, "objects/pack", odb_visit_leftover, NULL, error)) {
-        return false;
-    }
     if (git_repository_odb(&odb->objects, odb->repository)) {
         return odb_fail(ERROR_INTERNAL, "cannot open the object database", error);
     }
@@ -187,6 +184,11 @@ void odb_cleanup(struct odb **odb)
 }
 
 /* ---- Packs ---- */
+
+bool odb_remove_leftovers(struct odb *odb, struct error *error)
+{
+    return odb_each_file(odb, "objects/pack", odb_visit_leftover, NULL, error);
+}
 
 static bool odb_feed(git_indexer *indexer, int fd, const char *pack, struct error *error)
 {

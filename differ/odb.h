@@ -4,7 +4,8 @@
  * Each commit whose tree is complete has a ref refs/gitmoor/<hex>, by which the parent process
  * enumerates what it holds; the last ODB_HELD_MAXIMUM are kept. When packs have accumulated, what
  * the refs need is written into one new pack and the others go.
- * One process at a time writes to a database; its parent sees to that. */
+ * One process at a time writes to a database, others may read it meanwhile, save while packs are
+ * removed; their parent sees to that. */
 #ifndef GITMOOR_DIFFER_ODB_H
 #define GITMOOR_DIFFER_ODB_H
 
@@ -22,11 +23,14 @@ struct odb;
 void odb_library_open(void);
 void odb_library_close(void);
 
-/* Opens the bare repository, or makes it. What a killed process left half-written is removed. */
+/* Opens the bare repository, or makes it. */
 bool odb_open(const char *path, struct odb **ret, struct error *error);
 void odb_close(struct odb *odb);
 void odb_cleanup(struct odb **odb);
 #define AUTO_ODB __attribute__((cleanup(odb_cleanup)))
+
+/* Removes what a killed process left half-written. */
+bool odb_remove_leftovers(struct odb *odb, struct error *error);
 
 /* Copies and indexes a pack. ERROR_INVALID: it is not a whole, correct pack, or builds on objects
  * that are not here. ERROR_SYSTEM: it cannot be read or written. */

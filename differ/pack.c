@@ -165,8 +165,8 @@ bool repository_pack_offered(struct differ *differ, struct bus_peer *peer, const
     return true;
 }
 
-/* The pack that is asked for, or on its way, is of a commit before. One that the worker reads is
- * left to it. */
+/* The pack that is asked for, or on its way, is of a commit before. One that a look reads is left
+ * to it. */
 void pack_forget(struct repository *repository)
 {
     pack_unask(repository);
@@ -174,7 +174,7 @@ void pack_forget(struct repository *repository)
         bus_blob_cancel(repository->differ->bus, repository);
         repository->pack_fetching = false;
     }
-    if (!repository->worker) {
+    if (!repository->look) {
         pack_drop(repository);
     }
 }

@@ -13,6 +13,7 @@
 #include "differ/kinds.h"
 #include "differ/permit.h"
 #include "differ/recognise.h"
+#include "differ/whole.h"
 
 #include <string.h>
 
@@ -112,17 +113,23 @@ static void settle(struct application *application)
     }
 }
 
-/* Claims what is declared; whatever another application holds is a problem of this one. */
+/* Claims what is declared; whatever another application holds is a problem of this one, unless it
+ * is about to tell whether it gives that up. */
 static bool claim_all(struct application *application)
 {
     struct problems found;
     problems_init(&found);
-    claims_take(application, &found);
-    application->conflicted = found.total > 0;
-    if (application->conflicted) {
+    const struct application *awaited = claims_take(application, &found);
+    application->conflicted = found.total > 0 || awaited;
+    if (found.total > 0) {
         problems_release(&application->problems);
         application->problems = found; /* with what it owns */
         outcome_set_from_problems(application, OUTCOME_INVALID, &application->problems);
+    } else if (awaited) {
+        AUTO_FREE char *message =
+            mem_format("waiting for application %s to be rendered: it holds what %s declares here",
+                       awaited->key, application->revision);
+        whole_wait(application, message);
     }
     return !application->conflicted;
 }
@@ -193,6 +200,20 @@ static bool is_known(struct application *application)
            owners_are_known(application);
 }
 
+/* Whether what seems dangerous only seems so until all of the commit has been rendered. */
+static bool is_too_early(struct application *application)
+{
+    const struct application *awaited = whole_awaited(application);
+    if (awaited) {
+        AUTO_FREE char *message =
+            mem_format("waiting for application %s to be rendered: until then %s would delete so "
+                       "much that it would be held",
+                       awaited->key, application->revision);
+        whole_wait(application, message);
+    }
+    return awaited;
+}
+
 /* Holds the revision if deleting these needs the word of a person. */
 static bool hold_dangerous(struct application *application, const struct prune_list *prune)
 {
@@ -206,6 +227,10 @@ static bool hold_dangerous(struct application *application, const struct prune_l
                             &application->spec.prune_limit, &reason, &found)) {
         problems_release(&found);
         return false;
+    }
+    if (is_too_early(application)) {
+        problems_release(&found);
+        return true;
     }
     problems_release(&application->problems);
     application->problems = found;
@@ -252,12 +277,33 @@ static void wait_for_wave(struct application *application, const struct selectio
     outcome_set(application, OUTCOME_WAVE, message);
 }
 
+/* What leaves the application may have moved to one that has not been rendered yet. */
+static void put_prune_off(const struct application *application, struct selection *selection)
+{
+    if (selection->prune.count > 0 && whole_awaited(application)) {
+        selection->prune_later_count = selection->prune.count;
+        prune_release(&selection->prune);
+    }
+}
+
+static void wait_to_prune(struct application *application, const struct selection *selection)
+{
+    const struct application *awaited = whole_awaited(application);
+    AUTO_FREE char *message = mem_format(
+        "%s is applied; %zu objects that it declares no more are deleted once application %s has "
+        "been rendered, unless that declares them",
+        application->revision, selection->prune_later_count, awaited ? awaited->key : "");
+    whole_wait(application, message);
+}
+
 static void do_or_settle(struct application *application, bool repairs_only,
                          const struct selection *selection)
 {
     if (selection_is_empty(selection)) {
         if (selection->later_count > 0) {
             wait_for_wave(application, selection);
+        } else if (selection->prune_later_count > 0) {
+            wait_to_prune(application, selection);
         } else if (!repairs_only && !selection->repairs_wait) {
             settle(application);
         }
@@ -278,7 +324,7 @@ static void do_or_settle(struct application *application, bool repairs_only,
         application->settled = false;
         if (application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WAVE ||
             application->outcome == OUTCOME_ADOPTION || application->outcome == OUTCOME_WINDOW ||
-            application->outcome == OUTCOME_HOOK) {
+            application->outcome == OUTCOME_HOOK || application->outcome == OUTCOME_RENDERING) {
             outcome_set(application, OUTCOME_NONE, NULL);
         }
         dispatch_plan(application, selection, heal);
@@ -287,6 +333,7 @@ static void do_or_settle(struct application *application, bool repairs_only,
 
 static void act(struct application *application)
 {
+    application->awaits = false;
     bool repairs_only = !may_apply(application);
     struct selection selection;
     selection_make(application, repairs_only, &selection);
@@ -305,6 +352,7 @@ static void act(struct application *application)
         }
         selection_make(application, repairs_only, &selection);
     }
+    put_prune_off(application, &selection);
     if (selection.unwatched) {
         want_discovery(application);
     } else if (application->unknown_kinds.count == 0) {

@@ -1,18 +1,17 @@
 #include "differ/repository.h"
 
 #include "common/base/clock.h"
-#include "common/base/directory.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
-#include "common/run/child.h"
 #include "common/run/log.h"
-#include "common/run/metrics.h"
-#include "differ/answer.h"
 #include "differ/application.h"
+#include "differ/builds.h"
 #include "differ/charts.h"
 #include "differ/pack.h"
 #include "differ/rollback.h"
+#include "differ/run.h"
 #include "differ/start.h"
+#include "differ/whole.h"
 
 #include <event2/event.h>
 #include <string.h>
@@ -20,31 +19,10 @@
 #define RETRY_MINIMUM_MS 1000
 #define RETRY_MAXIMUM_MS 60000
 
-static const double worker_bounds[] = {0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 0};
-static struct metric worker_seconds = {
-    .name = "gitmoor_differ_worker_seconds",
-    .help = "Time of one worker run: unpack a pack and render what changed.",
-    .type = METRIC_HISTOGRAM,
-    .bounds = worker_bounds,
-};
+/* Looks at once, of all repositories: each may need memory for a pack, and the processor. */
+#define LOOKS_MAXIMUM 4
 
 /* ---- Life ---- */
-
-/* For what is decrypted; to be freed; NULL: there is none. */
-static char *repository_memory(const struct repository *repository)
-{
-    const char *above = repository->differ->memory;
-    return above ? mem_format("%s/%s", above, repository->uid) : NULL;
-}
-
-/* A worker that was ended has left it. */
-static void clear_memory(const struct repository *repository)
-{
-    AUTO_FREE char *memory = repository->uid ? repository_memory(repository) : NULL;
-    if (memory) {
-        directory_remove(memory, NULL);
-    }
-}
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
@@ -69,19 +47,20 @@ struct repository *repository_get(struct differ *differ, const char *key)
 void repository_free(void *value)
 {
     struct repository *repository = value;
-    child_cancel(repository->worker);
-    clear_memory(repository);
-    bus_blob_cancel(repository->differ->bus, repository);
+    run_free(repository->look);
+    if (repository->pack_fetching) {
+        bus_blob_cancel(repository->differ->bus, repository);
+    }
     event_free(repository->timer);
     pack_drop(repository);
     free(repository->key);
     free(repository->uid);
     free(repository->commit);
     free(repository->revision);
-    free(repository->rendered);
+    free(repository->looked);
     free(repository->pack_wanted);
-    free(repository->worker_commit);
-    free(repository->worker_revision);
+    free(repository->whole_commit);
+    free(repository->whole_revision);
     free(repository->trouble);
     free(repository);
 }
@@ -114,6 +93,53 @@ static void wake_one(struct application *application, void *context)
 {
     (void)context;
     application_wake(application);
+}
+
+static void forget_build(struct application *application, void *context)
+{
+    (void)context;
+    builds_forget(application);
+}
+
+/* Nothing is built from it any more. */
+static void forget_whole(struct repository *repository)
+{
+    free(repository->whole_commit);
+    free(repository->whole_revision);
+    repository->whole_commit = repository->whole_revision = NULL;
+}
+
+void repository_set_whole(struct repository *repository, const struct run *look)
+{
+    forget_whole(repository);
+    repository->whole_commit = mem_string(look->commit);
+    repository->whole_revision = mem_string(look->revision);
+    repository->whole_sequence = look->sequence;
+}
+
+static void forget_looked(struct repository *repository)
+{
+    free(repository->looked);
+    repository->looked = NULL;
+}
+
+/* Whatever is known of it, or being found out, is another repository's. */
+static void forget_content(struct repository *repository)
+{
+    forget_looked(repository);
+    forget_whole(repository);
+    each_application(repository, forget_build, NULL);
+    if (repository->look) {
+        repository->look->is_newest = false;
+    }
+}
+
+void repository_lacks_objects(struct repository *repository)
+{
+    log_info("objects are missing, asking for all of them", "repository", repository->key);
+    repository->objects_missing = true;
+    forget_whole(repository);
+    forget_looked(repository);
 }
 
 /* ---- Trouble ---- */
@@ -150,7 +176,7 @@ void repository_try_at_once(struct repository *repository)
 
 const char *repository_trouble(const struct repository *repository, bool is_waited_for)
 {
-    bool is_behind = !text_equal(repository->rendered, repository->commit);
+    bool is_behind = !text_equal(repository->looked, repository->commit);
     /* One failure passes by itself more often than not: a process restarted, a blob was lost. */
     return is_waited_for || (is_behind && repository->failures > 1) ? repository->trouble : NULL;
 }
@@ -173,10 +199,10 @@ bool repository_announced(struct differ *differ, const cJSON *body)
     }
     log_info("revision announced", "repository", key, "revision", revision);
     if (!text_equal(repository->uid, uid)) {
-        free(repository->rendered);
-        repository->rendered = NULL;
+        forget_content(repository);
         repository->objects_missing = false;
     }
+    repository->sequence++;
     pack_forget(repository);
     free(repository->uid);
     free(repository->commit);
@@ -196,8 +222,8 @@ void repository_gone(struct differ *differ, const char *key, const char *uid)
     }
     pack_forget(repository);
     repository_set_trouble(repository, NULL);
-    char **const names[] = {&repository->uid, &repository->commit, &repository->revision,
-                            &repository->rendered};
+    forget_content(repository);
+    char **const names[] = {&repository->uid, &repository->commit, &repository->revision};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         free(*names[i]);
         *names[i] = NULL;
@@ -230,7 +256,7 @@ void repository_peer_gone(struct repository *repository, const struct bus_peer *
     }
 }
 
-/* ---- The worker ---- */
+/* ---- Looks ---- */
 
 struct request {
     cJSON *applications;
@@ -238,22 +264,6 @@ struct request {
     bool all; /* the whole repository is looked at: a new commit */
     size_t count;
 };
-
-static void add_request(struct request *request, struct application *application,
-                        const char *render_key)
-{
-    cJSON *item = json_append(request->applications, json_new_object());
-    json_add_string(item, "key", application->key);
-    json_add_string(item, "path", application->spec.path);
-    json_add_string(item, "renderKey", text_or_empty(render_key));
-    json_add(item, "render", json_copy(application->spec.render));
-    json_add_string(item, "targetNamespace", application->spec.target_namespace);
-    json_add_string(item, "name", application->name);
-    json_add_string(item, "namespace", application->namespace_);
-    charts_add_values(application, item);
-    request->count++;
-    application->rendering = true;
-}
 
 /* What a chart takes from the cluster is there. Else that is told, or waited for. */
 static bool has_values(const struct request *request, struct application *application)
@@ -270,8 +280,10 @@ static void request_one(struct application *application, void *context)
 {
     struct request *request = context;
     if ((request->all || application->needs_render) && has_values(request, application)) {
-        add_request(request, application,
-                    application->needs_render ? NULL : application->render_key);
+        run_add_application(request->applications, application,
+                            application->needs_render ? NULL : application->render_key);
+        request->count++;
+        application->looking = true;
         application->forced = application->needs_render;
         application->needs_render = false;
     }
@@ -284,154 +296,131 @@ static void count_one(struct application *application, void *context)
 }
 
 /* Who was not answered is to be asked for again, and as firmly. */
-static void end_rendering(struct application *application, void *context)
+static void end_looking(struct application *application, void *context)
 {
     (void)context;
-    application->needs_render |= application->rendering && application->forced;
-    application->rendering = false;
+    application->needs_render |= application->looking && application->forced;
+    application->looking = false;
 }
 
-/* True: all is done. */
-static bool take_output(struct repository *repository, char *output, size_t size,
-                        const struct error *error, bool *ret_objects_missing,
-                        struct error *ret_failure)
+static void judge_look(struct repository *repository, const struct run *look)
 {
-    *ret_objects_missing = false;
-    if (error) {
-        *ret_failure = *error;
-        return error_prefix(ret_failure, "rendering %s", repository->worker_revision);
-    }
-    return answer_take(repository, output, size, ret_objects_missing, ret_failure);
-}
-
-static void on_worker(const char *output, size_t size, int exit_code, const struct error *error,
-                      void *context)
-{
-    struct repository *repository = context;
-    (void)exit_code;
-    metric_observe(&worker_seconds, NULL,
-                   (double)(clock_monotonic_ms() - repository->worker_started) / 1000);
-    repository->worker = NULL;
-    clear_memory(repository);
-    pack_drop(repository);
-    struct error failure;
-    bool missing;
-    bool taken = take_output(repository, (char *)output, size, error, &missing, &failure);
-    bool missing_again = missing && repository->objects_missing;
-    each_application(repository, end_rendering, NULL);
-    repository->objects_missing = missing;
-    if (taken && !repository->worker_rolls_back) {
-        free(repository->rendered);
-        repository->rendered = mem_string(repository->worker_commit);
-    }
-    if (taken) {
+    bool missing_again = look->objects_missing && repository->objects_missing;
+    repository->objects_missing = look->objects_missing;
+    if (!look->failure.code) {
+        if (look->is_newest) {
+            free(repository->looked);
+            repository->looked = mem_string(look->commit);
+        }
         repository_set_trouble(repository, NULL);
-    } else if (missing && !missing_again) {
+    } else if (look->objects_missing && !missing_again) {
         log_info("objects are missing, asking for all of them", "repository", repository->key,
-                 "error", failure.message);
+                 "error", look->failure.message);
     } else {
-        repository_set_trouble(repository, failure.message);
+        repository_set_trouble(repository, look->failure.message);
     }
-    start_check(repository->differ);
+}
+
+/* A look of another repository has ended. */
+static void let_next_look(struct differ *differ)
+{
+    struct repository *next = NULL;
+    for (struct map_slot *slot = map_first(&differ->repositories); slot;
+         slot = map_next(&differ->repositories, slot)) {
+        struct repository *repository = slot->value;
+        if (repository->turn > 0 && (!next || repository->turn < next->turn)) {
+            next = repository;
+        }
+    }
+    if (next) {
+        next->turn = 0;
+        repository_step(next);
+    }
+}
+
+static void on_look(struct run *look)
+{
+    struct repository *repository = look->repository;
+    struct differ *differ = repository->differ;
+    repository->look = NULL;
+    differ->looks--;
+    pack_drop(repository);
+    each_application(repository, end_looking, NULL);
+    judge_look(repository, look);
+    run_free(look);
+    let_next_look(differ);
+    start_check(differ);
+    whole_wake(differ);
+    builds_step(differ); /* before the next look: while that lasts, none begins */
     if (!repository_is_backing_off(repository)) {
         repository_step(repository);
     }
 }
 
-#ifndef __SANITIZE_ADDRESS__
-/* What the worker may take is the most that a build, its child, can be given. 0: no limit. */
-static int64_t worker_memory(const struct differ_settings *settings)
+/* False: too many are under way; it is stepped again when one has ended. */
+static bool may_look(struct repository *repository)
 {
-    bool unlimited = settings->render_memory == 0 || settings->build_memory == 0;
-    int64_t larger = settings->render_memory > settings->build_memory ? settings->render_memory
-                                                                      : settings->build_memory;
-    return unlimited ? 0 : larger;
+    struct differ *differ = repository->differ;
+    if (differ->looks < LOOKS_MAXIMUM) {
+        repository->turn = 0;
+        return true;
+    }
+    if (repository->turn == 0) {
+        repository->turn = ++differ->look_turns;
+    }
+    return false;
 }
-#endif
 
-static void start_worker(struct repository *repository, const cJSON *request)
+static void look(struct repository *repository, const struct request *request, const char *commit)
 {
-    const struct differ_settings *settings = repository->differ->settings;
-    AUTO_BUF struct buf input;
-    buf_init(&input, (size_t)64 << 20);
-    json_write(request, &input);
-    const char *const argv[] = {child_self_path(), "worker", NULL};
-    struct child_options options = {
-        .argv = argv,
-        .input = input.data,
-        .input_size = input.size,
-        .output_maximum = (size_t)settings->render_output,
-        .timeout_ms = settings->render_timeout,
-#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of address space */
-        .memory_maximum = worker_memory(settings),
-#endif
-        .cpu_seconds = settings->render_timeout / 1000 + 1,
+    const struct run_options options = {
+        .repository = repository,
+        .commit = commit,
+        .revision = request->revision,
+        .sequence = repository->sequence,
+        .is_newest = text_equal(commit, repository->commit),
+        .applications = request->applications,
+        .pack = repository->pack_path,
+        .tidy = repository->builds == 0,
+        .ended = on_look,
     };
-    repository->worker_started = clock_monotonic_ms();
     struct error error;
-    repository->worker =
-        child_start(repository->differ->loop, &options, on_worker, repository, &error);
-    if (!repository->worker) {
-        each_application(repository, end_rendering, NULL);
+    repository->look = run_start(&options, &error);
+    if (repository->look) {
+        repository->differ->looks++;
+    } else {
+        each_application(repository, end_looking, NULL);
         repository_set_trouble(repository, error.message);
     }
 }
 
-static void add_limits(cJSON *body, const struct differ_settings *settings)
-{
-    cJSON *limits = json_add_object(body, "limits");
-    json_add_int(limits, "timeout", settings->render_timeout);
-    json_add_int(limits, "buildTimeout", settings->build_timeout);
-    json_add_int(limits, "memory", settings->build_memory);
-    json_add_int(limits, "builds", settings->builds);
-}
-
-static void run_worker(struct repository *repository, const struct request *request,
-                       const char *commit, const char *revision)
-{
-    AUTO_FREE char *database = pack_database(repository);
-    AUTO_JSON cJSON *body = json_new_object();
-    json_add_string(body, "repository", database);
-    json_add_string(body, "pack", repository->pack_path);
-    json_add_string(body, "commit", commit);
-    json_add_string(body, "revision", revision);
-    json_add(body, "applications", json_copy(request->applications));
-    add_limits(body, repository->differ->settings);
-    charts_describe(repository->differ, body);
-    AUTO_FREE char *memory = repository_memory(repository);
-    json_add_string(body, "memory", memory);
-    json_add(body, "generators", json_copy(repository->differ->generators));
-    free(repository->worker_commit);
-    free(repository->worker_revision);
-    repository->worker_commit = mem_string(commit);
-    repository->worker_revision = mem_string(revision);
-    repository->worker_rolls_back = !text_equal(commit, repository->commit);
-    start_worker(repository, body);
-}
-
 /* The newest commit, for all whose files have changed. False: nothing is due. */
-static bool render_newest(struct repository *repository)
+static bool look_at_newest(struct repository *repository)
 {
     if (!repository->pack_path && !pack_has_commit(repository, repository->commit)) {
         pack_ask(repository, repository->commit);
         return true;
     }
-    AUTO_JSON cJSON *applications = json_new_array();
+    if (!may_look(repository)) {
+        return true;
+    }
     struct request request = {
-        .applications = applications,
+        .applications = json_new_array(),
         .revision = repository->revision,
-        .all = !text_equal(repository->rendered, repository->commit),
+        .all = !text_equal(repository->looked, repository->commit),
     };
     each_application(repository, request_one, &request);
     if (request.count == 0 && !repository->pack_path) {
+        json_free(request.applications);
         return false;
     }
-    run_worker(repository, &request, repository->commit, repository->revision);
+    look(repository, &request, repository->commit);
     return true;
 }
 
 struct rolled_back {
-    const char *commit;        /* if given, of that one */
+    const struct repository *repository;
+    const char *commit;        /* if given, of that one; else one whose objects are not here */
     struct application *found; /* whose earlier revision has to be rendered, or NULL */
 };
 
@@ -439,17 +428,22 @@ static void find_rolled_back(struct application *application, void *context)
 {
     struct rolled_back *rolled_back = context;
     const struct rollback *rollback = application->rollback;
-    if (!rolled_back->found && rollback && rollback->needs_render &&
-        (!rolled_back->commit || text_equal(rolled_back->commit, rollback_commit(rollback)))) {
+    if (rolled_back->found || !rollback || !rollback->needs_render) {
+        return;
+    }
+    const char *commit = rollback_commit(rollback);
+    if (rolled_back->commit ? text_equal(rolled_back->commit, commit)
+                            : !pack_has_commit(rolled_back->repository, commit)) {
         rolled_back->found = application;
     }
 }
 
-/* An earlier commit, for one application that was rolled back to it. */
-static void render_rolled_back(struct repository *repository)
+/* An earlier commit, for one application that was rolled back to it: once its objects are here, it
+ * is built like what other programs build. */
+static void get_rolled_back(struct repository *repository)
 {
-    struct rolled_back rolled_back = {.commit =
-                                          repository->pack_path ? repository->pack_wanted : NULL};
+    struct rolled_back rolled_back = {
+        .repository = repository, .commit = repository->pack_path ? repository->pack_wanted : NULL};
     each_application(repository, find_rolled_back, &rolled_back);
     struct application *application = rolled_back.found;
     if (!application) {
@@ -457,20 +451,19 @@ static void render_rolled_back(struct repository *repository)
         return;
     }
     const char *commit = rollback_commit(application->rollback);
-    if (!repository->pack_path && !pack_has_commit(repository, commit)) {
+    if (!repository->pack_path) {
         pack_ask(repository, commit);
-        return;
+    } else if (may_look(repository)) {
+        const struct request request = {.applications = json_new_array(),
+                                        .revision = application->rollback->to};
+        look(repository, &request, commit);
     }
-    AUTO_JSON cJSON *applications = json_new_array();
-    struct request request = {.applications = applications};
-    add_request(&request, application, NULL);
-    application->forced = false; /* what is to be done again is told by the rollback */
-    run_worker(repository, &request, commit, application->rollback->to);
 }
 
-void repository_step(struct repository *repository)
+/* What its objects are needed for: nothing while they are on their way. */
+static void look_if_due(struct repository *repository)
 {
-    if (!repository->commit || repository->worker || repository->pack_fetching ||
+    if (!repository->commit || repository->look || repository->pack_fetching ||
         repository->pack_asked || !repository->differ->discovery) {
         if (repository->pack_asked && !evtimer_pending(repository->timer, NULL)) {
             repository->pack_asked = false; /* unanswered for too long: ask again */
@@ -485,7 +478,13 @@ void repository_step(struct repository *repository)
     }
     bool is_other_pack =
         repository->pack_path && !text_equal(repository->pack_wanted, repository->commit);
-    if (is_other_pack || !render_newest(repository)) {
-        render_rolled_back(repository);
+    if (is_other_pack || !look_at_newest(repository)) {
+        get_rolled_back(repository);
     }
+}
+
+void repository_step(struct repository *repository)
+{
+    look_if_due(repository);
+    builds_step(repository->differ);
 }

@@ -1,11 +1,11 @@
 /* One GitRepository as the differ knows it: the newest revision announced, the objects of the
- * revisions in use, and the worker that renders from them. */
+ * revisions in use, and the looks at them (run.h). */
 #ifndef GITMOOR_DIFFER_REPOSITORY_H
 #define GITMOOR_DIFFER_REPOSITORY_H
 
 #include "differ/differ.h"
 
-struct child;
+struct run;
 
 struct repository {
     struct differ *differ;
@@ -13,7 +13,8 @@ struct repository {
     char *uid; /* NULL until announced, as the next two */
     char *commit;
     char *revision;
-    char *rendered; /* the commit that all its applications were last rendered from, or NULL */
+    uint64_t sequence; /* number of `commit`: of those announced, the how manieth. 0: none yet */
+    char *looked;      /* the commit that all its applications were last looked at; or NULL */
 
     struct bus_peer *fetcher; /* whom the pack was asked of; NULL: nobody, or it is gone */
     char *pack_wanted;        /* the commit that was asked for last */
@@ -23,11 +24,17 @@ struct repository {
     char *pack_path;      /* a pack that waits for the worker, or NULL */
     bool objects_missing; /* the worker lacked objects: ask for a whole pack */
 
-    struct child *worker;
-    int64_t worker_started; /* monotonic ms */
-    char *worker_commit, *worker_revision;
-    bool worker_rolls_back; /* it renders one application from an earlier commit */
-    char *trouble;          /* why it cannot be rendered now, or NULL */
+    struct run *look; /* or NULL */
+    uint64_t turn;    /* waits for its turn to look: the lowest is next; 0: it does not wait */
+
+    /* The newest commit that is known to be whole here: what is built, is built from it. */
+    char *whole_commit, *whole_revision; /* or NULL */
+    uint64_t whole_sequence;
+    size_t builds;       /* runs that build, under way */
+    uint64_t build_turn; /* when the last of them began, in an order of all */
+    size_t builds_due;   /* counted anew whenever builds are begun (builds.c) */
+
+    char *trouble; /* why it cannot be looked at now, or NULL */
     unsigned failures;
     struct event *timer; /* retry */
 };
@@ -48,6 +55,12 @@ void repository_step(struct repository *repository);
 
 /* It failed lately, and its next try is a matter of time. */
 bool repository_is_backing_off(const struct repository *repository);
+
+/* The objects of the commit that is built from are not whole after all: they are asked for. */
+void repository_lacks_objects(struct repository *repository);
+
+/* The objects of the look's commit are whole: builds are made from it. */
+void repository_set_whole(struct repository *repository, const struct run *look);
 
 /* Somebody asked for it: a failure is no reason to wait any more. */
 void repository_try_at_once(struct repository *repository);

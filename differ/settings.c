@@ -22,18 +22,20 @@ const struct setting differ_settings_table[] = {
     ROW(admission, "admission", SETTING_STRING, NULL, "ADDRESS",
         "Admission's inbox on the bus; without it refused edits make no Events."),
     ROW(render_timeout, "render-timeout", SETTING_DURATION, "2m", "DURATION",
-        "How long rendering the changed applications of one revision may take."),
+        "How long one run of the worker may take: rendering a revision's plain manifests, or a "
+        "few builds."),
     ROW(build_timeout, "build-timeout", SETTING_DURATION, "30s", "DURATION",
         "How long Kustomize or Helm may take for one application."),
     ROW(builds, "builds", SETTING_INT, "2", "NUMBER",
-        "How many applications of one revision Kustomize and Helm may build at once."),
+        "How many applications Kustomize, Helm and generators may build at once, of all "
+        "repositories together, which take turns."),
     ROW(render_memory, "render-memory", SETTING_SIZE, "1Gi", "SIZE",
         "How much memory rendering may take, without builds; 0 for no limit."),
     ROW(build_memory, "build-memory", SETTING_SIZE, "512Mi", "SIZE",
         "How much memory each build may take; 0 for no limit. With --builds, within the "
         "container's."),
     ROW(render_output, "render-output", SETTING_SIZE, "256Mi", "SIZE",
-        "How large the rendered objects of one revision may be together."),
+        "How large the rendered objects of one run of the worker may be together."),
     ROW(without_secrets, "without-secrets", SETTING_BOOL, NULL, NULL,
         "Keep away from Secrets: they are not watched, and an Application that declares one is "
         "refused."),

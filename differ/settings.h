@@ -19,7 +19,7 @@ struct differ_settings {
     int64_t render_timeout; /* ms, of one worker */
     int64_t build_timeout;  /* ms, of one application in it that another program builds */
     int64_t build_memory;   /* bytes, of each of those; 0: no limit */
-    int64_t builds;         /* of those at once */
+    int64_t builds;         /* of those at once, of all repositories together */
     int64_t render_memory;  /* bytes, of one worker; 0: no limit */
     int64_t render_output;  /* bytes that one worker may answer */
     bool without_secrets;   /* Secrets are neither watched nor managed */

@@ -223,6 +223,7 @@ static bool is_busy(const struct application *application)
     switch (application->outcome) {
     case OUTCOME_NONE:
     case OUTCOME_WAITING:
+    case OUTCOME_RENDERING:
         return true;
     case OUTCOME_FAILED:
         return application->retry_at == 0;

@@ -22,10 +22,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WORKER_TIMEOUT_MS 120000
-#define WORKER_BUILDS_MAXIMUM 64
 #define WORKER_REQUEST_MAXIMUM ((size_t)64 << 20)
-#define WORKER_SCRATCH "build" /* below the repository; nothing that is Git's */
+#define WORKER_SCRATCH                                                                             \
+    "build" /* below the repository, and nothing of Git's: has one of each run                     \
+             */
 /* An application's objects, canonical: not much more than its files. */
 #define WORKER_OUTPUT_MAXIMUM (2 * RENDER_TOTAL_MAXIMUM)
 
@@ -62,19 +62,17 @@ struct worker {
     cJSON *request;
     const char *repository;
     const char *pack;   /* or NULL */
+    char *scratch;      /* of what is built; NULL: nothing is */
     const char *memory; /* a directory that is in memory, or NULL */
     struct error memory_problem;
     const char *commit;
     const char *revision;
     int64_t build_timeout_ms; /* of one application that another program builds */
     int64_t build_memory;     /* bytes; 0: no limit */
-    int64_t build_until;      /* monotonic ms: no build begins afterwards */
+    int64_t begin_until;      /* monotonic ms: no application is begun afterwards; 0: no limit */
+    bool tidies;
     struct worker_application *applications;
     size_t count;
-    size_t builds_maximum; /* at once */
-    size_t building;       /* applications that are begun and not printed */
-    size_t next;           /* application to be begun */
-    bool built;            /* one at least has been begun */
     struct event_base *loop;
     struct odb *odb;
     struct source *source;
@@ -103,6 +101,7 @@ static void worker_release(struct worker *worker)
         event_base_free(worker->loop);
     }
     free(worker->applications);
+    free(worker->scratch);
     source_free(worker->source);
     odb_close(worker->odb);
     json_free(worker->request);
@@ -129,14 +128,10 @@ static bool worker_read_application(const cJSON *item, struct worker_application
 static void worker_read_limits(struct worker *worker)
 {
     const cJSON *limits = json_object(worker->request, "limits");
-    int64_t total = json_int(limits, "timeout", WORKER_TIMEOUT_MS);
+    int64_t slice = json_int(limits, "slice", 0);
     worker->build_timeout_ms = json_int(limits, "buildTimeout", RENDER_TIMEOUT_MS);
     worker->build_memory = json_int(limits, "memory", RENDER_MEMORY_MAXIMUM);
-    int64_t builds = json_int(limits, "builds", 1);
-    worker->builds_maximum = builds < 1                       ? 1
-                             : builds < WORKER_BUILDS_MAXIMUM ? (size_t)builds
-                                                              : WORKER_BUILDS_MAXIMUM;
-    worker->build_until = clock_monotonic_ms() + total - worker->build_timeout_ms;
+    worker->begin_until = slice > 0 ? clock_monotonic_ms() + slice : 0;
 }
 
 static bool worker_read_request(struct worker *worker, const char *text, size_t size,
@@ -151,6 +146,10 @@ static bool worker_read_request(struct worker *worker, const char *text, size_t 
     worker->memory = json_string(worker->request, "memory");
     worker->commit = json_string(worker->request, "commit");
     worker->revision = json_string(worker->request, "revision");
+    const char *build = json_string(worker->request, "build");
+    worker->scratch =
+        build ? mem_format("%s/" WORKER_SCRATCH "/%s", worker->repository, build) : NULL;
+    worker->tidies = json_bool(worker->request, "tidy", false);
     worker_read_limits(worker);
     const cJSON *list = json_array(worker->request, "applications");
     if (text_is_empty(worker->repository) || text_is_empty(worker->commit) || !list) {
@@ -207,7 +206,11 @@ static const char *worker_judge(struct worker *worker, const struct error *why)
         }
         return "missing-objects";
     case ERROR_INTERNAL:
-        odb_empty(worker->odb, NULL);
+        if (worker->scratch) {
+            odb_forget(worker->odb, NULL); /* others may read it: whoever may will empty it */
+        } else {
+            odb_empty(worker->odb, NULL);
+        }
         return "missing-objects";
     default:
         return "invalid-request";
@@ -261,6 +264,7 @@ static bool worker_print_application(FILE *out, const struct worker_application 
     json_add_string(head, "renderKey", application->render_key);
     json_add_bool(head, "chart", application->is_chart);
     json_add_int(head, "objects", (int64_t)output->objects);
+    json_add_int(head, "bytes", (int64_t)output->lines.size);
     json_add(head, "errors", output->errors);
     output->errors = NULL;
     if (!worker_print(out, head, error)) {
@@ -293,21 +297,13 @@ static bool worker_produce(struct worker *worker, struct worker_application *app
 {
     const struct render_sink *sink = &application->output->sink;
     size_t number = (size_t)(application - worker->applications);
-    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH "/%zu", worker->repository, number);
+    AUTO_FREE char *scratch = mem_format("%s/%zu", worker->scratch, number);
     AUTO_FREE char *memory = worker->memory ? mem_format("%s/%zu", worker->memory, number) : NULL;
     const struct render_builder builder = {.scratch = scratch,
                                            .timeout_ms = worker->build_timeout_ms,
                                            .memory_maximum = worker->build_memory,
                                            .memory = memory,
                                            .memory_problem = worker->memory_problem.message};
-    if (worker_needs_programs(application)) {
-        if (worker->built && clock_monotonic_ms() > worker->build_until) {
-            return error_set(error, ERROR_TIMEOUT,
-                             "there was no time left to build it together with the others; it is "
-                             "tried again");
-        }
-        worker->built = true;
-    }
     worker->loop = worker->loop ? worker->loop : event_base_new();
     if (!render_decrypt(application->scan, &builder, sink, worker->loop, error)) {
         return false;
@@ -327,28 +323,12 @@ static void worker_begin(struct worker *worker, struct worker_application *appli
     if (worker_produce(worker, application, &application->failure)) {
         error_clear(&application->failure);
     }
-    worker->building++;
-}
-
-/* Plain manifests are rendered when it is their turn; what others build, ahead of it. */
-static void worker_begin_ahead(struct worker *worker)
-{
-    for (; worker->next < worker->count && worker->building < worker->builds_maximum;
-         worker->next++) {
-        struct worker_application *application = &worker->applications[worker->next];
-        if (application->scan && !application->output && render_scan_is_built(application->scan)) {
-            worker_begin(worker, application);
-        }
-    }
 }
 
 static bool worker_render(struct worker *worker, struct worker_application *application, FILE *out,
                           struct error *error)
 {
-    worker_begin_ahead(worker);
-    if (!application->output) {
-        worker_begin(worker, application);
-    }
+    worker_begin(worker, application);
     while (application->job && !render_job_is_done(application->job)) {
         event_base_loop(worker->loop, EVLOOP_ONCE);
     }
@@ -362,18 +342,18 @@ static bool worker_render(struct worker *worker, struct worker_application *appl
         }
     }
     worker_check_output(application, application->output);
-    worker->building--;
     return worker_print_application(out, application, application->output, error);
 }
 
-static bool worker_print_unchanged(const struct worker_application *application, FILE *out,
-                                   struct error *error)
+/* One of which there is nothing to be said but why nothing follows. */
+static bool worker_print_word(const struct worker_application *application, const char *word,
+                              FILE *out, struct error *error)
 {
     AUTO_JSON cJSON *head = json_new_object();
     json_add_string(head, "application", application->key);
     json_add_string(head, "renderKey", application->render_key);
     json_add_bool(head, "chart", application->is_chart);
-    json_add_bool(head, "unchanged", true);
+    json_add_bool(head, word, true);
     return worker_print(out, head, error);
 }
 
@@ -445,7 +425,26 @@ static bool worker_prepare(struct worker *worker, struct error *error)
             return false;
         }
     }
-    return odb_hold(worker->odb, worker->commit, error);
+    return worker->scratch || odb_hold(worker->odb, worker->commit, error);
+}
+
+static bool worker_has_time(const struct worker *worker)
+{
+    return worker->begin_until == 0 || clock_monotonic_ms() <= worker->begin_until;
+}
+
+/* The parent plans it while the next is rendered. */
+static bool worker_answer_one(struct worker *worker, struct worker_application *application,
+                              FILE *out, struct error *error)
+{
+    bool ok = !application->scan ? worker_print_word(application, "unchanged", out, error)
+              : !worker->scratch && worker_needs_programs(application)
+                  ? worker_print_word(application, "deferred", out, error)
+                  : worker_render(worker, application, out, error);
+    if (ok && fflush(out)) {
+        return error_set_errno(error, errno, "cannot write the answer");
+    }
+    return ok;
 }
 
 static bool worker_print_all(struct worker *worker, FILE *out, struct error *error)
@@ -456,14 +455,11 @@ static bool worker_print_all(struct worker *worker, FILE *out, struct error *err
     if (!worker_print(out, head, error)) {
         return false;
     }
-    for (size_t i = 0; i < worker->count; i++) {
-        struct worker_application *application = &worker->applications[i];
-        bool ok = application->scan ? worker_render(worker, application, out, error)
-                                    : worker_print_unchanged(application, out, error);
-        if (!ok) {
+    for (size_t i = 0; i < worker->count && (i == 0 || worker_has_time(worker)); i++) {
+        if (!worker_answer_one(worker, &worker->applications[i], out, error)) {
             return false;
         }
-        worker_end_application(application);
+        worker_end_application(&worker->applications[i]);
     }
     return true;
 }
@@ -471,8 +467,10 @@ static bool worker_print_all(struct worker *worker, FILE *out, struct error *err
 /* What builds were made of; a killed worker has left it. */
 static void worker_remove_scratch(const struct worker *worker)
 {
-    AUTO_FREE char *scratch = mem_format("%s/" WORKER_SCRATCH, worker->repository);
-    directory_remove(scratch, NULL);
+    AUTO_FREE char *all = mem_format("%s/" WORKER_SCRATCH, worker->repository);
+    if (worker->scratch || worker->tidies) {
+        directory_remove(worker->scratch ? worker->scratch : all, NULL);
+    }
     if (worker->memory) {
         directory_clear(worker->memory);
     }
@@ -494,7 +492,8 @@ static bool worker_answer(struct worker *worker, FILE *out, struct error *error)
 {
     struct error why = {0};
     worker_remove_scratch(worker);
-    if (!odb_open(worker->repository, &worker->odb, &why)) {
+    if (!odb_open(worker->repository, &worker->odb, &why) ||
+        (!worker->scratch && !odb_remove_leftovers(worker->odb, &why))) {
         return worker_refuse(out, "system", &why, error);
     }
     if (worker->pack && !odb_index_pack(worker->odb, worker->pack, &why)) {
@@ -513,8 +512,10 @@ static bool worker_answer(struct worker *worker, FILE *out, struct error *error)
     worker_remove_scratch(worker);
     source_free(worker->source);
     worker->source = NULL;
-    /* A merge that fails is tried again with the next pack; nothing is lost by it. */
-    odb_compact(worker->odb, ODB_PACKS_MAXIMUM, NULL);
+    if (worker->tidies) {
+        /* A merge that fails is tried again with the next pack; nothing is lost by it. */
+        odb_compact(worker->odb, ODB_PACKS_MAXIMUM, NULL);
+    }
     return true;
 }
 

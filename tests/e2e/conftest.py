@@ -112,7 +112,7 @@ def gitmoor(cluster, scratch):
     """The four processes, shared by the tests. A test that kills one must start it again."""
     tenancy, health = Tenancy(scratch / "tenancy"), HealthRules(scratch / "health")
     extra = {**tenancy.extra, "differ": [*tenancy.extra["differ"], *health.flags, "--generators",
-                                  generators.write(scratch / "generators.yaml")]}
+                                  generators.write(scratch / "generators.yaml", generators.slow(scratch))]}
     with Moor(cluster, scratch / "moor", extra=extra) as running:
         running.tenancy, running.health = tenancy, health
         tenancy.moor = health.moor = running

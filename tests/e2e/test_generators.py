@@ -1,7 +1,5 @@
 """Languages that a program of the operator's renders: HCL, by `gitmoor render` and by the differ; and what such a program cannot do."""
 import json
-import os
-import sys
 
 import pytest
 import yaml
@@ -142,8 +140,7 @@ def test_an_interpreter_is_confined_as_well(tmp_path, monkeypatch):
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
     script = tmp_path / "hostile.py"
     script.write_text(HOSTILE)
-    python = os.path.realpath(sys.executable)
-    hostile = {"name": "hostile", "command": [python, "-I", "-S", str(script)], "paths": [str(script), "/usr/lib", "/lib", "/lib64", sys.base_prefix + "/lib"]}
+    hostile = generators.python("hostile", script)
     data = objects(generated(tmp_path, {"app/own.txt": "mine", "outside.txt": "secret"}, hostile, render={"generator": {"name": "hostile"}}))["ConfigMap"]["data"]
     assert data.pop("own") == "mine" and data.pop("environ") == "none"
     assert data.pop("outside") == "FileNotFoundError"

@@ -172,6 +172,44 @@ static void who_waits_for_an_object_is_woken_at_once_when_it_is_free(void **stat
     close_world(world);
 }
 
+static void one_that_holds_it_and_is_a_commit_behind_may_give_it_up(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    struct problems problems;
+    problems_init(&problems);
+    assert_null(claims_take(&world->first, &problems));
+    world->first.answered = 1;
+    world->second.since = 2;
+    assert_ptr_equal(claims_take(&world->second, &problems), &world->first);
+    assert_int_equal(problems.total, 0);
+    world->first.answered = 2;
+    assert_null(claims_take(&world->second, &problems));
+    assert_int_equal(problems.total, 1);
+    problems_release(&problems);
+    close_world(world);
+}
+
+/* As after a restart, when what is built is known later than plain manifests. */
+static void one_that_the_live_object_names_may_declare_it_once_it_is_rendered(void **state)
+{
+    (void)state;
+    struct world *world = open_world();
+    struct problems problems;
+    problems_init(&problems);
+    record(world, "n.one", 1);
+    map_remove(&world->first.desired->by_key, KEY);
+    world->second.since = 1;
+    assert_ptr_equal(claims_take(&world->second, &problems), &world->first);
+    assert_false(map_has(&world->differ.claims, KEY));
+    world->first.answered = 1;
+    assert_null(claims_take(&world->second, &problems));
+    assert_ptr_equal(map_get(&world->differ.claims, KEY), &world->second);
+    assert_int_equal(problems.total, 0);
+    problems_release(&problems);
+    close_world(world);
+}
+
 static void what_anybody_declares_is_declared_before_it_is_claimed(void **state)
 {
     (void)state;
@@ -190,6 +228,8 @@ int main(void)
         cmocka_unit_test(what_the_named_one_declares_no_more_is_free),
         cmocka_unit_test(what_an_application_of_another_replica_has_is_left_to_it),
         cmocka_unit_test(who_waits_for_an_object_is_woken_at_once_when_it_is_free),
+        cmocka_unit_test(one_that_holds_it_and_is_a_commit_behind_may_give_it_up),
+        cmocka_unit_test(one_that_the_live_object_names_may_declare_it_once_it_is_rendered),
         cmocka_unit_test(what_anybody_declares_is_declared_before_it_is_claimed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,14 +70,21 @@ static void ask_text(const char *request, struct answer *answer)
     }
 }
 
-static void ask(const struct ask *it, struct answer *answer)
+/* `more`: fields of the request, each with a comma after it. */
+static void ask_more(const struct ask *it, const char *more, struct answer *answer)
 {
     AUTO_FREE char *pack = mem_format("\"pack\":\"%s\",", upstream.pack);
-    AUTO_FREE char *request = mem_format(
-        "{\"repository\":\"%s\",%s\"commit\":\"%s\",\"revision\":\"main@sha1:%s\","
-        "\"applications\":%s}",
-        upstream.database, it->with_pack ? pack : "", it->commit, it->commit, it->applications);
+    AUTO_FREE char *request =
+        mem_format("{\"repository\":\"%s\",%s%s\"commit\":\"%s\",\"revision\":\"main@sha1:%s\","
+                   "\"applications\":%s}",
+                   upstream.database, it->with_pack ? pack : "", more, it->commit, it->commit,
+                   it->applications);
     ask_text(request, answer);
+}
+
+static void ask(const struct ask *it, struct answer *answer)
+{
+    ask_more(it, "", answer);
 }
 
 static void assert_refused(const struct answer *answer, const char *reason)
@@ -322,6 +329,90 @@ static void a_malformed_request_is_refused(void **state)
     assert_refused(&answer, "invalid-request");
 }
 
+static const struct tree_file with_overlay[] = {
+    {"one/a.yaml", MAP("a"), false},
+    {"overlay/kustomization.yaml", "resources: [b.yaml]\n", false},
+    {"overlay/b.yaml", MAP("b"), false},
+};
+
+#define OVERLAY "{\"key\":\"s/overlay\",\"path\":\"overlay\",\"renderKey\":\"\"}"
+#define ONE "{\"key\":\"s/one\",\"path\":\"one\",\"renderKey\":\"\"}"
+
+static void what_other_programs_build_is_deferred_by_a_look(void **state)
+{
+    (void)state;
+    char commit[41];
+    upstream_commit(&upstream, with_overlay, COUNT(with_overlay), NULL, commit);
+    upstream_pack(&upstream, commit, NULL, NULL);
+    AUTO_ANSWER struct answer look;
+    ask(&(struct ask){commit, true, "[" OVERLAY "," ONE "]"}, &look);
+    assert_int_equal(look.count, 5);
+    assert_true(json_bool(look.lines[1], "deferred", false));
+    assert_int_equal(strlen(json_string(look.lines[1], "renderKey")), 64);
+    assert_int_equal(json_int(look.lines[2], "objects", -1), 1);
+    AUTO_ANSWER struct answer build;
+    ask_more(&(struct ask){commit, false, "[" OVERLAY "]"}, "\"build\":\"0\",", &build);
+    assert_false(json_bool(build.lines[1], "deferred", false));
+    assert_string_equal(json_string(build.lines[1], "renderKey"),
+                        json_string(look.lines[1], "renderKey"));
+}
+
+static void the_bytes_of_a_part_are_counted(void **state)
+{
+    (void)state;
+    char commit[41];
+    upstream_commit(&upstream, files, COUNT(files), NULL, commit);
+    upstream_pack(&upstream, commit, NULL, NULL);
+    AUTO_ANSWER struct answer answer;
+    ask(&(struct ask){commit, true, "[" ONE "]"}, &answer);
+    const char *part = strchr(strchr(answer.text, '\n') + 1, '\n') + 1;
+    assert_int_equal(json_int(answer.lines[1], "bytes", -1), strlen(part));
+}
+
+static void a_build_begins_with_nothing_after_its_time(void **state)
+{
+    (void)state;
+    enum { MANY = 2000 };
+    char commit[41];
+    upstream_commit(&upstream, files, COUNT(files), NULL, commit);
+    upstream_pack(&upstream, commit, NULL, NULL);
+    AUTO_BUF struct buf list;
+    buf_init(&list, 1000000);
+    for (size_t i = 0; i < MANY; i++) {
+        buf_append_string(&list, i ? "," ONE : "[" ONE);
+    }
+    buf_append_string(&list, "]");
+    AUTO_ANSWER struct answer answer;
+    ask_more(&(struct ask){commit, true, list.data}, "\"limits\":{\"slice\":1},", &answer);
+    assert_true(json_bool(answer.lines[0], "ok", false));
+    assert_int_equal(answer.count, 6); /* one is begun in any case, and has two objects */
+}
+
+static void a_build_leaves_the_repository_to_those_who_write_to_it(void **state)
+{
+    (void)state;
+    char commit[41], command[256];
+    upstream_commit(&upstream, files, COUNT(files), NULL, commit);
+    upstream_pack(&upstream, commit, NULL, NULL);
+    AUTO_ANSWER struct answer look;
+    ask(&(struct ask){commit, true, "[]"}, &look);
+    snprintf(command, sizeof command,
+             "cd %s && touch objects/pack/pack_git2_x && mkdir -p build/1 build/2 && rm "
+             "-r " ODB_REF_DIRECTORY,
+             upstream.database);
+    assert_int_equal(system(command), 0);
+    AUTO_ANSWER struct answer build;
+    ask_more(&(struct ask){commit, false, "[" ONE "]"}, "\"build\":\"1\",", &build);
+    assert_int_equal(json_int(build.lines[1], "objects", -1), 2);
+    assert_int_equal(upstream_count_files(&upstream, "objects/pack", "pack_git2_x"), 1);
+    assert_int_equal(upstream_count_files(&upstream, ODB_REF_DIRECTORY, commit), 0);
+    assert_int_equal(upstream_count_files(&upstream, "build", ""), 1); /* its own is gone */
+    AUTO_ANSWER struct answer tidy;
+    ask_more(&(struct ask){commit, false, "[]"}, "\"tidy\":true,", &tidy);
+    assert_int_equal(upstream_count_files(&upstream, "objects/pack", "pack_git2_x"), 0);
+    assert_int_equal(upstream_count_files(&upstream, "build", ""), 0);
+}
+
 static void packs_do_not_accumulate(void **state)
 {
     (void)state;
@@ -333,9 +424,9 @@ static void packs_do_not_accumulate(void **state)
         AUTO_ANSWER struct answer answer;
         upstream_commit(&upstream, changing, 1, i ? commits[(i + 1) % 2] : NULL, commits[i % 2]);
         upstream_pack(&upstream, commits[i % 2], i ? commits[(i + 1) % 2] : NULL, NULL);
-        ask(&(struct ask){commits[i % 2], true,
-                          "[{\"key\":\"s/one\",\"path\":\"one\",\"renderKey\":\"\"}]"},
-            &answer);
+        ask_more(&(struct ask){commits[i % 2], true,
+                               "[{\"key\":\"s/one\",\"path\":\"one\",\"renderKey\":\"\"}]"},
+                 "\"tidy\":true,", &answer);
         assert_int_equal(answer.count, 4);
     }
     assert_true(upstream_count_files(&upstream, "objects/pack", ".pack") <= 6);
@@ -356,6 +447,10 @@ int main(void)
         TEST(an_invalid_pack_is_refused_and_nothing_is_claimed_any_more),
         TEST(a_pack_that_cannot_be_read_is_the_systems_fault),
         TEST(a_malformed_request_is_refused),
+        TEST(what_other_programs_build_is_deferred_by_a_look),
+        TEST(the_bytes_of_a_part_are_counted),
+        TEST(a_build_begins_with_nothing_after_its_time),
+        TEST(a_build_leaves_the_repository_to_those_who_write_to_it),
         TEST(packs_do_not_accumulate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,38 @@
+/* What has to wait until the other applications of the repository are rendered too.
+ *
+ * Applications of one commit are planned one by one, each as soon as its rendering is there: plain
+ * manifests milliseconds after the commit, what other programs build when they have. Most of a
+ * plan is nobody else's business and may go early: applying, repairing, hooks, judging health. What
+ * is not, is whatever follows from another application NOT declaring an object. That is known only
+ * once it has been rendered for the same commit, or a later one:
+ *
+ *   to prune           the object may have moved to the other one (reconcile.c)
+ *   to hold a revision for all that it would delete: the same. And as a held revision writes
+ *                      nothing, one that might be held waits altogether. The list can only get
+ *                      shorter, so what does not seem dangerous now will not be then
+ *   to tell a conflict the one that holds the object may have given it up in this commit, and one
+ *                      that the live object names may still declare it (claims.c)
+ *   to delete          all that an Application has because it is being deleted itself (deletion.c)
+ *   to depend on it    the revision before being ready says nothing of this one (depends.c, by
+ *                      application_is_ready)
+ *
+ * Two that begin to declare the same object in one commit need not wait for that to be known: the
+ * one that comes first has it, as ever, and the other is told. */
+#ifndef GITMOOR_DIFFER_WHOLE_H
+#define GITMOOR_DIFFER_WHOLE_H
+
+#include "differ/application.h"
+
+/* Whether `other` is of the same repository, and will be, but has not yet been, rendered for the
+ * commit which that what `application` declares was rendered from. */
+bool whole_lacks(const struct application *application, const struct application *other);
+
+/* Some application of which that is so, or NULL: then nothing has to wait. */
+const struct application *whole_awaited(const struct application *application);
+
+/* Notes that the application waits, and why. */
+void whole_wait(struct application *application, const char *message);
+/* Wakes those that wait: another has been rendered, or never will be. */
+void whole_wake(struct differ *differ);
+
+#endif
