@@ -118,7 +118,7 @@ static const struct condition guarded[CONDITIONS_MAXIMUM] = {
     {NULL, condition_append_not_controller}, {"!" CONDITION_BREAK_GLASS, NULL},
 };
 
-/* ---- Which fields: the message of the third validation ---- */
+/* ---- Which fields: the message of the validation that has none of its own ---- */
 
 /* The steps down to level `level`, as the process writes them; the keys are k1, k2, … */
 static void append_path(struct buf *out, unsigned level)
@@ -158,15 +158,18 @@ static void append_lost(struct buf *out, unsigned level)
     buf_append_string(out, ").join(', ')");
 }
 
+/* If nothing is lost, somebody has written our entry himself. */
 static void append_lost_fields(struct buf *out)
 {
     buf_append_string(
-        out, "variables.subject + ' is managed by Git: ' + variables.before.map(o, "
+        out, "[variables.before.map(o, "
              "[variables.after.exists(n, n.apiVersion == o.apiVersion) ? variables.after.filter(n, "
              "n.apiVersion == o.apiVersion)[0].fieldsV1 : {}].map(n0, ");
     append_lost(out, 1);
-    buf_append_string(out, ")[0]).filter(text, text != '').join(', ') + ', " DECLARED
-                           ". Change it in Git.'");
+    buf_append_string(
+        out, ")[0]).filter(text, text != '').join(', ')].map(lost, lost == '' ? " RESERVED_BETTER
+             " : variables.subject + ' is managed by Git: ' + lost + ', " DECLARED
+             ". Change it in Git.')[0]");
 }
 
 /* ---- The objects ---- */

@@ -1,6 +1,7 @@
 #include "admission/request.h"
 
 #include "common/base/text.h"
+#include "common/data/object.h"
 
 #include <string.h>
 
@@ -153,4 +154,28 @@ bool request_user_in_group(const struct request *request, const char *group)
 bool request_has_extra(const struct request *request, const char *key, const char *value)
 {
     return contains(json_array(request->extra, key), value);
+}
+
+static bool is_blank(const char *text)
+{
+    return !text || text[strspn(text, " \t\r\n")] == '\0';
+}
+
+static const char *reason_on(const cJSON *object)
+{
+    const char *reason =
+        json_string(json_get_path(object, "metadata.annotations"), GITMOOR_BREAK_GLASS_ANNOTATION);
+    return is_blank(reason) ? NULL : reason;
+}
+
+const char *request_reason(const struct request *request)
+{
+    return reason_on(request->operation == OPERATION_DELETE ? request->old : request->object);
+}
+
+bool request_writes_reason(const struct request *request)
+{
+    const char *reason = reason_on(request->object);
+    return reason && !text_equal(reason, reason_on(request->old)) &&
+           !request_user_in_group(request, GITMOOR_BREAK_GLASS_GROUP);
 }

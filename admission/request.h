@@ -37,4 +37,12 @@ bool request_user_in_group(const struct request *request, const char *group);
 /* Whether userInfo.extra[key] contains the value. */
 bool request_has_extra(const struct request *request, const char *key, const char *value);
 
+/* The break-glass reason that stands on the object that the request is about: as it leaves it, or
+ * for a deletion as it is. NULL if there is none but blanks. */
+const char *request_reason(const struct request *request);
+
+/* Whether it writes one, and is not break-glass: it would be taken for that of whoever breaks the
+ * glass next. Anybody may remove one. */
+bool request_writes_reason(const struct request *request);
+
 #endif

@@ -1,9 +1,9 @@
 /* The verdict on one request: a pure function of the review, the settings and the Applications. It
  * makes no request, keeps no state and never fails; `gitmoor review` runs the same code.
  *
- * The rules are those of PITFALLS §3 and DESIGN §8; each has its name here and its words in
- * message.c. Order: the applier passes; a rule is broken or it is not; if it is, the protection of
- * the application whose object it is, and break-glass, say what follows. */
+ * The rules are those of PITFALLS §3 and DESIGN §8; each has its name here, is in rules.c, and
+ * has its words in message.c. Order: the applier passes; a rule is broken or it is not; if it is,
+ * the protection of the application whose object it is, and break-glass, say what follows. */
 #ifndef GITMOOR_ADMISSION_VERDICT_H
 #define GITMOOR_ADMISSION_VERDICT_H
 
@@ -60,10 +60,6 @@ struct verdict {
     const struct application *owners[VERDICT_OWNERS_NAMED]; /* known ones, strictest first */
     size_t owner_count; /* may exceed VERDICT_OWNERS_NAMED; 0: not known */
 };
-
-/* The break-glass reason that stands on the object that the request is about: as it leaves it, or
- * for a deletion as it is. NULL if there is none but blanks. */
-const char *verdict_reason(const struct request *request);
 
 /* All strings are the arena's, the review's or the set's. */
 void verdict_decide(const struct request *request, const struct verdict_settings *settings,

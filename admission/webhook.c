@@ -78,7 +78,7 @@ const char *webhook_noted_reason(const char *uid, void *context)
 static void remember_reason(const struct webhook *webhook, const struct request *request)
 {
     const char *uid = json_string_path(request->old, "metadata.uid");
-    const char *reason = verdict_reason(request);
+    const char *reason = request_reason(request);
     if (request->operation == OPERATION_UPDATE && *request->subresource == '\0' &&
         !request->dry_run && uid && reason &&
         request_user_in_group(request, GITMOOR_BREAK_GLASS_GROUP)) {

@@ -8,7 +8,7 @@ from harness.api import ApiError
 from harness.guarded import CONFIGURATIONS, STRATEGIC, World
 from harness.waiting import wait_for
 
-from .test_rules import GREEN, IMAGE, OWNER, ROWS
+from .test_rules import GREEN, IMAGE, OWNER, ROWS, grow
 
 POLICY, BINDING = f"{CONFIGURATIONS}/validatingadmissionpolicies", f"{CONFIGURATIONS}/validatingadmissionpolicybindings"
 
@@ -106,6 +106,7 @@ MESSAGES = {
     "a deletion": (World.config_map, lambda o: o.delete(), ["it is declared by application prod/shop. Remove it from Git."]),
     "a cluster-scoped object": (World.blob, lambda o: o.delete(), ["Blob o"]),
     "our field manager": (World.config_map, lambda o: o.apply({}), ["reserved for Gitmoor's applier: admin may not write ConfigMap prod/o"]),
+    "our entry with more in it": (World.config_map, lambda o: o.put(grow), ["reserved for Gitmoor's applier: admin may not write ConfigMap"]),
     "an ownerReference": (World.config_map, lambda o: o.patch({"metadata": {"ownerReferences": [OWNER]}}), ["garbage collector"]),
 }
 
