@@ -10,10 +10,11 @@ TOGETHER = {"test_differ.py": "shaky", "test_bad_input.py": "shaky", "test_stead
             "test_hooks_kill.py": "shaky"}
 
 # Seconds of what goes together, on a busy machine; how they compare is what matters. What is not here comes last.
-SECONDS = {"shaky": 440, "test_members.py": 290, "test_chart.py": 215, "test_fetcher_worker.py": 165, "test_kube.py": 105, "admission": 100,
-           "test_images.py": 90, "test_hooks.py": 85, "test_drift.py": 80, "test_bus.py": 70, "test_kill.py": 65,
-           "test_admission_load.py": 65, "test_tenancy.py": 60, "test_rollback.py": 55, "test_fetcher.py": 55, "test_windows.py": 50,
-           "test_fields.py": 40}
+SECONDS = {"shaky": 260, "test_members.py": 150, "admission": 85, "test_kube.py": 65, "test_bus.py": 60, "test_hooks.py": 57,
+           "test_chart.py": 56, "test_admission_load.py": 48, "test_drift.py": 45, "test_migrate.py": 45, "test_tenancy.py": 40,
+           "test_kill.py": 35, "test_deletion.py": 35, "test_fetcher_worker.py": 33, "test_rollback.py": 31, "test_walk.py": 25,
+           "test_fetcher.py": 25, "test_images.py": 23, "test_drift_soak.py": 21, "test_path.py": 20, "test_sandbox.py": 17,
+           "test_windows.py": 15, "test_chart_worker.py": 15, "test_order.py": 12, "test_fields.py": 10}
 
 
 def group(nodeid):
