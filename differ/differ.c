@@ -194,6 +194,15 @@ static void judge_owners(const struct application *application,
     }
 }
 
+/* Another controller has written a status that says the same of health: nothing that the
+ * application waits for. To wake it would cost a look at all of its objects. */
+static bool is_no_news(const struct application *owner, const struct desired_object *declared,
+                       const struct live_object *live)
+{
+    return live->unchanged && owner->settled && !owner->plan && declared->adopt_version == 0 &&
+           drift_judge(declared, live) == DRIFT_NONE;
+}
+
 static void on_live(struct live_object *live, const char *label, const cJSON *object, void *context)
 {
     struct differ *differ = context;
@@ -215,6 +224,9 @@ static void on_live(struct live_object *live, const char *label, const cJSON *ob
     }
     if (declared || desired) {
         drift_watch_take(declared ? owner : labelled, declared ? declared : desired, live, object);
+    }
+    if (object && declared && owner == labelled && is_no_news(owner, declared, live)) {
+        return;
     }
     if (owner) {
         application_wake(owner);

@@ -169,6 +169,40 @@ static void note_reason(struct live_object *object, const cJSON *metadata)
     }
 }
 
+/* What an event may change, as it was before. */
+struct before {
+    struct digest fingerprint;
+    enum health_status health;
+    char *health_message;
+    bool comparable; /* known, and with nothing about it that is open */
+};
+
+static struct before take_before(struct live_object *object, const char *uid, const char *label,
+                                 const cJSON *metadata)
+{
+    const char *reason =
+        json_string(json_object(metadata, "annotations"), GITMOOR_BREAK_GLASS_ANNOTATION);
+    bool deleting = json_string(metadata, "deletionTimestamp") != NULL;
+    struct before before = {
+        .fingerprint = object->fingerprint,
+        .health = object->health,
+        .health_message = object->health_message,
+        .comparable = object->group && !object->hook && !object->owners &&
+                      text_equal(object->group->label, label) && text_equal(object->uid, uid) &&
+                      text_equal(object->reason, reason) && object->deleting == deleting};
+    object->health_message = NULL;
+    return before;
+}
+
+static bool is_as_before(const struct live_object *object, struct before *before)
+{
+    bool same = before->comparable && !object->hook && object->health == before->health &&
+                text_equal(object->health_message, before->health_message) &&
+                digest_equal(&object->fingerprint, &before->fingerprint);
+    free(before->health_message);
+    return same;
+}
+
 static void object_update(struct live_kind *kind, const struct kube_event *event,
                           const struct object_ref *ref, const char *key)
 {
@@ -185,6 +219,8 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     if (version < object->version) {
         return; /* the applier was answered with something newer */
     }
+    const char *label = text_or_empty(object_label(event->object));
+    struct before before = take_before(object, uid, label, metadata);
     if (!text_equal(object->uid, uid)) {
         free(object->uid);
         object->uid = mem_string(uid);
@@ -195,9 +231,9 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     forget_owners(object);
     object_fingerprint(event->object, &object->fingerprint);
     note_reason(object, metadata);
-    const char *label = text_or_empty(object_label(event->object));
     judge_health(live, object, label, event->object);
     note_hook(object, event->object, metadata);
+    object->unchanged = is_as_before(object, &before);
     group_join(live, object, label);
     live->handlers.changed(object, label, event->object, live->handlers.context);
 }

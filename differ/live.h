@@ -35,6 +35,7 @@ struct live_object {
     char *health_message;   /* NULL when Current */
     char *reason;           /* of break-glass, that stands on the object, or NULL */
     bool deleting;          /* deletionTimestamp is set */
+    bool unchanged;         /* the last event told of nothing that is kept here but its version */
     struct live_hook *hook; /* NULL: it is none */
     /* managedFields as they should be (owners.h), in this very version; NULL: as they are. Set by
      * the handler, forgotten with each newer version. */

@@ -127,6 +127,57 @@ static void health_is_open_until_the_watch_shows_what_was_applied(void **state)
     stop(&world);
 }
 
+/* ---- News ---- */
+
+static void look_whether_it_is_news(struct live_object *live, const char *label,
+                                    const cJSON *object, void *context)
+{
+    (void)label;
+    note(context, "%s: %s\n", live->name, object && live->unchanged ? "as before" : "news");
+}
+
+#define POD(version, label, value, phase, meta)                                                    \
+    "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"namespace\":\"n\","    \
+    "\"uid\":\"u\",\"resourceVersion\":\"" version                                                 \
+    "\",\"labels\":{\"gitmoor.io/managed-by\":\"" label "\"}," meta ENTRY                          \
+    "},\"data\":{\"x\":\"" value "\"},\"status\":{\"phase\":\"" phase "\",\"round\":\"" version    \
+    "\"}}"
+
+static const struct kube_resource pods = {
+    .group = "", .version = "v1", .kind = "Pod", .plural = "pods", .namespaced = true};
+
+static void a_status_that_says_the_same_of_health_is_no_news(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"/pods?", 200, LIST("1", POD("1", "n.shop", "v", "Succeeded", "")), false},
+        {"watch=", 200,
+         EVENT("MODIFIED", POD("2", "n.shop", "v", "Succeeded", "")) /* as before */
+         EVENT("MODIFIED", POD("3", "n.shop", "v", "Pending", ""))   /* health */
+         EVENT("MODIFIED", POD("4", "n.shop", "v", "Pending", ""))   /* as before */
+         EVENT("MODIFIED", POD("5", "n.shop", "w", "Pending", ""))   /* a field of ours */
+         EVENT("MODIFIED", POD("6", "n.other", "w", "Pending", ""))  /* the label */
+         EVENT("MODIFIED", POD("7", "n.other", "w", "Pending",
+                               "\"annotations\":{\"gitmoor.io/break-glass-reason\":\"r\"},"))
+             EVENT("MODIFIED", POD("8", "n.other", "w", "Pending",
+                                   "\"annotations\":{\"gitmoor.io/break-glass-reason\":\"r\"},"
+                                   "\"deletionTimestamp\":\"2026-11-24T00:00:00Z\","))
+                 EVENT("ADDED", MAP("end", "e", "9", "e")),
+         true},
+        {0}};
+    struct world world = {.until = "end"};
+    buf_init(&world.log, 65536);
+    server_start(&world.server, steps);
+    struct live_handlers handlers = {
+        .changed = look_whether_it_is_news, .kind_changed = on_kind, .context = &world};
+    world.live = live_new(world.server.client, &handlers);
+    live_need(world.live, &pods);
+    server_run(&world.server, &world.done);
+    assert_string_equal(world.log.data, "p: news\nv1 listed\np: as before\np: news\np: as before\n"
+                                        "p: news\np: news\np: news\np: news\nend: news\n");
+    stop(&world);
+}
+
 static void record_version_4(struct world *world, struct live_kind *kind)
 {
     struct digest fingerprint = {.bytes = {4}};
@@ -246,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_older_than_the_appliers_answer_are_not_believed),
         cmocka_unit_test(health_is_open_until_the_watch_shows_what_was_applied),
+        cmocka_unit_test(a_status_that_says_the_same_of_health_is_no_news),
         cmocka_unit_test(an_answer_older_than_the_watch_is_not_believed),
         cmocka_unit_test(what_a_new_list_does_not_bring_is_gone),
         cmocka_unit_test(of_a_kind_that_is_not_served_there_is_nothing),
