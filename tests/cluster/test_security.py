@@ -190,7 +190,8 @@ class Tenants:
                                           "validatingwebhookconfigurations", "-o", "json"))["items"]
         return {(found["kind"], found["metadata"]["name"]): [found["metadata"].get("labels"), found.get("data"), found.get("spec"),
                                                              found.get("rules"), found.get("subjects")]
-                for found in listed if not found["metadata"]["name"].startswith("t-")}  # of earlier tests, on their way out
+                for found in listed if "deletionTimestamp" not in found["metadata"]  # on their way out already, after earlier tests
+                and not found["metadata"]["name"].startswith("t-")}
 
     def unharmed(self):
         now = self.picture()
