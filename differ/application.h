@@ -175,6 +175,7 @@ struct application {
     struct application_counts counts;
     char *fight; /* which object is changed again and again, what of it, by whom; or NULL */
     size_t fights;
+    unsigned unwell; /* enum gauges_problem, as the status was last made */
 
     cJSON *drift_log;         /* differ/drift_log.h; never NULL */
     int64_t status_told_at;   /* monotonic ms: when the status was written last */

@@ -1,5 +1,6 @@
 #include "differ/gauges.h"
 
+#include "common/base/text.h"
 #include "common/run/metrics.h"
 #include "differ/application.h"
 
@@ -39,6 +40,53 @@ static struct metric break_glass_gauge = {
     .help = "Applications whose repairs are suspended by break-glass.",
     .type = METRIC_GAUGE,
 };
+static struct metric problems_gauge = {
+    .name = "gitmoor_differ_problems",
+    .help = "1 for each Application that is not well, and what: NotReady, Stalled, RolledBack, "
+            "Drifted or Fight. One that is suspended, or waits for a sync window, is well.",
+    .type = METRIC_GAUGE,
+    .label = "application",
+    .second_label = "problem",
+};
+
+static bool is_true(const cJSON *conditions, const char *type)
+{
+    return text_equal(json_string(status_condition(conditions, type), "status"), "True");
+}
+
+unsigned gauges_find_problems(const cJSON *conditions)
+{
+    const char *ready = json_string(status_condition(conditions, "Ready"), "reason");
+    const char *drifted = json_string(status_condition(conditions, "Drifted"), "reason");
+    static const char waits[] = "SyncWindowClosed";
+    bool is_late = !is_true(conditions, "Ready") && !text_equal(ready, waits);
+    bool has_drifted = is_true(conditions, "Drifted") && !text_equal(drifted, waits);
+    unsigned problems = 0;
+    problems |= is_late ? PROBLEM_NOT_READY : 0;
+    problems |= is_true(conditions, "Stalled") ? PROBLEM_STALLED : 0;
+    problems |= is_true(conditions, "RolledBack") ? PROBLEM_ROLLED_BACK : 0;
+    problems |= has_drifted ? PROBLEM_DRIFTED : 0;
+    problems |= text_equal(drifted, "Fight") ? PROBLEM_FIGHT : 0;
+    return problems;
+}
+
+static void tell_problems(const struct application *application)
+{
+    static const struct {
+        unsigned bit;
+        const char *word;
+    } words[] = {{PROBLEM_NOT_READY, "NotReady"},
+                 {PROBLEM_STALLED, "Stalled"},
+                 {PROBLEM_ROLLED_BACK, "RolledBack"},
+                 {PROBLEM_DRIFTED, "Drifted"},
+                 {PROBLEM_FIGHT, "Fight"}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0] && !application->spec.suspend; i++) {
+        if (application->unwell & words[i].bit) {
+            metric_set_two(&problems_gauge, application->key, words[i].word, 1);
+        }
+    }
+}
+
 void gauges_collect(void *context)
 {
     struct differ *differ = context;
@@ -47,10 +95,12 @@ void gauges_collect(void *context)
     metric_set(&kinds_gauge, NULL, (double)stats.kinds);
     metric_set(&events_gauge, NULL, (double)stats.events);
     size_t applied = 0, failed = 0, total = 0, drifted = 0, fights = 0, suspended = 0;
+    metric_clear(&problems_gauge);
     for (struct map_slot *slot = map_first(&differ->applications); slot;
          slot = map_next(&differ->applications, slot)) {
         const struct application *application = slot->value;
         total++;
+        tell_problems(application);
         drifted += application->counts.drifted;
         fights += application->fights;
         suspended += break_glass_holds(application);

@@ -7,6 +7,7 @@
 #include "differ/application.h"
 #include "differ/conditions.h"
 #include "differ/drift_log.h"
+#include "differ/gauges.h"
 #include "differ/hooks.h"
 #include "differ/inventory.h"
 #include "differ/kinds.h"
@@ -140,6 +141,7 @@ static cJSON *make_status(struct application *application)
     }
     conditions_set(application, conditions);
     rollback_set_status(application, status, conditions);
+    application->unwell = gauges_find_problems(conditions);
     json_set(status, "observedGeneration", json_new_int(application->generation));
     if (application->attempted) {
         json_set(status, "lastAttemptedRevision", json_new_string(application->attempted));

@@ -25,9 +25,30 @@ static struct metric waiting = {.name = "gitmoor_fetcher_work_waiting",
                                 .help = "Fetches and packs that wait for a worker.",
                                 .type = METRIC_GAUGE};
 
+static struct metric problems = {
+    .name = "gitmoor_fetcher_problems",
+    .help = "1 for each GitRepository and HelmRepository (as helm:NAME) that is not Ready, and the "
+            "reason. One that is suspended is well.",
+    .type = METRIC_GAUGE,
+    .label = "repository",
+    .second_label = "problem"};
+
+static void tell_problem(const struct repository *repository)
+{
+    const cJSON *ready = status_condition(json_array(repository->status, "conditions"), "Ready");
+    if (ready && !repository->spec.suspend && !text_equal(json_string(ready, "status"), "True")) {
+        metric_set_two(&problems, repository->key, text_or_empty(json_string(ready, "reason")), 1);
+    }
+}
+
 static void collect(void *context)
 {
     struct fetcher *fetcher = context;
+    metric_clear(&problems);
+    for (struct map_slot *slot = map_first(&fetcher->repositories); slot;
+         slot = map_next(&fetcher->repositories, slot)) {
+        tell_problem(slot->value);
+    }
     metric_set(&repositories, NULL, (double)fetcher->repositories.count);
     metric_set(&running, NULL, fetcher->pool ? pool_running(fetcher->pool) : 0);
     metric_set(&waiting, NULL, fetcher->pool ? pool_waiting(fetcher->pool) : 0);

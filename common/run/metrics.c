@@ -111,6 +111,14 @@ void metric_forget(struct metric *metric, const char *label)
     }
 }
 
+void metric_clear(struct metric *metric)
+{
+    if (metric->next) {
+        map_release(&metric->series->by_label, series_free);
+        map_init(&metric->series->by_label);
+    }
+}
+
 void metrics_on_collect(void (*collect)(void *context), void *context)
 {
     if (collector_count < COLLECTORS_MAXIMUM) {

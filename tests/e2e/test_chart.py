@@ -25,7 +25,8 @@ NAMESPACE = "gitmoor-system"
 VARIANTS = {
     "nothing": [],
     "split": ["topology=split"],
-    "all": ["topology=split", "serviceMonitor.enabled=true", "dashboard.enabled=true", "defaultServiceAccount.create=true",
+    "all": ["topology=split", "serviceMonitor.enabled=true", "prometheusRule.enabled=true", "dashboard.enabled=true",
+            "defaultServiceAccount.create=true",
             "fetcher.autoscaling.enabled=true", "differ.autoscaling.enabled=true", "applier.autoscaling.enabled=true",
             "admission.autoscaling.enabled=true", "fetcher.secretNamespaces={shop,bank}", "image.pullSecrets={pull}",
             "networkPolicy.git.cidrs={192.0.2.0/24}", "networkPolicy.git.ports={443,22}",
@@ -107,7 +108,7 @@ def test_lint(helm, variant):
 
 
 def kubeconform(folder, text):
-    return subprocess.run([paths.control_plane("kubeconform"), "-strict", "-skip", "ServiceMonitor", "-schema-location",
+    return subprocess.run([paths.control_plane("kubeconform"), "-strict", "-skip", "ServiceMonitor,PrometheusRule", "-schema-location",
                            str(folder / "{{ .ResourceKind }}{{ .KindSuffix }}.json"), "-"],
                           input=text, capture_output=True, text=True, check=False)
 
@@ -327,14 +328,71 @@ def test_each_replica_tells_the_address_of_its_pod(render, variant, address):
         assert fields == {"POD_NAME": "metadata.name", "POD_UID": "metadata.uid", "POD_IP": "status.podIP"}
 
 
+def exported_metrics():
+    """name -> labels, as the sources declare them."""
+    found = {}
+    for folder in ("fetcher", "differ", "applier", "admission", "common/run"):
+        for path in (paths.ROOT / folder).glob("*.c"):
+            for body in re.findall(r"struct metric \w+ = \{(.*?)\};", path.read_text(), re.S):
+                name = re.search(r'\.name = "(\w+)"', body).group(1)
+                found[name] = set(re.findall(r'\.(?:second_)?label = "(\w+)"', body))
+    return found
+
+
+def metrics_of(expression):
+    return {re.sub(r"_bucket$", "", metric) for metric in re.findall(r"\b(?:gitmoor|process)_[a-z_]+", expression)}
+
+
 def test_the_dashboard_shows_metrics_that_exist(render):
     board = json.loads(one(render("dashboard.enabled=true"), "ConfigMap", "gitmoor-dashboard")["data"]["gitmoor.json"])
-    sources = "".join(path.read_text() for folder in ("fetcher", "differ", "applier", "admission", "common/run")
-                      for path in (paths.ROOT / folder).glob("*.c"))
-    named = {re.sub(r"_bucket$", "", metric) for panel in board["panels"] for target in panel["targets"]
-             for metric in re.findall(r"\b(?:gitmoor|process)_[a-z_]+", target["expr"])}
+    sources = "".join(path.read_text() for path in (paths.ROOT / "common/run").glob("*.c"))
+    named = {metric for panel in board["panels"] for target in panel["targets"] for metric in metrics_of(target["expr"])}
     assert len(named) > 10
-    assert not [metric for metric in named if f'"{metric}"' not in sources]
+    assert not [metric for metric in named - exported_metrics().keys() if f'"{metric}"' not in sources]
+
+
+def headings(page):
+    """The anchors of a page, as they are linked to."""
+    titles = re.findall(r"^#+ (.*)$", (paths.ROOT / "docs" / page).read_text(), re.M)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def alerts(render, *sets, namespace="moor"):
+    rule = one(render("prometheusRule.enabled=true", *sets, namespace=namespace), "PrometheusRule", "gitmoor")
+    (group,) = rule["spec"]["groups"]
+    return {each["alert"]: each for each in group["rules"]}
+
+
+def test_alerts_are_about_metrics_labels_and_pages_that_exist(render):
+    exported, of_the_target = exported_metrics(), {"namespace", "process", "pod", "job", "instance"}
+    found = alerts(render, "prometheusRule.docs=https://wiki.example/gitmoor")
+    assert len(found) >= 10
+    for name, alert in found.items():
+        named = metrics_of(alert["expr"])
+        assert named and named <= exported.keys(), (name, named - exported.keys())
+        labels = of_the_target.union(*(exported[metric] for metric in named))
+        asked = set(re.findall(r"(\w+)=~?\"", alert["expr"]))
+        for listed in re.findall(r"(?:by|on) \((.*?)\)", alert["expr"]):
+            asked |= set(listed.split(", "))
+        shown = set(re.findall(r"\$labels\.(\w+)", json.dumps(alert["annotations"])))
+        assert asked <= labels and shown <= asked, (name, asked - labels, shown - asked)
+        assert 'namespace="moor"' in alert["expr"] and "NAMESPACE" not in json.dumps(alert)
+        assert alert["for"] and alert["labels"]["severity"] in ("info", "warning", "critical")
+        assert {"summary", "description", "runbook_url"} == set(alert["annotations"])
+        page, _, heading = alert["annotations"]["runbook_url"].removeprefix("https://wiki.example/gitmoor/").partition("#")
+        assert heading in headings(page), f"{name}: {page} has no heading {heading}"
+
+
+def test_what_alerts_say_is_wrong_is_a_word_that_the_differ_knows(render):
+    words = set(re.findall(r'\{PROBLEM_\w+, "(\w+)"\}', (paths.ROOT / "differ/gauges.c").read_text()))
+    asked = {word for alert in alerts(render).values() for value in re.findall(r'problem=~?"(.*?)"', alert["expr"])
+             for word in value.split("|")}
+    assert asked == words and len(words) == 5
+
+
+def test_every_alert_is_in_the_documentation(render):
+    table = (paths.ROOT / "docs/install.md").read_text().partition("## Monitoring")[2]
+    assert set(re.findall(r"`(Gitmoor\w+)`", table)) == set(alerts(render))
 
 
 def test_the_package_holds_the_chart_and_nothing_else(helm, tmp_path):

@@ -114,13 +114,21 @@ def test_what_holds_data_is_made_anew_only_if_it_says_so_itself(shop):
     assert mooring.uids() != before
 
 
-def test_an_object_may_forbid_it(shop):
+def test_an_object_may_forbid_it(shop, gitmoor):
     mooring = shop(["ConfigMap"], force=True)
     before = mooring.uids()
+
+    def problems():
+        return {word for word in ("NotReady", "Stalled", "RolledBack", "Drifted", "Fight") if gitmoor.metric(
+            "differ", "gitmoor_differ_problems", f'application="{mooring.namespace}/shop",problem="{word}"') == 1}
+
+    assert problems() == set(), "alerts rest on this"
     mooring.push({"deploy/ConfigMap.yaml": KINDS["ConfigMap"].format(v=2).replace(
         "{name: x}", '{name: x, annotations: {gitmoor.io/force: "false"}}')})
     mooring.wait_not_ready("ConfigMap", "immutable", "forbids", reason="Invalid")
-    assert mooring.uids() == before
+    assert mooring.uids() == before and "NotReady" in problems()
+    mooring.set(suspend=True)
+    wait_for(lambda: problems() == set(), what="it is suspended, and meant to be so")
 
 
 def test_nothing_is_deleted_where_something_else_is_wrong_too(shop):

@@ -236,7 +236,7 @@ def test_a_version_that_was_replaced_is_an_event(chart, chart_server):
     assert before in told[0][2]
 
 
-def test_what_is_wrong_is_told_without_credentials_and_mends_itself(chart, chart_server):
+def test_what_is_wrong_is_told_without_credentials_and_mends_itself(chart, chart_server, gitmoor):
     chart_server.add("web", "1.0.0", FILES)
     chart_server.credentials = basic("robot", "right-word")
     chart.secret(username="robot", password="wrong-word")
@@ -252,6 +252,8 @@ def test_what_is_wrong_is_told_without_credentials_and_mends_itself(chart, chart
     chart.wait_data(version="1.0.0", colour="blue", size="small")
     chart.follow(version="^3")
     assert "1.0.0" in chart.wait_failed("VersionNotFound")["message"]
+    series = f'repository="{chart.namespace}/helm:web",problem="VersionNotFound"'
+    assert gitmoor.metric("fetcher", "gitmoor_fetcher_problems", series) == 1, "an alert rests on this"
     chart.wait_data(version="1.0.0", colour="blue", size="small")
 
 

@@ -118,10 +118,23 @@ static void buckets_are_cumulative_and_end_in_infinity(void **state)
     assert_exposed("gitmoor_test_plain_seconds_sum 0.05\n");
 }
 
+static void all_series_may_go_at_once(void **state)
+{
+    (void)state;
+    metric_set(&requests, "one", 1);
+    metric_set(&requests, "two", 2);
+    metric_clear(&requests);
+    assert_not_exposed("{result=");
+    metric_set(&requests, "two", 3);
+    assert_exposed("{result=\"two\"} 3\n");
+    assert_not_exposed("one");
+}
+
 static void a_metric_that_was_never_used_is_not_exposed(void **state)
 {
     (void)state;
     metric_forget(&silent, NULL);
+    metric_clear(&silent);
     assert_not_exposed("gitmoor_test_silent");
 }
 
@@ -172,6 +185,7 @@ int main(void)
         cmocka_unit_test(label_values_are_escaped),
         cmocka_unit_test(numbers_keep_their_value),
         cmocka_unit_test(buckets_are_cumulative_and_end_in_infinity),
+        cmocka_unit_test(all_series_may_go_at_once),
         cmocka_unit_test(a_metric_that_was_never_used_is_not_exposed),
         cmocka_unit_test(collectors_are_asked_at_each_exposition),
         cmocka_unit_test(a_process_tells_its_memory_cpu_time_and_version),
