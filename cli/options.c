@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/manual.h"
 
 #include <string.h>
 
@@ -155,20 +156,38 @@ bool options_parse(const struct option_set *set, int argc, char **argv, const ch
     return true;
 }
 
+/* "-n, --namespace NAMESPACE"; `otherwise` stands for a letter that there is not. */
+static char *options_describe(const struct option *option, const char *otherwise)
+{
+    AUTO_FREE char *letter =
+        option->letter ? mem_format("-%c, ", option->letter) : mem_string(otherwise);
+    return mem_format("%s--%s%s%s", letter, option->name, option->argument ? " " : "",
+                      text_or_empty(option->argument));
+}
+
 void options_print_help(const struct option_set *set, FILE *out)
 {
     fprintf(out, "Usage: gitmoor %s\n\n%s\n", set->usage, set->summary);
     fprintf(out, "\nOptions:\n");
     for (const struct option *option = set->table; option->name; option++) {
-        AUTO_FREE char *letter =
-            option->letter ? mem_format("-%c, ", option->letter) : mem_string("    ");
-        AUTO_FREE char *name =
-            mem_format("%s--%s%s%s", letter, option->name, option->argument ? " " : "",
-                       text_or_empty(option->argument));
+        AUTO_FREE char *name = options_describe(option, "    ");
         fprintf(out, "  %-26s  %s\n", name, option->help);
     }
     fprintf(out, "  %-26s  %s\n", "-h, --help", "Print this.");
     fprintf(out, "\nExit status: %s\n", set->exits);
+}
+
+void options_print_manual(const struct option_set *set, FILE *out)
+{
+    AUTO_FREE char *usage = mem_format("gitmoor %s", set->usage);
+    AUTO_FREE char *exits = mem_format("Exit status: %s", set->exits);
+    manual_synopsis(out, usage);
+    manual_paragraph(out, set->summary);
+    for (const struct option *option = set->table; option->name; option++) {
+        AUTO_FREE char *name = options_describe(option, "");
+        manual_item(out, name, option->help);
+    }
+    manual_paragraph(out, exits);
 }
 
 /* The message for a line with too few or too many operands. */
@@ -189,6 +208,11 @@ bool options_start(const struct option_set *set, int argc, char **argv, size_t o
     AUTO_FREE const char **operands = NULL;
     size_t count = 0;
     bool help = false;
+    if (argc == 2 && strcmp(argv[1], OPTIONS_MANUAL) == 0) {
+        options_print_manual(set, stdout);
+        *ret_status = CLI_OK;
+        return false;
+    }
     bool ok = options_parse(set, argc, argv, &operands, &count, &help, &error);
     if (ok && help) {
         options_print_help(set, stdout);

@@ -46,6 +46,9 @@ bool options_parse(const struct option_set *set, int argc, char **argv, const ch
                    size_t *ret_count, bool *ret_help, struct error *error);
 
 void options_print_help(const struct option_set *set, FILE *out);
+/* The verb's part of the man page, which a verb prints when this is all that it is given. */
+#define OPTIONS_MANUAL "--manual"
+void options_print_manual(const struct option_set *set, FILE *out);
 
 /* The whole of it, for a verb: prints help or the error. True: go on. False: return *ret_status. */
 bool options_start(const struct option_set *set, int argc, char **argv, size_t operands_minimum,

@@ -3,10 +3,10 @@
  * none that can be judged; 2 if it cannot be read. */
 #include "admission/review.h"
 #include "cli/cli.h"
+#include "cli/options.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/yaml.h"
-#include "common/run/settings.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -15,22 +15,10 @@
 
 #define APPLICATION_FILE_MAXIMUM ((size_t)16 << 20)
 
-struct review_settings {
+struct review_options {
     const char *applier;
     const char *application;
     const char *file;
-};
-
-static const struct setting review_table[] = {
-    {"applier", SETTING_STRING, offsetof(struct review_settings, applier), NULL, "USER",
-     "User name of the applier, whose requests pass.", true},
-    {"application", SETTING_STRING, offsetof(struct review_settings, application), NULL, "FILE",
-     "The Application as the cluster holds it, or a List of all there are, in YAML or JSON; an "
-     "application that is not known is enforced.",
-     false},
-    {"file", SETTING_STRING, offsetof(struct review_settings, file), NULL, "FILE",
-     "The AdmissionReview, in JSON or YAML; - is standard input. Also -f.", true},
-    {NULL, SETTING_STRING, 0, NULL, NULL, NULL, false},
 };
 
 static bool read_input(const char *path, struct buf *out, struct error *error)
@@ -138,13 +126,13 @@ static bool rewrite_yaml(const char *name, struct buf *text, struct error *error
     return true;
 }
 
-static bool judge(const struct review_settings *settings, struct buf *text,
+static bool judge(const struct review_options *options, struct buf *text,
                   const struct application_set *applications, struct review *ret,
                   struct error *error)
 {
-    const struct verdict_settings rules = {.applier = settings->applier,
+    const struct verdict_settings rules = {.applier = options->applier,
                                            .controllers = verdict_default_controllers};
-    const char *name = strcmp(settings->file, "-") == 0 ? "standard input" : settings->file;
+    const char *name = strcmp(options->file, "-") == 0 ? "standard input" : options->file;
     if (!rewrite_yaml(name, text, error)) {
         return false;
     }
@@ -152,20 +140,20 @@ static bool judge(const struct review_settings *settings, struct buf *text,
            error_prefix(error, "%s", name);
 }
 
-static int run(const struct review_settings *settings, struct application_set *applications,
+static int run(const struct review_options *options, struct application_set *applications,
                struct error *error)
 {
     AUTO_BUF struct buf text, application;
     buf_init(&text, REVIEW_MAXIMUM);
     buf_init(&application, APPLICATION_FILE_MAXIMUM);
-    if ((settings->application && !read_input(settings->application, &application, error)) ||
-        !read_input(settings->file, &text, error)) {
+    if ((options->application && !read_input(options->application, &application, error)) ||
+        !read_input(options->file, &text, error)) {
         return CLI_USAGE;
     }
     struct review review;
-    if ((settings->application &&
-         !add_applications(settings->application, &application, applications, error)) ||
-        !judge(settings, &text, applications, &review, error)) {
+    if ((options->application &&
+         !add_applications(options->application, &application, applications, error)) ||
+        !judge(options, &text, applications, &review, error)) {
         return CLI_NO;
     }
     bool printed = print_answer(&review, error);
@@ -173,29 +161,44 @@ static int run(const struct review_settings *settings, struct application_set *a
     return printed ? CLI_OK : CLI_USAGE;
 }
 
-int cli_review(int argc, char **argv)
+static int review_run(const struct option_set *set, const struct review_options *options)
 {
-    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "-f") == 0) {
-            static char long_form[] = "--file";
-            argv[i] = long_form; /* the settings know long flags only */
-        }
-    }
     struct error error = {0};
-    struct review_settings settings;
-    if (!settings_parse(review_table, "gitmoor review",
-                        "says what admission would answer to an AdmissionReview, and why", &argc,
-                        &argv, &settings, &error)) {
-        return cli_fail("review", CLI_USAGE, &error);
-    }
-    if (argc > 0) {
-        error_set(&error, ERROR_INVALID, "\"%s\" is left over: the review is named by -f FILE",
-                  argv[0]);
+    if (!options->applier || !options->file) {
+        error_set(&error, ERROR_INVALID, "--%s is missing; usage: gitmoor %s",
+                  options->applier ? "file" : "applier", set->usage);
         return cli_fail("review", CLI_USAGE, &error);
     }
     struct application_set applications;
     application_set_init(&applications);
-    int status = run(&settings, &applications, &error);
+    int status = run(options, &applications, &error);
     application_set_release(&applications);
     return status == CLI_OK ? CLI_OK : cli_fail("review", status, &error);
+}
+
+int cli_review(int argc, char **argv)
+{
+    struct review_options options = {0};
+    const struct option table[] = {
+        {"applier", 0, OPTION_TEXT, &options.applier, "USER",
+         "User name of the applier, whose requests pass."},
+        {"application", 0, OPTION_TEXT, &options.application, "FILE",
+         "The Application as the cluster holds it, or a List of all there are, YAML or JSON; an "
+         "application that is not known is enforced."},
+        {"file", 'f', OPTION_TEXT, &options.file, "FILE",
+         "The AdmissionReview, JSON or YAML; - is standard input."},
+        {0},
+    };
+    const struct option_set set = {
+        "review --applier USER -f FILE [--application FILE]",
+        "Prints the verdict of the webhook on an AdmissionReview, as an AdmissionReview.",
+        "0: there is a verdict, allowed or refused; 1: the input is none that can be judged; 2: "
+        "it\n"
+        "cannot be read.",
+        table,
+    };
+    AUTO_FREE const char **operands = NULL;
+    int status;
+    return options_start(&set, argc, argv, 0, 0, &operands, &status) ? review_run(&set, &options)
+                                                                     : status;
 }

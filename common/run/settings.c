@@ -2,6 +2,7 @@
 
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/run/manual.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -181,6 +182,10 @@ static bool read_arguments(struct cursor *cursor, const char *summary, void *tar
             settings_print_help(cursor->table, cursor->program, summary, stdout);
             exit(0);
         }
+        if (strcmp(argument, "--manual") == 0) {
+            settings_print_manual(cursor->table, cursor->program, summary, stdout);
+            exit(0);
+        }
         if (strcmp(argument, "--version") == 0) {
             printf("%s %s\n", cursor->program, GITMOOR_VERSION);
             exit(0);
@@ -275,5 +280,48 @@ void settings_print_help(const struct setting *table, const char *program, const
         print_wrapped(out, row->help, 6);
     }
     fprintf(out, "  --help\n      Print this and exit.\n"
+                 "  --manual\n      Print this as a man page and exit.\n"
                  "  --version\n      Print the version and exit.\n");
+}
+
+static void print_item(FILE *out, const struct setting *row)
+{
+    char environment[NAME_MAXIMUM];
+    environment_name(row->name, environment);
+    bool has_default = row->otherwise && row->type != SETTING_BOOL;
+    AUTO_FREE char *otherwise =
+        has_default ? mem_format(" Default: %s.", *row->otherwise ? row->otherwise : "empty")
+                    : mem_string(row->required ? " It is needed." : "");
+    AUTO_FREE char *term =
+        mem_format("--%s%s%s", row->name, row->argument ? " " : "", text_or_empty(row->argument));
+    AUTO_FREE char *text =
+        mem_format("%s%s\nIn the environment: %s.", row->help, otherwise, environment);
+    manual_item(out, term, text);
+}
+
+void settings_print_manual(const struct setting *table, const char *program, const char *summary,
+                           FILE *out)
+{
+    AUTO_FREE char *synopsis = mem_format("%s [FLAGS]", program);
+    manual_begin(out, program, 8, summary);
+    manual_heading(out, "SYNOPSIS");
+    manual_synopsis(out, synopsis);
+    manual_heading(out, "DESCRIPTION");
+    manual_paragraph(out, summary);
+    manual_paragraph(out, "It is one of the four processes of Gitmoor, which moors a Kubernetes "
+                          "cluster to Git. It runs until SIGTERM, and tells its state at "
+                          "/metrics, /healthz and /readyz of --listen.");
+    manual_heading(out, "FLAGS");
+    manual_paragraph(out, "Each may also be given in the environment; a flag counts more.");
+    for (const struct setting *row = table; row->name; row++) {
+        print_item(out, row);
+    }
+    manual_item(out, "--help", "Print the flags and exit.");
+    manual_item(out, "--manual", "Print this page and exit.");
+    manual_item(out, "--version", "Print the version and exit.");
+    manual_heading(out, "EXIT STATUS");
+    manual_paragraph(out, "0 after SIGTERM; 1 if it cannot start or go on, which standard error "
+                          "explains.");
+    manual_heading(out, "SEE ALSO");
+    manual_reference(out, "gitmoor", 1);
 }

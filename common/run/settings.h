@@ -28,13 +28,15 @@ struct setting {
 
 /* Parses `--name value`, `--name=value`, `--bool`; argv[0] is the program and is skipped. Flags may
  * stand before, between and after the operands; "--" ends them. On return `argv` holds the operands
- * alone, in their order, and `argc` their number. Handles --help and --version itself: prints and
- * exits 0. An unknown flag or a bad value is an error that names it and what would be right. The
- * table ends with a NULL name. */
+ * alone, in their order, and `argc` their number. Handles --help, --manual and --version itself:
+ * prints and exits 0. An unknown flag or a bad value is an error that names it and what would be
+ * right. The table ends with a NULL name. */
 bool settings_parse(const struct setting *table, const char *program, const char *summary,
                     int *argc, char ***argv, void *target, struct error *error);
 
 void settings_print_help(const struct setting *table, const char *program, const char *summary,
                          FILE *out);
+void settings_print_manual(const struct setting *table, const char *program, const char *summary,
+                           FILE *out);
 
 #endif

@@ -2,7 +2,9 @@
 import json
 import os
 import random
+import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -41,12 +43,65 @@ def test_help_and_version_are_answered_on_standard_output():
     assert run("--version").stdout.startswith("gitmoor ")
 
 
-@pytest.mark.parametrize("verb", ["get", "check", "status", "reconcile", "suspend", "resume", "break-glass", "drift", "diff", "render",
-                                  "health", "verify", "review"])
-def test_every_verb_explains_itself(verb):
+VERBS = re.findall(r"^  ([a-z-]+)  ", run("help").stdout, re.M)
+PAGES = ["gitmoor.1", "gitmoor-fetcher.8", "gitmoor-differ.8", "gitmoor-applier.8", "gitmoor-admission.8"]
+
+
+def options_of(text):
+    """The lines of --help that begin with an option, without what is said of it."""
+    found = re.findall(r"^ +((?:-\w, )?--[a-z-]+(?: [A-Za-z|.:,]+(?= ?\n|  |   ))?)", text, re.M)
+    assert len(found) >= 1
+    return found
+
+
+def manual(page):
+    """As it was built; without roff's escapes."""
+    text = (paths.gitmoor_bin().parent / "man" / page).read_text()
+    return text.replace("\\-", "-").replace("\\(dq", '"').replace("\\(aq", "'").replace("\\&", "")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_here_in_the_manual_and_in_the_documentation(verb):
+    assert len(VERBS) > 15
     done = run(verb, "--help")
-    assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout
-    assert verb in run("help").stdout
+    assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout and "Exit status: 0: " in done.stdout
+    part = manual("gitmoor.1").partition(f'.SS "{verb}"\n')[2].partition("\n.S")[0]
+    assert f'.B "{done.stdout.partition("Usage: ")[2].partition(chr(10))[0]}"' in part
+    for option in options_of(done.stdout):
+        assert f'.B "{option}"' in part or option == "-h, --help", option
+    page = (paths.ROOT / "docs/cli.md").read_text()
+    assert re.search(rf"^### .*\b{verb}\b", page, re.M), "a section"
+    assert re.search(rf"^\| .*`{verb}`.* \|$", page, re.M), "a row of the table"
+    section = re.search(rf"^### [^\n]*\b{verb}\b.*?(?=^##|\Z)", page, re.M | re.S).group(0)
+    words = set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", section))
+    common = {"--help", "--namespace", "--kubeconfig", "--context"}
+    names = [set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", option)) for option in options_of(done.stdout)]
+    assert not [each for each in names if not each & (words | common)], "options that its section does not name"
+
+
+@pytest.mark.parametrize("page", PAGES[1:])
+def test_every_flag_of_a_process_is_in_its_manual(page):
+    told = subprocess.run([paths.gitmoor_bin() / page[:-2], "--help"], capture_output=True, text=True, check=True).stdout
+    flags = re.findall(r"^  (--[a-z-]+)", told, re.M)
+    text = manual(page)
+    assert len(flags) > 10 and not [flag for flag in flags if not re.search(rf'^\.B "{flag}[ "]', text, re.M)]
+    assert not [name for name in re.findall(r"\((GITMOOR_[A-Z_]+)", told) if f"In the environment: {name}." not in text]
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="groff judges the pages")
+@pytest.mark.parametrize("page", PAGES)
+def test_groff_finds_nothing_wrong_with_a_page(page):
+    file = paths.gitmoor_bin().parent / "man" / page
+    done = subprocess.run(["groff", "-man", "-ww", "-rCHECKSTYLE=3", "-Kutf8", "-Tutf8", "-P-cbou", file], capture_output=True, text=True, check=True)
+    assert done.stderr == "" and "EXIT STATUS" in done.stdout
+
+
+def test_what_is_installed_is_found(tmp_path):
+    subprocess.run(["cmake", "--install", paths.gitmoor_bin().parent, "--prefix", tmp_path], check=True, capture_output=True)
+    for page in PAGES:
+        assert (tmp_path / "share/man" / f"man{page[-1]}" / page).is_file()
+        assert os.access(tmp_path / "bin" / page[:-2], os.X_OK)
+    assert (tmp_path / "bin/kubectl-gitmoor").is_symlink()
 
 
 def test_what_is_no_verb_is_a_usage_error():

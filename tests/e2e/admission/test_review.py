@@ -159,7 +159,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     assert review("-f", good).returncode == 0
     for arguments, words in ((["-f", tmp_path / "none"], ["none", "No such file"]), (["-f", tmp_path], ["directory"]),
                              (["-f", good, "--application", tmp_path / "none"], ["none", "No such file"]),
-                             ([good], ["--file"]), (["-f", good, good], ["left over"]), ([], ["--file"])):
+                             ([good], ["too much", "-f FILE"]), (["-f", good, good], ["too much", "-f FILE"]), ([], ["--file"])):
         done = review(*arguments)
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
         for word in words:
