@@ -67,6 +67,7 @@ struct application_counts {
 /* Its rendering by other programs (builds.h). */
 struct build {
     bool is_due;
+    uint64_t since;    /* when it came to be due, in an order of all */
     char *key;         /* render key of what is due, or being built; or NULL */
     struct run *run;   /* that builds it, or NULL */
     unsigned failures; /* in a row: of the run, not of the files */

@@ -24,6 +24,7 @@ struct builds {
     struct run **slots; /* NULL: free */
     size_t count;
     uint64_t turns; /* taken so far */
+    uint64_t wants; /* likewise: builds that came to be due */
 };
 
 void builds_open(struct differ *differ)
@@ -59,6 +60,7 @@ void builds_want(struct application *application, const char *key)
     }
     free(build->key);
     build->key = mem_string(key);
+    build->since = build->is_due ? build->since : ++application->differ->builds->wants;
     build->is_due = true;
     build->retry_at = 0; /* its files have changed */
 }
@@ -255,18 +257,36 @@ static bool has_values(struct application *application)
     return false;
 }
 
-/* Those that have failed come last, and then each by itself. */
+static int compare_since(const void *left, const void *right)
+{
+    uint64_t a = (*(struct application *const *)left)->build.since;
+    uint64_t b = (*(struct application *const *)right)->build.since;
+    return (a > b) - (a < b);
+}
+
+/* Those that have waited for longest, or commits that come faster than builds end would put some
+ * off for ever. Those that have failed come last, and then each by itself. */
 static void fill(struct batch *batch, bool has_failed)
 {
     struct differ *differ = batch->repository->differ;
-    size_t maximum = has_failed ? 1 : batch->maximum;
-    for (struct map_slot *slot = map_first(&differ->applications); slot && batch->count < maximum;
+    AUTO_FREE struct application **due = mem_new(batch->repository->builds_due, sizeof(*due));
+    size_t count = 0, maximum = has_failed ? 1 : batch->maximum;
+    for (struct map_slot *slot = map_first(&differ->applications);
+         slot && count < batch->repository->builds_due;
          slot = map_next(&differ->applications, slot)) {
         struct application *application = slot->value;
         if (application->build.is_due && is_due(application) &&
             (application->build.failures > 0) == has_failed &&
-            application_repository(application) == batch->repository && has_values(application)) {
-            batch->applications[batch->count++] = application;
+            application_repository(application) == batch->repository) {
+            due[count++] = application;
+        }
+    }
+    if (count > 0) {
+        qsort(due, count, sizeof(struct application *), compare_since);
+    }
+    for (size_t i = 0; i < count && batch->count < maximum; i++) {
+        if (has_values(due[i])) {
+            batch->applications[batch->count++] = due[i];
         }
     }
 }

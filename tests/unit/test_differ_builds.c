@@ -146,6 +146,29 @@ static void of_few_each_has_a_run_of_its_own_and_of_many_several_share_one(void 
     world_close(world);
 }
 
+static void those_that_have_waited_for_longest_are_first(void **state)
+{
+    (void)state;
+    enum { MANY = 10 };
+    struct world *world = world_open(1);
+    struct application *applications[MANY];
+    world_commit(world, "a", "1");
+    for (size_t i = 0; i < MANY; i++) {
+        AUTO_FREE char *name = mem_format("a-%zu", i);
+        applications[i] = world_add(world, name, "a", "good");
+    }
+    for (size_t i = MANY; i > 0; i--) {
+        world_want(applications[i - 1], "k");
+    }
+    world_want(applications[MANY - 1], "of a newer commit"); /* it keeps its place */
+    builds_step(&world->differ);
+    for (size_t i = 0; i < MANY; i++) {
+        assert_int_equal(applications[i]->build.run != NULL, i >= MANY / 2);
+    }
+    run_all(world);
+    world_close(world);
+}
+
 static void what_there_was_no_time_for_is_built_next(void **state)
 {
     (void)state;
@@ -275,6 +298,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(no_more_run_than_the_bound_says_whoever_wants_them),
         cmocka_unit_test(the_repository_that_has_fewer_is_next),
         cmocka_unit_test(of_few_each_has_a_run_of_its_own_and_of_many_several_share_one),
+        cmocka_unit_test(those_that_have_waited_for_longest_are_first),
         cmocka_unit_test(what_there_was_no_time_for_is_built_next),
         cmocka_unit_test(who_fails_is_put_off_alone),
         cmocka_unit_test(missing_objects_are_asked_for_again),
