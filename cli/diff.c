@@ -9,7 +9,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/charts.h"
-#include "differ/generators.h"
+#include "differ/render/generators.h"
 #include "differ/settings.h"
 
 #include <stdlib.h>

@@ -11,8 +11,8 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/charts.h"
-#include "differ/generators.h"
-#include "differ/render.h"
+#include "differ/render/generators.h"
+#include "differ/render/render.h"
 #include "differ/spec.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #include "common/data/health_rules.h"
 #include "common/data/json.h"
 #include "common/data/yaml.h"
-#include "differ/json_stream.h"
+#include "differ/render/json_stream.h"
 
 #include <string.h>
 #include <unistd.h>

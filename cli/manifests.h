@@ -3,7 +3,7 @@
 #ifndef GITMOOR_CLI_MANIFESTS_H
 #define GITMOOR_CLI_MANIFESTS_H
 
-#include "differ/render.h"
+#include "differ/render/render.h"
 
 #include <limits.h>
 

@@ -5,7 +5,7 @@
 #define GITMOOR_CLI_PULL_H
 
 #include "cli/cluster.h"
-#include "differ/source.h"
+#include "differ/render/source.h"
 #include "differ/spec.h"
 
 struct pull {

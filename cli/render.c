@@ -1,5 +1,5 @@
 /* gitmoor render: what the differ would render of a directory, in the order of application. */
-#include "differ/render.h"
+#include "differ/render/render.h"
 #include "cli/cli.h"
 #include "cli/keys.h"
 #include "cli/manifests.h"
@@ -9,8 +9,8 @@
 #include "common/base/text.h"
 #include "common/data/object.h"
 #include "common/data/yaml.h"
-#include "differ/generators.h"
 #include "differ/order.h"
+#include "differ/render/generators.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -12,9 +12,9 @@
 #include "common/base/text.h"
 #include "common/run/child.h"
 #include "common/run/sandbox.h"
-#include "differ/generators.h"
-#include "differ/odb.h"
-#include "differ/render.h"
+#include "differ/render/generators.h"
+#include "differ/render/odb.h"
+#include "differ/render/render.h"
 
 #include <errno.h>
 #include <event2/event.h>

@@ -2,7 +2,7 @@
  * to build what other programs build. It is the part that reads what strangers wrote (packs, trees,
  * YAML), and so it runs alone, sandboxed, with the limits that its parent set on the child.
  * Kustomize, Helm, SOPS and generators run as children of it, one at a time, in a narrower sandbox
- * (render_build.c).
+ * (render/build.c).
  *
  * Request: one JSON object on standard input.
  *   {"repository":"<directory>",    bare; made if it is not there

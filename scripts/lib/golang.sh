@@ -85,7 +85,7 @@ ensure_control_plane() {
 }
 
 # What the differ and `gitmoor render` run to build directories with a kustomization. With another version, change the one in the
-# render key too (differ/render_kustomize.c).
+# render key too (differ/render/kustomize.c).
 ensure_kustomize() {
     if have kustomize $KUSTOMIZE_VERSION; then
         present "Kustomize $KUSTOMIZE_VERSION"

@@ -17,7 +17,7 @@ helm_flags() {
 }
 
 # What the differ and `gitmoor render` run to build charts. With another version, change the one in the render key too
-# (differ/render_helm.c).
+# (differ/render/helm.c).
 ensure_helm_program() {
     if have helm $HELM_VERSION; then
         present "Helm $HELM_VERSION"

@@ -1,5 +1,5 @@
 /* Ignore patterns and a path: the patterns, a NUL, the path. */
-#include "differ/ignore.h"
+#include "differ/render/ignore.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* A manifest as a stranger may commit it: the first byte chooses between YAML and JSON. */
-#include "differ/render.h"
+#include "differ/render/render.h"
 
 #include "common/data/json.h"
 

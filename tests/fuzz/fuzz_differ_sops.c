@@ -1,6 +1,6 @@
 /* Files that SOPS is said to have encrypted, and keys, as a stranger may write them. */
 #include "common/base/memory.h"
-#include "differ/sops.h"
+#include "differ/render/sops.h"
 
 #include <stdint.h>
 

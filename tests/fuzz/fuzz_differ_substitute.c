@@ -1,5 +1,5 @@
 /* Expressions as a stranger may commit them. */
-#include "differ/substitute.h"
+#include "differ/render/substitute.h"
 
 #include <stdint.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #define GITMOOR_TESTS_DIFFER_TREE_H
 
 #include "common/base/memory.h"
-#include "differ/source.h"
+#include "differ/render/source.h"
 
 #include <ftw.h>
 #include <git2.h>

@@ -1,4 +1,4 @@
-#include "differ/render.h"
+#include "differ/render/render.h"
 
 #include "common/base/text.h"
 

@@ -2,7 +2,7 @@
 
 #include "common/base/map.h"
 #include "common/data/json.h"
-#include "differ/odb.h"
+#include "differ/render/odb.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
