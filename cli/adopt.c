@@ -114,6 +114,15 @@ static int approve(struct diff_verb *verb, const char *name, const char *revisio
     return CLI_OK;
 }
 
+static bool check(const struct diff_verb *verb, bool yes, const char *revision, struct error *error)
+{
+    if (yes && verb->path) {
+        return error_set(error, ERROR_INVALID,
+                         "--yes is about a revision, --path shows a directory");
+    }
+    return yes || !revision || error_set(error, ERROR_INVALID, "--revision is for --yes");
+}
+
 int cli_adopt(int argc, char **argv)
 {
     struct diff_verb verb = {.word = "adopt", .adopts = true, DIFF_DEFAULTS};
@@ -141,17 +150,12 @@ int cli_adopt(int argc, char **argv)
         return status;
     }
     struct error error = {0};
-    if (yes && verb.path) {
-        error_set(&error, ERROR_INVALID, "--yes is about a revision, --path shows a directory");
-        status = cli_fail("adopt", CLI_USAGE, &error);
-    } else if (revision && !yes) {
-        error_set(&error, ERROR_INVALID, "--revision is for --yes");
-        status = cli_fail("adopt", CLI_USAGE, &error);
-    } else {
-        status = diff_run(&verb, operands[0]);
-    }
-    if (yes && !verb.trouble && verb.foreign > 0) {
-        status = approve(&verb, operands[0], revision);
+    const char *name = NULL;
+    bool valid = check(&verb, yes, revision, &error) &&
+                 cluster_parse_application(operands[0], &name, &error);
+    status = valid ? diff_run(&verb, name) : cli_fail("adopt", CLI_USAGE, &error);
+    if (valid && yes && !verb.trouble && verb.foreign > 0) {
+        status = approve(&verb, name, revision);
     }
     diff_close(&verb);
     return status;

@@ -10,7 +10,6 @@
 
 struct approve_verb {
     struct cluster cluster;
-    const char *name;
     const char *revision; /* or NULL: the one that is held */
     bool show;            /* only */
 };
@@ -25,32 +24,28 @@ static void print_list(const cJSON *status)
     }
 }
 
-static int approve(struct approve_verb *verb, const char *held)
+static int approve(struct approve_verb *verb, const char *name, const char *held)
 {
     struct error error = {0};
-    const struct cluster_target target = {&cluster_applications, verb->name};
+    const struct cluster_target target = {&cluster_applications, name};
     if (!cluster_annotate(&verb->cluster, &target, GITMOOR_APPROVED_ANNOTATION, held, NULL,
                           &error)) {
         return cluster_fail("approve", &error);
     }
-    fprintf(stderr, "%s: %s is approved\n", verb->name, held);
+    fprintf(stderr, "%s: %s is approved\n", name, held);
     return CLI_OK;
 }
 
-static int approve_run(struct approve_verb *verb)
+static int approve_run(const char *name, const cJSON *application, void *context)
 {
+    struct approve_verb *verb = context;
     struct error error = {0};
-    AUTO_JSON cJSON *application = NULL;
-    int opened = cluster_open_application("approve", &verb->cluster, verb->name, &application);
-    if (opened != CLI_OK) {
-        return opened;
-    }
     const cJSON *status = json_object(application, "status");
     const cJSON *ready = status_condition(json_array(status, "conditions"), "Ready");
     const char *held = json_string(status, "lastAttemptedRevision");
     if (!text_equal(json_string(ready, "reason"), "Held") || !held) {
         error_set(&error, ERROR_INVALID, "application %s is not held: there is nothing to approve",
-                  verb->name);
+                  name);
         return cli_fail("approve", CLI_NO, &error);
     }
     if (verb->revision && !text_equal(verb->revision, held)) {
@@ -59,7 +54,7 @@ static int approve_run(struct approve_verb *verb)
         return cli_fail("approve", CLI_NO, &error);
     }
     print_list(status);
-    return verb->show ? CLI_OK : approve(verb, held);
+    return verb->show ? CLI_OK : approve(verb, name, held);
 }
 
 int cli_approve(int argc, char **argv)
@@ -85,8 +80,5 @@ int cli_approve(int argc, char **argv)
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
         return status;
     }
-    verb.name = operands[0];
-    status = approve_run(&verb);
-    cluster_close(&verb.cluster);
-    return status;
+    return cluster_run_on_application("approve", &verb.cluster, operands[0], approve_run, &verb);
 }

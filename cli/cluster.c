@@ -143,6 +143,18 @@ bool cluster_parse_target(const char *operand, struct cluster_target *ret, struc
     return true;
 }
 
+bool cluster_parse_application(const char *operand, const char **ret_name, struct error *error)
+{
+    struct cluster_target target;
+    if (!cluster_parse_target(operand, &target, error)) {
+        return false;
+    }
+    *ret_name = target.name;
+    return target.kind == &cluster_applications ||
+           error_set(error, ERROR_INVALID, "%s is no application: write NAME, or application/NAME",
+                     operand);
+}
+
 /* Tells "there is no such object" from "there is no such kind". */
 static bool cluster_explain(struct cluster *cluster, const struct kube_resource *kind,
                             const char *namespace_, const char *name, struct error *error)
@@ -271,4 +283,23 @@ int cluster_open_application(const char *verb, struct cluster *cluster, const ch
     return cluster_get(cluster, &cluster_applications, cluster->namespace_, name, ret, &error)
                ? CLI_OK
                : cluster_fail(verb, &error);
+}
+
+int cluster_run_on_application(const char *verb, struct cluster *cluster, const char *operand,
+                               int (*run)(const char *name, const cJSON *application,
+                                          void *context),
+                               void *context)
+{
+    struct error error = {0};
+    AUTO_JSON cJSON *application = NULL;
+    const char *name;
+    if (!cluster_parse_application(operand, &name, &error)) {
+        return cli_fail(verb, CLI_USAGE, &error);
+    }
+    int status = cluster_open_application(verb, cluster, name, &application);
+    if (status == CLI_OK) {
+        status = run(name, application, context);
+    }
+    cluster_close(cluster);
+    return status;
 }

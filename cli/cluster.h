@@ -78,10 +78,20 @@ cJSON *cluster_who(struct cluster *cluster);
 bool cluster_annotate(struct cluster *cluster, const struct cluster_target *target,
                       const char *annotation, const char *value, cJSON **ret, struct error *error);
 
+/* The same where it must be an application: hands out its name. */
+bool cluster_parse_application(const char *operand, const char **ret_name, struct error *error);
+
 /* Connects and reads one Application of the namespace. Returns the verb's exit status, having told
  * what is wrong unless it is CLI_OK. */
 int cluster_open_application(const char *verb, struct cluster *cluster, const char *name,
                              cJSON **ret);
+
+/* A verb about one Application, once its options are read: connects, reads what `operand` means,
+ * and returns what `run` makes of it, or the status of what went wrong, having told it. */
+int cluster_run_on_application(const char *verb, struct cluster *cluster, const char *operand,
+                               int (*run)(const char *name, const cJSON *application,
+                                          void *context),
+                               void *context);
 
 /* The exit status of a verb that the cluster failed: CLI_NO if it refused or has no such object,
  * CLI_USAGE if it could not be asked. */

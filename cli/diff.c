@@ -155,18 +155,14 @@ static bool diff_is_coloured(unsigned colour)
 static bool diff_check(struct diff_verb *verb, const char **operands, const char **ret_name,
                        struct error *error)
 {
-    struct cluster_target target = {0};
-    if (operands[0] && !cluster_parse_target(operands[0], &target, error)) {
+    *ret_name = NULL;
+    if (operands[0] && !cluster_parse_application(operands[0], ret_name, error)) {
         return false;
-    }
-    if (operands[0] && target.kind != &cluster_applications) {
-        return error_set(error, ERROR_INVALID, "%s is no application", operands[0]);
     }
     if (verb->path && (verb->revision || !operands[0])) {
         return error_set(error, ERROR_INVALID,
                          "--path is the directory of one application, and excludes --revision");
     }
-    *ret_name = target.name;
     return true;
 }
 

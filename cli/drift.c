@@ -170,17 +170,12 @@ static int drift_run(struct drift_verb *verb)
 
 static bool drift_check(struct drift_verb *verb, const char **operands, struct error *error)
 {
-    struct cluster_target target = {0};
-    if (operands[0] && !cluster_parse_target(operands[0], &target, error)) {
+    if (operands[0] && !cluster_parse_application(operands[0], &verb->application, error)) {
         return false;
-    }
-    if (operands[0] && target.kind != &cluster_applications) {
-        return error_set(error, ERROR_INVALID, "%s is no application", operands[0]);
     }
     if (operands[0] && verb->all_namespaces) {
         return error_set(error, ERROR_INVALID, "a name and -A exclude each other");
     }
-    verb->application = target.name;
     return true;
 }
 

@@ -440,23 +440,19 @@ int cli_explain(int argc, char **argv)
         table,
     };
     AUTO_FREE const char **operands = NULL;
-    struct cluster_target target;
+    const char *name;
     struct error error = {0};
     int status;
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
         return status;
     }
-    if (!cluster_parse_target(operands[0], &target, &error)) {
-        return cli_fail("explain", CLI_USAGE, &error);
-    }
-    if (target.kind != &cluster_applications) {
-        error_set(&error, ERROR_INVALID, "%s is no application", operands[0]);
+    if (!cluster_parse_application(operands[0], &name, &error)) {
         return cli_fail("explain", CLI_USAGE, &error);
     }
     verb.files = json_new_array();
     verb.objects = json_new_array();
     map_init(&verb.read);
-    status = explain_run(&verb, target.name);
+    status = explain_run(&verb, name);
     explain_release(&verb);
     return status;
 }

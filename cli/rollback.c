@@ -24,8 +24,10 @@ static const char *note_of(const cJSON *status, const char *revision, bool is_fi
     return in_force ? "in force" : "-";
 }
 
-static void print_history(const cJSON *application)
+static int history_run(const char *name, const cJSON *application, void *context)
 {
+    (void)name;
+    (void)context;
     struct table table AUTO_TABLE;
     const cJSON *status = json_object(application, "status");
     const cJSON *first = json_first(json_array(status, "history"));
@@ -47,16 +49,7 @@ static void print_history(const cJSON *application)
         table_add(&table, note_of(status, revision, entry == first));
     }
     table_print(&table, stdout);
-}
-
-static int history_run(struct cluster *cluster, const char *name)
-{
-    AUTO_JSON cJSON *application = NULL;
-    int opened = cluster_open_application("history", cluster, name, &application);
-    if (opened == CLI_OK) {
-        print_history(application);
-    }
-    return opened;
+    return CLI_OK;
 }
 
 int cli_history(int argc, char **argv)
@@ -75,16 +68,13 @@ int cli_history(int argc, char **argv)
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
         return status;
     }
-    status = history_run(&cluster, operands[0]);
-    cluster_close(&cluster);
-    return status;
+    return cluster_run_on_application("history", &cluster, operands[0], history_run, NULL);
 }
 
 /* ---- rollback ---- */
 
 struct rollback_verb {
     struct cluster cluster;
-    const char *name;
     const char *to; /* or NULL */
     bool cancel;
 };
@@ -123,11 +113,11 @@ static const char *choose(const cJSON *status, const char *to, struct error *err
     return NULL;
 }
 
-static int annotate(struct rollback_verb *verb, const char *to)
+static int annotate(struct rollback_verb *verb, const char *name, const char *to)
 {
     struct error error = {0};
     char now[CLOCK_RFC3339_SIZE];
-    const struct cluster_target target = {&cluster_applications, verb->name};
+    const struct cluster_target target = {&cluster_applications, name};
     clock_format_rfc3339(clock_wall_ms(), now);
     AUTO_FREE char *value = mem_format("%s %s", to, now);
     return cluster_annotate(&verb->cluster, &target, ROLLBACK_ANNOTATION, value, NULL, &error)
@@ -135,19 +125,15 @@ static int annotate(struct rollback_verb *verb, const char *to)
                : cluster_fail("rollback", &error);
 }
 
-static int rollback_run(struct rollback_verb *verb)
+static int rollback_run(const char *name, const cJSON *application, void *context)
 {
+    struct rollback_verb *verb = context;
     struct error error = {0};
-    AUTO_JSON cJSON *application = NULL;
-    int opened = cluster_open_application("rollback", &verb->cluster, verb->name, &application);
-    if (opened != CLI_OK) {
-        return opened;
-    }
     const cJSON *status = json_object(application, "status");
     if (verb->cancel) {
-        int result = annotate(verb, "none");
+        int result = annotate(verb, name, "none");
         if (result == CLI_OK) {
-            fprintf(stderr, "%s: the newest revision is applied again\n", verb->name);
+            fprintf(stderr, "%s: the newest revision is applied again\n", name);
         }
         return result;
     }
@@ -155,12 +141,12 @@ static int rollback_run(struct rollback_verb *verb)
     if (!to) {
         return cli_fail("rollback", CLI_NO, &error);
     }
-    int result = annotate(verb, to);
+    int result = annotate(verb, name, to);
     if (result == CLI_OK) {
         fprintf(stderr,
                 "%s is rolled back to %s. It stays there until a newer commit changes it, or\n"
                 "gitmoor rollback --cancel. To undo the change for good, revert it in Git.\n",
-                verb->name, to);
+                name, to);
     }
     return result;
 }
@@ -191,12 +177,9 @@ int cli_rollback(int argc, char **argv)
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
         return status;
     }
-    verb.name = operands[0];
     if (verb.to && verb.cancel) {
         error_set(&error, ERROR_INVALID, "--to and --cancel exclude each other");
         return cli_fail("rollback", CLI_USAGE, &error);
     }
-    status = rollback_run(&verb);
-    cluster_close(&verb.cluster);
-    return status;
+    return cluster_run_on_application("rollback", &verb.cluster, operands[0], rollback_run, &verb);
 }

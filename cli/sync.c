@@ -8,22 +8,16 @@
 
 struct sync_verb {
     struct cluster cluster;
-    const char *name;
     const char *revision; /* or NULL: the one that waits */
 };
 
-static int sync_run(struct sync_verb *verb)
+static int sync_run(const char *name, const cJSON *application, void *context)
 {
+    struct sync_verb *verb = context;
     struct error error = {0};
-    AUTO_JSON cJSON *application = NULL;
-    int opened = cluster_open_application("sync", &verb->cluster, verb->name, &application);
-    if (opened != CLI_OK) {
-        return opened;
-    }
     const char *waits = json_string_path(application, "status.syncWindow.revision");
     if (!waits) {
-        error_set(&error, ERROR_INVALID, "nothing of application %s waits for a sync window",
-                  verb->name);
+        error_set(&error, ERROR_INVALID, "nothing of application %s waits for a sync window", name);
         return cli_fail("sync", CLI_NO, &error);
     }
     if (verb->revision && !text_equal(verb->revision, waits)) {
@@ -31,11 +25,11 @@ static int sync_run(struct sync_verb *verb)
                   verb->revision);
         return cli_fail("sync", CLI_NO, &error);
     }
-    const struct cluster_target target = {&cluster_applications, verb->name};
+    const struct cluster_target target = {&cluster_applications, name};
     if (!cluster_annotate(&verb->cluster, &target, GITMOOR_SYNC_ANNOTATION, waits, NULL, &error)) {
         return cluster_fail("sync", &error);
     }
-    fprintf(stderr, "%s: %s is applied outside of the sync windows\n", verb->name, waits);
+    fprintf(stderr, "%s: %s is applied outside of the sync windows\n", name, waits);
     return CLI_OK;
 }
 
@@ -60,8 +54,5 @@ int cli_sync(int argc, char **argv)
     if (!options_start(&set, argc, argv, 1, 1, &operands, &status)) {
         return status;
     }
-    verb.name = operands[0];
-    status = sync_run(&verb);
-    cluster_close(&verb.cluster);
-    return status;
+    return cluster_run_on_application("sync", &verb.cluster, operands[0], sync_run, &verb);
 }

@@ -104,6 +104,18 @@ def test_what_is_installed_is_found(tmp_path):
     assert (tmp_path / "bin/kubectl-gitmoor").is_symlink()
 
 
+ABOUT_APPLICATIONS = ["diff", "explain", "adopt", "approve", "sync", "history", "rollback", "drift", "break-glass"]
+
+
+@pytest.mark.parametrize("verb", ABOUT_APPLICATIONS)
+def test_what_is_about_an_application_takes_no_other_kind(verb):
+    reason = ["--reason", "x"] if verb == "break-glass" else []
+    done = run(verb, "repository/shop", *reason, env={"KUBECONFIG": "/nowhere"})
+    assert done.returncode == 2 and "repository/shop is no application" in done.stderr, done.stderr
+    done = run(verb, "application/shop", *reason, env={"KUBECONFIG": "/nowhere"})
+    assert done.returncode == 2 and "/nowhere" in done.stderr, "the command line is right, the kubeconfig is not"
+
+
 def test_what_is_no_verb_is_a_usage_error():
     assert run().returncode == 2
     done = run("frobnicate")
