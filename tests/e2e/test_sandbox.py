@@ -153,7 +153,7 @@ def worker(folder, path, program_folder=None, **limits):
     return head, objects
 
 
-def worker_run(folder, applications, program_folder=None, **limits):
+def worker_run(folder, applications, program_folder=None, look=False, **limits):
     git = ["git", "-C", folder, "-c", "user.name=x", "-c", "user.email=x@example.org"]
     subprocess.run([*git, "add", "-A"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "x"], check=True)
@@ -162,11 +162,12 @@ def worker_run(folder, applications, program_folder=None, **limits):
     with open(pack, "wb") as out:
         subprocess.run([*git, "pack-objects", "-q", "--revs", "--stdout"], input=f"{commit}\n".encode(), stdout=out, check=True)
     request = {"repository": str(folder.parent / "objects.git"), "pack": str(pack), "commit": commit, "revision": f"main@sha1:{commit}",
-               "limits": limits, "applications": [{"key": f"ns/{path}", "path": path, "renderKey": ""} for path in applications]}
+               "limits": limits, "applications": [{"key": f"ns/{path}", "path": path, "renderKey": ""} for path in applications],
+               **({"tidy": True} if look else {"build": "3"})}
     done = subprocess.run([DIFFER, "worker"], input=json.dumps(request), capture_output=True, text=True, check=False, timeout=120,
                           env={"PATH": f"{program_folder}:{PATH}" if program_folder else PATH, "SECRET_TOKEN": "hunter2"})
     assert done.returncode == 0, done.stderr
-    assert not (folder.parent / "objects.git/build").exists(), "the copy is removed"
+    assert not list((folder.parent / "objects.git").glob("build/*")), "the copy is removed"
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines[0]["ok"], lines[0]
     answers = []
@@ -178,47 +179,18 @@ def worker_run(folder, applications, program_folder=None, **limits):
     return answers
 
 
-def test_several_are_built_at_once_and_answered_in_turn(tmp_path):
+def test_several_are_built_and_answered_in_turn(tmp_path):
     files = {"plain/a.yaml": config_map("plain"), "broken/kustomization.yaml": "resources: [none.yaml]\n",
              "chart/Chart.yaml": CHART, "chart/templates/a.yaml": MAP.replace("name: a", "name: chart")}
     for number in range(8):
         files |= {f"k{number}/kustomization.yaml": f"resources: [a.yaml]\nnameSuffix: '-{number}'\n", f"k{number}/a.yaml": config_map("k")}
     order = ["k0", "k1", "plain", "broken", "k2", "k3", "chart", *(f"k{number}" for number in range(4, 8))]
-    answers = worker_run(tree(tmp_path / "repository", files), order, builds=3)
+    answers = worker_run(tree(tmp_path / "repository", files), order)
     assert [head["application"] for head, _ in answers] == [f"ns/{path}" for path in order]
     names = {head["application"]: [item["metadata"]["name"] for item in objects] for head, objects in answers}
     assert not [head for head, _ in answers if head["errors"] and head["application"] != "ns/broken"]
     assert names == {f"ns/{path}": [] if path == "broken" else [path.replace("k", "k-") if path.startswith("k") else path] for path in order}
     assert [head["application"] for head, _ in answers if head["errors"]] == ["ns/broken"]
-
-
-SLOW = """
-#include <stdio.h>
-#include <time.h>
-static double now(void) { struct timespec at; clock_gettime(CLOCK_MONOTONIC, &at); return at.tv_sec + at.tv_nsec / 1e9; }
-int main(void)
-{
-    double start = now();
-    nanosleep(&(struct timespec){.tv_nsec = 500000000}, 0);
-    printf("apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: a}\\ndata: {start: \\"%.6f\\", end: \\"%.6f\\"}\\n", start, now());
-    return 0;
-}
-"""
-
-
-def test_slow_builds_stay_within_their_bound(tmp_path):
-    program = tmp_path / "slow"
-    program.mkdir()
-    subprocess.run(["cc", "-x", "c", "-w", "-static", "-o", str(program / "kustomize"), "-"], input=SLOW, text=True, check=True)
-    files = {"plain/a.yaml": config_map("plain")}
-    for number in range(5):
-        files |= {f"k{number}/kustomization.yaml": "resources: [a.yaml]\n", f"k{number}/a.yaml": config_map("k")}
-    answers = worker_run(tree(tmp_path / "repository", files), ["k0", "k1", "plain", "k2", "k3", "k4"], program, builds=2)
-    assert not [head for head, _ in answers if head["errors"]]
-    spans = [(float(item["data"]["start"]), float(item["data"]["end"])) for head, objects in answers for item in objects
-             if head["application"] != "ns/plain"]
-    assert len(spans) == 5
-    assert max(sum(start <= at < end for start, end in spans) for at, _ in spans) <= 2, spans
 
 
 def test_a_worker_that_was_killed_leaves_nothing_behind(tmp_path):
@@ -228,8 +200,8 @@ def test_a_worker_that_was_killed_leaves_nothing_behind(tmp_path):
     left.mkdir(parents=True)
     (left / "a.yaml").write_text("left")
     (folder / "more").write_text("x")
-    head, _ = worker(folder, "app")  # which looks that the folder is gone
-    assert head["objects"] == 1
+    head, _ = worker(folder, "app", look=True)  # which sees that the folder is gone
+    assert head["deferred"]
 
 
 def messages(head):
