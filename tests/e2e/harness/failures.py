@@ -165,6 +165,12 @@ class Drill:
 
     # ------------------------------------------------------------------------------- a round
 
+    def told(self):
+        """What there is, for a round that does not end."""
+        statuses = {name: found.get("status") for name, found in (("source", self.shop.source()), ("shop", self.shop.application()),
+                                                                  ("cellar", self.cellar.application()))}
+        return f"commit {self.number}, {self.shop.repository.revision()}; live {self.shop.live()}; {statuses}"
+
     def check(self, name, patience=CONVERGED):
         """While the cause `name` lasts, everything is as its row says."""
         expected = ROWS[name]
@@ -210,7 +216,10 @@ class Drill:
         took = {}
 
         def done(column, condition_):
-            wait_for(condition_, CONVERGED, f"{column} after the end of the cause", every=0.03)
+            try:
+                wait_for(condition_, CONVERGED, f"{column} after the end of the cause", every=0.03)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{self.told()}") from None
             took[column] = round(time.monotonic() - ended, 2)
 
         def again(action):
