@@ -30,7 +30,8 @@ class Recorder:
     def register(self, client):
         for kind in ("Validating", "Mutating"):
             path = f"{CONFIGURATIONS}/{kind.lower()}webhookconfigurations"
-            hooks = [{**hook, "clientConfig": client, "failurePolicy": "Ignore"} for hook in
+            # What it is too slow for would be recorded among the reviews of the next row.
+            hooks = [{**hook, "clientConfig": client, "failurePolicy": "Ignore", "timeoutSeconds": 30} for hook in
                      self.world.configuration(f"{kind.lower()}webhookconfigurations")["webhooks"]
                      if not hook["name"].startswith("reasons.")]
             # Mutating webhooks are called one after the other, in the order of names: this one before ours.
