@@ -43,7 +43,10 @@ class Tenancy:
         def reloads(process):
             return self.moor.metric(process, "gitmoor_tenancy_reloads_total", f'result="{result}"')
 
-        before = {process: reloads(process) for process in only}
-        for process in only:
-            self.write(process, text)
-        wait_for(lambda: all(reloads(process) > before[process] for process in only), what=f"tenancy settings {result} by {only}")
+        # The differ last: it plans anew when it has read them, and what the applier still refuses then is not planned again.
+        for group in ([process for process in only if process != "differ"], [process for process in only if process == "differ"]):
+            before = {process: reloads(process) for process in group}
+            for process in group:
+                self.write(process, text)
+            wait_for(lambda group=group, before=before: all(reloads(process) > before[process] for process in group),
+                     what=f"tenancy settings {result} by {group}")
