@@ -322,7 +322,7 @@ static void judge_look(struct repository *repository, const struct run *look)
 }
 
 /* A look of another repository has ended. */
-static void let_next_look(struct differ *differ)
+static struct repository *longest_waiting(const struct differ *differ)
 {
     struct repository *next = NULL;
     for (struct map_slot *slot = map_first(&differ->repositories); slot;
@@ -332,7 +332,15 @@ static void let_next_look(struct differ *differ)
             next = repository;
         }
     }
-    if (next) {
+    return next;
+}
+
+/* Until all that may be are under way: whoever has waited may have nothing to look at any more, and
+ * nobody else would wake those behind it. */
+static void let_others_look(struct differ *differ)
+{
+    struct repository *next;
+    while (differ->looks < LOOKS_MAXIMUM && (next = longest_waiting(differ))) {
         next->turn = 0;
         repository_step(next);
     }
@@ -348,7 +356,7 @@ static void on_look(struct run *look)
     each_application(repository, end_looking, NULL);
     judge_look(repository, look);
     run_free(look);
-    let_next_look(differ);
+    let_others_look(differ);
     start_check(differ);
     whole_wake(differ);
     builds_step(differ); /* before the next look: while that lasts, none begins */
