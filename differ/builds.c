@@ -98,12 +98,10 @@ void builds_note_answer(struct application *application)
 void builds_note_failure(struct application *application, const char *message)
 {
     struct build *build = &application->build;
-    int64_t wait = RETRY_MINIMUM_MS << (build->failures < 6 ? build->failures : 6);
-    wait = wait < RETRY_MAXIMUM_MS ? wait : RETRY_MAXIMUM_MS;
     build->is_due |= build->run && build->run->is_newest;
     build->run = NULL;
-    build->failures++;
-    build->retry_at = clock_monotonic_ms() + wait;
+    build->retry_at = clock_monotonic_ms() +
+                      clock_backoff_ms(RETRY_MINIMUM_MS, build->failures++, RETRY_MAXIMUM_MS);
     free(build->trouble);
     build->trouble = mem_string(message);
     application->rendered = true; /* so far as it can be: nobody need wait for it */

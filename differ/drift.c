@@ -1,5 +1,6 @@
 #include "differ/drift.h"
 
+#include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/fields.h"
@@ -135,15 +136,9 @@ static int64_t level_at(const struct drift_repairs *repairs, int64_t now_ms)
     return level > 0 ? level : 0;
 }
 
-static int64_t backoff(int64_t first, unsigned doublings, int64_t maximum)
-{
-    int64_t wait = first << (doublings < 16 ? doublings : 16);
-    return wait < maximum ? wait : maximum;
-}
-
 static void begin_to_wait(struct drift_repairs *repairs, int64_t now_ms)
 {
-    int64_t wait = backoff(FIGHT_BACKOFF_MS, repairs->waits, FIGHT_BACKOFF_MAXIMUM_MS);
+    int64_t wait = clock_backoff_ms(FIGHT_BACKOFF_MS, repairs->waits, FIGHT_BACKOFF_MAXIMUM_MS);
     repairs->fighting = true;
     repairs->waits++;
     repairs->not_before = now_ms + wait;
@@ -190,7 +185,7 @@ void drift_note_failure(struct desired_object *desired, int64_t now_ms)
 {
     struct drift_repairs *repairs = &desired->repairs;
     drift_note_race(desired); /* it was none, and nobody fights */
-    repairs->not_before =
-        now_ms + backoff(FAILURE_BACKOFF_MS, repairs->failures, FAILURE_BACKOFF_MAXIMUM_MS);
+    repairs->not_before = now_ms + clock_backoff_ms(FAILURE_BACKOFF_MS, repairs->failures,
+                                                    FAILURE_BACKOFF_MAXIMUM_MS);
     repairs->failures++;
 }

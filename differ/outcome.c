@@ -56,8 +56,7 @@ void outcome_set_from_problems(struct application *application, enum application
 
 void outcome_back_off(struct application *application)
 {
-    int64_t wait = RETRY_MINIMUM_MS << (application->failures < 5 ? application->failures : 5);
-    application->failures++;
     application->retry_at =
-        clock_monotonic_ms() + (wait < RETRY_MAXIMUM_MS ? wait : RETRY_MAXIMUM_MS);
+        clock_monotonic_ms() +
+        clock_backoff_ms(RETRY_MINIMUM_MS, application->failures++, RETRY_MAXIMUM_MS);
 }

@@ -153,9 +153,7 @@ void repository_set_trouble(struct repository *repository, const char *message)
         return;
     }
     log_warn("repository cannot be rendered", "repository", repository->key, "error", message);
-    int64_t wait = RETRY_MINIMUM_MS << (repository->failures < 6 ? repository->failures : 6);
-    repository->failures++;
-    wait = wait < RETRY_MAXIMUM_MS ? wait : RETRY_MAXIMUM_MS;
+    int64_t wait = clock_backoff_ms(RETRY_MINIMUM_MS, repository->failures++, RETRY_MAXIMUM_MS);
     struct timeval after = {.tv_sec = wait / 1000, .tv_usec = wait % 1000 * 1000};
     evtimer_add(repository->timer, &after);
     each_application(repository, wake_one, NULL);
@@ -321,7 +319,6 @@ static void judge_look(struct repository *repository, const struct run *look)
     }
 }
 
-/* A look of another repository has ended. */
 static struct repository *longest_waiting(const struct differ *differ)
 {
     struct repository *next = NULL;
@@ -335,8 +332,8 @@ static struct repository *longest_waiting(const struct differ *differ)
     return next;
 }
 
-/* Until all that may be are under way: whoever has waited may have nothing to look at any more, and
- * nobody else would wake those behind it. */
+/* A look has ended. Until all that may be are under way: whoever has waited may have nothing to
+ * look at any more, and nobody else would wake those behind it. */
 static void let_others_look(struct differ *differ)
 {
     struct repository *next;

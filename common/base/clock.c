@@ -24,6 +24,12 @@ int64_t clock_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t clock_backoff_ms(int64_t first_ms, unsigned failures, int64_t maximum_ms)
+{
+    int64_t wait = first_ms << (failures < 16 ? failures : 16);
+    return wait < maximum_ms ? wait : maximum_ms;
+}
+
 /* The millisecond within its second, also before 1970. */
 static int millisecond_of(int64_t wall_ms)
 {

@@ -9,6 +9,10 @@ int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
 int64_t clock_wall_ms(void); /* since 1970, UTC */
 
+/* How long to wait after `failures` in a row before this one: the first wait doubled each time, up
+ * to the maximum. Pure. */
+int64_t clock_backoff_ms(int64_t first_ms, unsigned failures, int64_t maximum_ms);
+
 #define CLOCK_RFC3339_SIZE 32
 
 /* "2026-11-24T05:59:19Z", Kubernetes' metav1.Time. */

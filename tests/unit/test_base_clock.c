@@ -98,6 +98,16 @@ static void the_monotonic_clock_does_not_go_back(void **state)
     assert_true(clock_wall_ms() > 1700000000000);
 }
 
+static void waits_double_up_to_the_maximum(void **state)
+{
+    (void)state;
+    assert_int_equal(clock_backoff_ms(1000, 0, 60000), 1000);
+    assert_int_equal(clock_backoff_ms(1000, 1, 60000), 2000);
+    assert_int_equal(clock_backoff_ms(1000, 5, 60000), 32000);
+    assert_int_equal(clock_backoff_ms(1000, 6, 60000), 60000);
+    assert_int_equal(clock_backoff_ms(1000, 4000000000, 60000), 60000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +115,7 @@ int main(void)
         cmocka_unit_test(both_forms_and_offsets_are_read),
         cmocka_unit_test(the_time_zone_of_the_process_does_not_matter),
         cmocka_unit_test(the_monotonic_clock_does_not_go_back),
+        cmocka_unit_test(waits_double_up_to_the_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
