@@ -4,8 +4,11 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/manual.h"
+#include "common/run/terminal.h"
 
 #include <string.h>
+
+#define HELP_COLUMN 30 /* where --help tells what an option does */
 
 struct options_walk {
     const struct option_set *set;
@@ -165,16 +168,32 @@ static char *options_describe(const struct option *option, const char *otherwise
                       text_or_empty(option->argument));
 }
 
+/* "  --name VALUE   what it does", the latter in a column of its own. */
+static void options_print_row(const char *name, const char *help, int width, FILE *out)
+{
+    int at = fprintf(out, "  %-*s  ", HELP_COLUMN - 4, name);
+    if (at > HELP_COLUMN) {
+        fprintf(out, "\n%*s", HELP_COLUMN, "");
+    }
+    terminal_print(out, help, HELP_COLUMN, HELP_COLUMN, width);
+}
+
 void options_print_help(const struct option_set *set, FILE *out)
 {
-    fprintf(out, "Usage: gitmoor %s\n\n%s\n", set->usage, set->summary);
+    int width = terminal_width(out);
+    AUTO_FREE char *usage = mem_format("Usage: gitmoor %s", set->usage);
+    AUTO_FREE char *exits = mem_format("Exit status: %s", set->exits);
+    terminal_print(out, usage, 0, 4, width);
+    fputc('\n', out);
+    terminal_print(out, set->summary, 0, 0, width);
     fprintf(out, "\nOptions:\n");
     for (const struct option *option = set->table; option->name; option++) {
         AUTO_FREE char *name = options_describe(option, "    ");
-        fprintf(out, "  %-26s  %s\n", name, option->help);
+        options_print_row(name, option->help, width, out);
     }
-    fprintf(out, "  %-26s  %s\n", "-h, --help", "Print this.");
-    fprintf(out, "\nExit status: %s\n", set->exits);
+    options_print_row("-h, --help", "Print this.", width, out);
+    fputc('\n', out);
+    terminal_print(out, exits, 0, 0, width);
 }
 
 void options_print_manual(const struct option_set *set, FILE *out)

@@ -3,6 +3,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/manual.h"
+#include "common/run/terminal.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -246,26 +247,10 @@ bool settings_parse(const struct setting *table, const char *program, const char
     return true;
 }
 
-/* Prints text from column `column` on, wrapped before column 100. */
-static void print_wrapped(FILE *out, const char *text, int column)
-{
-    int width = column;
-    while (*text) {
-        int word = (int)strcspn(text, " ");
-        if (width > column && width + 1 + word > 100) {
-            fprintf(out, "\n%*s", column, "");
-            width = column;
-        }
-        width += fprintf(out, "%s%.*s", width > column ? " " : "", word, text);
-        text += word;
-        text += strspn(text, " ");
-    }
-    fputc('\n', out);
-}
-
 void settings_print_help(const struct setting *table, const char *program, const char *summary,
                          FILE *out)
 {
+    int width = terminal_width(out);
     fprintf(out, "%s: %s\n\nFlags (each may also be given in the environment, as shown):\n",
             program, summary);
     for (const struct setting *row = table; row->name; row++) {
@@ -277,7 +262,7 @@ void settings_print_help(const struct setting *table, const char *program, const
             fprintf(out, "; default: %s", *row->otherwise ? row->otherwise : "empty");
         }
         fprintf(out, "%s)\n      ", row->required && !row->otherwise ? "; needed" : "");
-        print_wrapped(out, row->help, 6);
+        terminal_print(out, row->help, 6, 6, width);
     }
     fprintf(out, "  --help\n      Print this and exit.\n"
                  "  --manual\n      Print this as a man page and exit.\n"

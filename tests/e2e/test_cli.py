@@ -49,7 +49,7 @@ PAGES = ["gitmoor.1", "gitmoor-fetcher.8", "gitmoor-differ.8", "gitmoor-applier.
 
 def options_of(text):
     """The lines of --help that begin with an option, without what is said of it."""
-    found = re.findall(r"^ +((?:-\w, )?--[a-z-]+(?: [A-Za-z|.:,]+(?= ?\n|  |   ))?)", text, re.M)
+    found = re.findall(r"^ {2,6}((?:-\w, )?--[a-z-]+(?: [A-Za-z|.:,]+(?= *\n|  |   ))?)", text, re.M)
     assert len(found) >= 1
     return found
 
@@ -66,7 +66,9 @@ def test_every_verb_explains_itself_here_in_the_manual_and_in_the_documentation(
     done = run(verb, "--help")
     assert done.returncode == 0 and f"gitmoor {verb}" in done.stdout and "Exit status: 0: " in done.stdout
     part = manual("gitmoor.1").partition(f'.SS "{verb}"\n')[2].partition("\n.S")[0]
-    assert f'.B "{done.stdout.partition("Usage: ")[2].partition(chr(10))[0]}"' in part
+    usage = " ".join(re.match(r"Usage: (.*?)\n\n", done.stdout, re.S).group(1).split())
+    assert f'.B "{usage}"' in part
+    assert max(map(len, done.stdout.splitlines())) <= 80, "what is no terminal is taken for one of 80 columns"
     for option in options_of(done.stdout):
         assert f'.B "{option}"' in part or option == "-h, --help", option
     page = (paths.ROOT / "docs/cli.md").read_text()
@@ -77,6 +79,42 @@ def test_every_verb_explains_itself_here_in_the_manual_and_in_the_documentation(
     common = {"--help", "--namespace", "--kubeconfig", "--context"}
     names = [set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", option)) for option in options_of(done.stdout)]
     assert not [each for each in names if not each & (words | common)], "options that its section does not name"
+
+
+# What makes each verb end with 0, 1 and 2: SHOP stands for an application that is ready, FILES for a folder of manifests.
+# Statuses that need more than that are tested where the verb is: None.
+STATUSES = {
+    "get": ("", "app none", "pods"), "status": ("SHOP", "none", "pod/x"), "check": (None, "-n none", "--timeout soon"),
+    "reconcile": ("SHOP", "none", ""), "wait": (None, "none", "SHOP --timeout soon"), "suspend": ("SHOP", "none", "pod/x"),
+    "resume": ("SHOP", "none", ""), "diff": (None, None, "SHOP --color green"), "explain": (None, None, "SHOP -o xml"),
+    "adopt": (None, None, ""), "approve": (None, "SHOP", "repository/SHOP"), "sync": (None, "SHOP", ""), "history": ("SHOP", "none", ""),
+    "rollback": (None, "SHOP", "SHOP --to x --cancel"), "drift": ("SHOP", "none", "-o xml"),
+    "break-glass": ("SHOP --reason x", "none --reason x", "SHOP"), "render": ("FILES", "FILES/bad", "FILES/none"),
+    "health": ("-f FILES/a.yaml", "-f FILES/bad/b.yaml", "-f FILES/none"), "verify": (None, None, "HEAD"),
+    "review": (None, "--applier x -f FILES/a.yaml", "-f FILES/a.yaml"),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_exit_status_of_each_verb_is_what_its_help_says(verb, shop, tmp_path):
+    shop.set_status("True", "applied", lastAppliedRevision="main@sha1:abcdef")
+    files = write(tmp_path / "files", {"a.yaml": config_map("a")})
+    write(files / "bad", {"b.yaml": "a: [\n"})
+    (files / ".sourceignore").write_text("/bad\n")
+    told = run(verb, "--help").stdout.partition("Exit status: ")[2]
+    for expected, line in enumerate(STATUSES[verb]):
+        assert re.search(rf"(^|\s){expected}:\s", told)
+        if line is None:
+            continue
+        arguments = [word.replace("SHOP", "shop").replace("FILES", str(files)) for word in line.split()]
+        cluster = not set(arguments) & {"-n"} and verb not in ("render", "health", "verify", "review")
+        done = shop.run(verb, *arguments) if cluster else shop.run_as_is(verb, *arguments)
+        assert done.returncode == expected, (line, done.stdout, done.stderr)
+        assert expected == 0 or done.stderr or done.stdout, "why is told"
+    if verb not in ("render", "health", "verify", "review"):
+        line = STATUSES[verb][0] if STATUSES[verb][0] is not None else "" if verb == "check" else "shop"
+        done = run(verb, *line.replace("SHOP", "shop").split(), env={"KUBECONFIG": "/nowhere"})
+        assert done.returncode == 2 and "/nowhere" in done.stderr, "a cluster that cannot be reached is no no"
 
 
 @pytest.mark.parametrize("page", PAGES[1:])
@@ -294,6 +332,9 @@ def shop(quiet):
     class Shop:
         def run(self, *arguments):
             return run(*arguments, "-n", namespace, "--kubeconfig", quiet.kubeconfig("admin"))
+
+        def run_as_is(self, *arguments):
+            return run(*arguments, env={"KUBECONFIG": quiet.kubeconfig("admin")})
 
         def start(self, *arguments):
             return subprocess.Popen([GITMOOR, *arguments, "-n", namespace, "--kubeconfig", str(quiet.kubeconfig("admin"))],
