@@ -33,6 +33,7 @@ int cli_history(int argc, char **argv);
 int cli_rollback(int argc, char **argv);
 int cli_suspend(int argc, char **argv);
 int cli_verify(int argc, char **argv);
+int cli_wait(int argc, char **argv);
 
 struct cli_verb {
     const char *name;

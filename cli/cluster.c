@@ -273,6 +273,19 @@ bool cluster_annotate(struct cluster *cluster, const struct cluster_target *targ
     return cluster_patch(cluster, target, patch, ret, error);
 }
 
+bool cluster_request(struct cluster *cluster, const struct cluster_target *target,
+                     struct progress_request *ret_request, cJSON **ret, struct error *error)
+{
+    AUTO_JSON cJSON *before = NULL;
+    if (!cluster_get(cluster, target->kind, cluster->namespace_, target->name, &before, error) &&
+        error->code != ERROR_DENIED) { /* who may only ask may ask */
+        return false;
+    }
+    progress_request_init(ret_request, before);
+    return cluster_annotate(cluster, target, GITMOOR_RECONCILE_ANNOTATION, ret_request->token, ret,
+                            error);
+}
+
 int cluster_open_application(const char *verb, struct cluster *cluster, const char *name,
                              cJSON **ret)
 {

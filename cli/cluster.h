@@ -2,6 +2,7 @@
 #ifndef GITMOOR_CLI_CLUSTER_H
 #define GITMOOR_CLI_CLUSTER_H
 
+#include "cli/progress.h"
 #include "common/data/json.h"
 #include "common/kube/client.h"
 #include "common/kube/resource.h"
@@ -77,6 +78,10 @@ cJSON *cluster_who(struct cluster *cluster);
 /* Sets one annotation of the object and hands out what it became (ret may be NULL). */
 bool cluster_annotate(struct cluster *cluster, const struct cluster_target *target,
                       const char *annotation, const char *value, cJSON **ret, struct error *error);
+
+/* Has it reconciled: as cluster_annotate, with what is known of the request afterwards. */
+bool cluster_request(struct cluster *cluster, const struct cluster_target *target,
+                     struct progress_request *ret_request, cJSON **ret, struct error *error);
 
 /* The same where it must be an application: hands out its name. */
 bool cluster_parse_application(const char *operand, const char **ret_name, struct error *error);

@@ -1,98 +1,49 @@
 /* gitmoor reconcile: writes the annotation that asks for it, and waits, if told so, by a watch. */
 #include "cli/cli.h"
 #include "cli/cluster.h"
+#include "cli/follow.h"
 #include "cli/options.h"
-#include "cli/progress.h"
-#include "cli/table.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
-#include "common/kube/watch.h"
 
-#include <string.h>
-
-struct reconcile_wait {
-    struct cluster *cluster;
-    const char *token;
-    enum progress progress;
-    bool gone;
-    char *message; /* said last */
-};
-
-static void reconcile_tell(struct reconcile_wait *wait, const char *message)
+static enum progress reconcile_judge(const cJSON *object, struct buf *message, void *request)
 {
-    if (*message && !text_equal(message, wait->message)) {
-        free(wait->message);
-        wait->message = mem_string(message);
-        table_print_text(message, 2, stderr);
-        fputc('\n', stderr);
-    }
+    const char *text;
+    enum progress progress = progress_judge(object, request, &text);
+    buf_append_string(message, text);
+    return progress;
 }
 
-static void reconcile_event(const struct kube_event *event, void *context)
-{
-    struct reconcile_wait *wait = context;
-    const char *message;
-    if (event->type == KUBE_EVENT_DELETED) {
-        wait->gone = true;
-        wait->progress = PROGRESS_FAILED;
-        reconcile_tell(wait, "it was deleted");
-    } else {
-        wait->progress = progress_judge(event->object, wait->token, &message);
-        reconcile_tell(wait, message);
-    }
-    if (wait->progress != PROGRESS_WORKING) {
-        event_base_loopbreak(wait->cluster->loop);
-    }
-}
-
-static void reconcile_trouble(const struct error *error, void *context)
-{
-    reconcile_tell(context, error ? error->message : "watching again");
-}
-
-/* Runs the loop until the object is ready or has failed, or the time is over. */
+/* Until the object is ready or has failed, or the time is over. */
 static int reconcile_wait_for(struct cluster *cluster, const struct cluster_target *target,
-                              const char *token, int64_t timeout_ms)
+                              struct progress_request *request, int64_t timeout_ms)
 {
-    struct reconcile_wait wait = {.cluster = cluster, .token = token};
-    AUTO_BUF struct buf path;
-    AUTO_FREE char *selector = mem_format("metadata.name=%s", target->name);
-    buf_init(&path, 4096);
-    kube_resource_path(target->kind, cluster->namespace_, NULL, &path);
-    const struct kube_watch_options options = {
-        .path = path.data,
-        .api_version = GITMOOR_API_VERSION,
-        .kind = target->kind->kind,
-        .field_selector = selector,
-        .event = reconcile_event,
-        .trouble = reconcile_trouble,
-        .context = &wait,
-    };
-    struct kube_watch *watch = kube_watch_new(cluster->client, &options);
-    const struct timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
-    event_base_loopexit(cluster->loop, &timeout);
-    event_base_dispatch(cluster->loop);
-    kube_watch_free(watch);
-    if (wait.progress == PROGRESS_WORKING) {
+    struct follow follow = {.cluster = cluster,
+                            .kind = target->kind,
+                            .namespace_ = cluster->namespace_,
+                            .name = target->name,
+                            .prefix = "",
+                            .judge = reconcile_judge,
+                            .context = request};
+    enum progress progress = follow_until(&follow, clock_monotonic_ms() + timeout_ms);
+    if (progress == PROGRESS_WORKING) {
         fprintf(stderr, "gitmoor reconcile: not ready in time; it goes on without us\n");
     }
-    free(wait.message);
-    return wait.progress == PROGRESS_READY ? CLI_OK : CLI_NO;
+    free(follow.said);
+    return progress == PROGRESS_READY ? CLI_OK : CLI_NO;
 }
 
-static int reconcile_run(struct cluster *cluster, const struct cluster_target *target, bool wait,
-                         int64_t timeout_ms)
+static int reconcile_ask(struct cluster *cluster, const struct cluster_target *target, bool wait,
+                         int64_t timeout_ms, struct progress_request *request)
 {
-    char token[CLOCK_RFC3339_SIZE];
     struct error error = {0};
     AUTO_JSON cJSON *object = NULL;
     if (!cluster_open(cluster, &error)) {
         return cli_fail("reconcile", CLI_USAGE, &error);
     }
-    clock_format_micro(clock_wall_ms(), token);
-    if (!cluster_annotate(cluster, target, GITMOOR_RECONCILE_ANNOTATION, token, &object, &error)) {
+    if (!cluster_request(cluster, target, request, &object, &error)) {
         return cluster_fail("reconcile", &error);
     }
     AUTO_FREE char *what = cluster_describe(cluster, target);
@@ -101,7 +52,7 @@ static int reconcile_run(struct cluster *cluster, const struct cluster_target *t
         return CLI_NO;
     }
     fprintf(stderr, "%s is to be reconciled\n", what);
-    return wait ? reconcile_wait_for(cluster, target, token, timeout_ms) : CLI_OK;
+    return wait ? reconcile_wait_for(cluster, target, request, timeout_ms) : CLI_OK;
 }
 
 int cli_reconcile(int argc, char **argv)
@@ -139,7 +90,9 @@ int cli_reconcile(int argc, char **argv)
     if (!cluster_parse_target(operands[0], &target, &error)) {
         return cli_fail("reconcile", CLI_USAGE, &error);
     }
-    status = reconcile_run(&cluster, &target, wait, timeout_ms);
+    struct progress_request request = {0};
+    status = reconcile_ask(&cluster, &target, wait, timeout_ms, &request);
+    progress_request_release(&request);
     cluster_close(&cluster);
     return status;
 }

@@ -4,14 +4,13 @@
 #include "cli/cli.h"
 #include "cli/cluster.h"
 #include "cli/options.h"
+#include "cli/revision.h"
 #include "cli/table.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 
 #include <string.h>
-
-#define COMMIT_MINIMUM 4 /* digits of a commit that is not given whole */
 
 /* ---- history ---- */
 
@@ -79,13 +78,6 @@ struct rollback_verb {
     bool cancel;
 };
 
-static bool is_meant(const char *revision, const char *word)
-{
-    const char *colon = strrchr(revision, ':');
-    return text_equal(revision, word) ||
-           (colon && strlen(word) >= COMMIT_MINIMUM && text_has_prefix(colon + 1, word));
-}
-
 /* The revision of the history that is meant: that which `to` names, or else the last healthy one,
  * or the one before. */
 static const char *choose(const cJSON *status, const char *to, struct error *error)
@@ -98,7 +90,7 @@ static const char *choose(const cJSON *status, const char *to, struct error *err
     const cJSON *history = json_array(status, "history");
     for (const cJSON *entry = json_first(history); entry; entry = entry->next) {
         const char *revision = json_string(entry, "revision");
-        if (revision && (to ? is_meant(revision, to) : !text_equal(revision, now))) {
+        if (revision && (to ? revision_is_meant(revision, to) : !text_equal(revision, now))) {
             return revision;
         }
     }

@@ -8,6 +8,7 @@ const struct cli_verb cli_verbs[] = {
     {"check", "Tell whether an installation works.", cli_check},
     {"status", "Tell all about one application.", cli_status},
     {"reconcile", "Have an application or a repository reconciled now.", cli_reconcile},
+    {"wait", "Wait until a commit is live and healthy.", cli_wait},
     {"suspend", "Stop reconciling an application or a repository.", cli_suspend},
     {"resume", "Go on reconciling it.", cli_resume},
     {"diff", "Show what a reconcile would change in the cluster.", cli_diff},

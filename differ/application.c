@@ -174,6 +174,7 @@ void application_free(struct application *application)
     free(application->reconcile_requested);
     free(application->approved_revision);
     free(application->sync_revision);
+    free(application->awaited_revision);
     free(application->adopt_revision);
     free(application->render_key);
     free(application->attempted);
@@ -229,6 +230,8 @@ static void take_annotations(struct application *application, const cJSON *objec
         application_try_at_once(application);
     }
     replace_string(&application->sync_revision, json_string(annotations, GITMOOR_SYNC_ANNOTATION));
+    replace_string(&application->awaited_revision,
+                   json_string(annotations, GITMOOR_AWAITED_ANNOTATION));
 }
 
 static void take_spec(struct application *application, const cJSON *object)

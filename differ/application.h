@@ -104,6 +104,7 @@ struct application {
     char *approved_revision;   /* value of the annotation, or NULL */
     char *adopt_revision;      /* value of the annotation, or NULL */
     char *sync_revision;       /* value of the annotation, or NULL */
+    char *awaited_revision;    /* value of the annotation, or NULL */
 
     bool needs_render; /* the next look has it rendered even if its files did not change */
     bool looking;      /* the look under way is to answer for it, as it was when that began */

@@ -11,6 +11,7 @@
 #include "differ/hooks.h"
 #include "differ/inventory.h"
 #include "differ/kinds.h"
+#include "differ/observed.h"
 #include "differ/repository.h"
 
 #include <stdio.h>
@@ -299,7 +300,7 @@ static bool is_writing_later(struct application *application)
 static bool is_logged_later(struct application *application, const cJSON *status)
 {
     int64_t left = application->status_told_at + DRIFT_TOLD_EVERY_MS - clock_monotonic_ms();
-    if (left <= 0 || application->status_dirty) {
+    if (left <= 0 || application->status_dirty || observed_is_due(application)) {
         return false;
     }
     AUTO_JSON cJSON *now = json_copy(status);
@@ -320,7 +321,8 @@ void status_step(struct application *application)
         return;
     }
     cJSON *status = make_status(application);
-    if (json_equal(status, packed_tree(application->status)) && !application->status_dirty) {
+    bool is_same = json_equal(status, packed_tree(application->status));
+    if (is_same && !application->status_dirty && !observed_is_due(application)) {
         json_free(status);
         return;
     }
@@ -329,6 +331,7 @@ void status_step(struct application *application)
         return;
     }
     application->status_told_at = clock_monotonic_ms();
+    observed_set(application, status);
     write_status(application, status);
 }
 

@@ -12,6 +12,8 @@
 #define GITMOOR_LABEL "gitmoor.io/managed-by"
 #define GITMOOR_RECONCILE_ANNOTATION "gitmoor.io/reconcile-requested-at"
 #define GITMOOR_APPROVED_ANNOTATION "gitmoor.io/approved-revision"
+/* The revision whose coming somebody waits for: status.observedRevision tells it. */
+#define GITMOOR_AWAITED_ANNOTATION "gitmoor.io/awaited-revision"
 /* The revision that may be applied outside of the sync windows. */
 #define GITMOOR_SYNC_ANNOTATION "gitmoor.io/sync-revision"
 /* The revision that may take over what others have made: spec.adopt. */
