@@ -198,7 +198,9 @@ static bool render_read_values(struct render_verb *verb, struct error *error)
         if (!buf_read_file(&text, files->items[i], error)) {
             return error_prefix(error, "--values");
         }
-        json_append(verb->values, json_new_string(text.data));
+        cJSON *item = json_append(verb->values, json_new_object());
+        json_add_string(item, "from", files->items[i]);
+        json_add_string(item, "text", text.data);
     }
     return true;
 }

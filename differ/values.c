@@ -187,7 +187,11 @@ void values_add(const struct values_source *sources, size_t count,
     for (size_t i = 0; i < count; i++) {
         const struct values_source *source = &sources[i];
         if (source->text && source->wanted == VALUES_TEXT) {
-            json_append(texts, json_new_string(source->text));
+            AUTO_FREE char *from =
+                mem_format("the %s %s, key %s", values_kind(source), source->name, source->key);
+            cJSON *text = json_append(texts, json_new_object());
+            json_add_string(text, "from", from);
+            json_add_string(text, "text", source->text);
         }
         if (source->text && source->wanted == VALUES_KEYS) {
             add_keys(source, json_add_object(item, "decryption"));

@@ -23,6 +23,8 @@
 #include <unistd.h>
 
 #define WORKER_REQUEST_MAXIMUM ((size_t)64 << 20)
+#define WORKER_REQUEST_DEPTH                                                                       \
+    100 /* that of default limits: a spec is no deeper in it than in a list */
 #define WORKER_SCRATCH                                                                             \
     "build" /* below the repository, and nothing of Git's: has one of each run                     \
              */
@@ -137,7 +139,9 @@ static void worker_read_limits(struct worker *worker)
 static bool worker_read_request(struct worker *worker, const char *text, size_t size,
                                 struct error *error)
 {
-    const struct json_limits limits = {WORKER_REQUEST_MAXIMUM, 10, 2000000};
+    /* In it stand specs that the API server and its watch (kube/stream.h) have let pass, values of
+     * charts among them. */
+    const struct json_limits limits = {WORKER_REQUEST_MAXIMUM, WORKER_REQUEST_DEPTH, 2000000};
     if (!json_parse(text, size, &limits, &worker->request, error)) {
         return error_prefix(error, "the request");
     }

@@ -20,7 +20,7 @@
  *    "applications":[{"key":"ns/name","path":"deploy","renderKey":"<hex>"|"",
  *                     "render":{…},"targetNamespace":…,   of the Application's spec; optional
  *                     "name":…,"namespace":…,             of the Application, for charts; optional
- *                     "values":["<YAML>"],                of valuesFrom, in order; optional
+ *                     "values":[{"from":"…","text":"<YAML>"}],  of valuesFrom, in order; optional
  *                     "variables":{"<name>":"<value>"},   to substitute; absent: nothing is
  *                     "decryption":{"from":…,"age":{…},"pgp":{…}}}],   as render.h has it; optional
  *    "generators":[…],              as generators.h has them; optional

@@ -119,7 +119,7 @@ static void helm_add_key(struct render_scan *scan)
     render_key_add_setting(scan, RENDER_SETTING_KUBERNETES, text_or_empty(options->kube_version));
     render_key_add_setting(scan, RENDER_SETTING_APIS, text_or_empty(options->api_versions));
     for (const cJSON *item = json_first(scan->options.values); item; item = item->next) {
-        render_key_add_setting(scan, "values", cJSON_IsString(item) ? item->valuestring : "");
+        render_key_add_setting(scan, "values", text_or_empty(json_string(item, "text")));
     }
 }
 
@@ -279,12 +279,22 @@ static void helm_take(const struct render_job *job, const char *output, size_t s
     free(answer.origins);
 }
 
+/* Where the chart's name begins a path; a name such as "s" ends many a word. NULL: nowhere. */
+static const char *helm_find_path(const char *message, const char *chart)
+{
+    AUTO_FREE char *start = mem_format("%s/", chart);
+    const char *found = *chart ? strstr(message, start) : NULL;
+    while (found && found > message && !strchr(" \n\"'(:", found[-1])) {
+        found = strstr(found + 1, start);
+    }
+    return found;
+}
+
 /* "template: shop/templates/web.yaml:3:12: executing …": file and line are the template's. */
 static void helm_fail(const struct render_job *job, const char *message)
 {
     const struct render_scan *scan = job->scan;
-    AUTO_FREE char *start = mem_format("%s/", text_or_empty(scan->chart));
-    const char *found = scan->chart ? strstr(message, start) : NULL;
+    const char *found = helm_find_path(message, text_or_empty(scan->chart));
     size_t length = found ? strcspn(found, ": \n'\"") : 0;
     unsigned line = 0;
     AUTO_FREE char *file =

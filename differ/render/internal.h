@@ -101,6 +101,8 @@ bool render_tree_add_all(struct render_scan *scan, const char *path, struct erro
 /* Writes the files and links below `directory`, which exists. False if the operating system
  * refuses, or as render_scan. */
 bool render_tree_write(struct render_scan *scan, const char *directory, struct error *error);
+/* False: it is a pointer of Git LFS in the place of the file, which `name` names. */
+bool render_tree_check_content(const char *name, const struct buf *text, struct error *error);
 bool render_tree_write_file(const char *path, const struct buf *text, struct error *error);
 /* The path of `value` as seen from `directory`, without "." and "..", by names alone (as Kustomize
  * and Helm do it); NULL if that leads out of the root, or is absolute. */

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define KUSTOMIZATIONS_MAXIMUM 2000
 /* Changed whenever the same files would be built differently: with the version of Kustomize that
@@ -31,6 +32,8 @@ struct kustomization {
     const char *directory; /* that its paths start from */
     const char *text;      /* for the lines of its values; NULL: none */
     unsigned depth;
+    const char
+        *plugins; /* its resources configure plugins, whose paths start from there; or NULL */
 };
 
 enum reference_kind {
@@ -42,7 +45,8 @@ enum reference_kind {
 };
 
 static bool kustomize_directory(struct render_scan *scan, const struct kustomization *from,
-                                const char *directory, unsigned line, struct error *error);
+                                const char *directory, unsigned line, const char *plugins,
+                                struct error *error);
 
 /* ---- Problems ---- */
 
@@ -84,21 +88,42 @@ static void kustomize_problem(const struct kustomization *it, const char *value,
 
 /* ---- References ---- */
 
-/* As Kustomize tells a URL from a path that does not exist: by scheme, by user@host:, by its getter
- * prefix, by a query, or by a well-known host. */
-static bool kustomize_is_remote(const char *value)
+/* Whether Kustomize would fetch it: by its scheme it is sure to, and otherwise by its form (a
+ * getter prefix, user@host:, a query, a well-known host) if the repository has nothing of that
+ * name. */
+static bool kustomize_is_url(const char *value)
 {
-    static const char *const prefixes[] = {"git::",       "git@",        "github.com",
-                                           "github.com:", "gitlab.com/", "bitbucket.org/",
-                                           "ssh:",        "gh:",         "dev.azure.com/"};
-    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
-        if (text_has_prefix(value, prefixes[i])) {
-            return true;
-        }
-    }
+    return strstr(value, "://") || text_has_prefix(value, "git::") ||
+           text_has_prefix(value, "ssh:");
+}
+
+static bool kustomize_may_be_remote(const char *value)
+{
+    static const char *const prefixes[] = {"git@", "gh:"};
+    static const char *const hosts[] = {"github.com", "gitlab.com", "bitbucket.org",
+                                        "dev.azure.com"};
     const char *at = strchr(value, '@');
-    return strstr(value, "://") || strstr(value, "?ref=") || strstr(value, ".git//") ||
-           (at && strchr(at, ':') && !strpbrk(value, " \n{"));
+    bool found = strstr(value, "?ref=") || strstr(value, "&ref=") || strstr(value, ".git/") ||
+                 strstr(value, "/_git/") || text_has_suffix(value, ".git") ||
+                 (at && strchr(at, ':') && !strpbrk(value, " \n{"));
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+        found |= text_has_prefix(value, prefixes[i]);
+    }
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        size_t length = strlen(hosts[i]);
+        found |= strncasecmp(value, hosts[i], length) == 0 && value[length] &&
+                 strchr("/:", value[length]);
+    }
+    return found;
+}
+
+static void kustomize_refuse_remote(const struct kustomization *it, const char *field,
+                                    const char *value)
+{
+    kustomize_problem(it, value,
+                      "%s: %s is remote, and nothing is fetched while rendering; copy it into "
+                      "the repository",
+                      field, value);
 }
 
 static bool kustomize_plugin_text(const struct kustomization *it, const char *text, size_t size,
@@ -112,7 +137,8 @@ static bool kustomize_plugin_file(const struct kustomization *it, const char *pa
     if (!source_read(it->scan->source, path, &text, error)) {
         return false;
     }
-    const struct kustomization inner = {it->scan, path, it->directory, text.data, it->depth};
+    const char *start = it->plugins ? it->plugins : it->directory;
+    const struct kustomization inner = {it->scan, path, start, text.data, it->depth, NULL};
     return kustomize_plugin_text(&inner, text.data, text.size, error);
 }
 
@@ -127,11 +153,17 @@ static bool kustomize_found(const struct kustomization *it, const char *field, c
         return kind == REFERENCE_PLUGIN ? kustomize_plugin_file(it, path, error) : true;
     }
     if (type == SOURCE_DIRECTORY && directory) {
-        return kustomize_directory(it->scan, it, path, kustomize_line_of(it->text, value), error);
+        const char *plugins = kind != REFERENCE_PLUGIN ? NULL
+                              : it->plugins            ? it->plugins
+                                                       : it->directory;
+        return kustomize_directory(it->scan, it, path, kustomize_line_of(it->text, value), plugins,
+                                   error);
     }
     if (type == SOURCE_SUBMODULE) {
         kustomize_problem(it, value, "%s: %s is a Git submodule, and submodules are not fetched",
                           field, value);
+    } else if (type == SOURCE_NONE && kustomize_may_be_remote(value)) {
+        kustomize_refuse_remote(it, field, value);
     } else if (type == SOURCE_NONE) {
         kustomize_problem(it, value, "%s: %s does not exist in the repository", field, value);
     } else {
@@ -146,11 +178,8 @@ static bool kustomize_found(const struct kustomization *it, const char *field, c
 static bool kustomize_reference(const struct kustomization *it, const char *field,
                                 const char *value, enum reference_kind kind, struct error *error)
 {
-    if (kustomize_is_remote(value)) {
-        kustomize_problem(it, value,
-                          "%s: %s is remote, and nothing is fetched while rendering; copy it into "
-                          "the repository",
-                          field, value);
+    if (kustomize_is_url(value)) {
+        kustomize_refuse_remote(it, field, value);
         return true;
     }
     const char *path = render_tree_join(&it->scan->arena, it->directory, value);
@@ -358,7 +387,9 @@ static bool kustomize_fields(const struct kustomization *it, const cJSON *tree, 
         {"validators", REFERENCE_PLUGIN},
     };
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-        if (!kustomize_list(it, tree, lists[i].field, lists[i].kind, error)) {
+        bool configures = it->plugins && lists[i].kind == REFERENCE_RESOURCE;
+        enum reference_kind kind = configures ? REFERENCE_PLUGIN : lists[i].kind;
+        if (!kustomize_list(it, tree, lists[i].field, kind, error)) {
             return false;
         }
     }
@@ -389,14 +420,14 @@ static bool kustomize_take(cJSON *tree, unsigned line, void *context, struct err
 }
 
 static bool kustomize_read(struct render_scan *scan, const char *path, const char *directory,
-                           unsigned depth, struct error *error)
+                           unsigned depth, const char *plugins, struct error *error)
 {
     AUTO_BUF struct buf text;
     buf_init(&text, RENDER_FILE_MAXIMUM);
     if (!source_read(scan->source, path, &text, error)) {
         return false;
     }
-    struct kustomize_document document = {.it = {scan, path, directory, text.data, depth}};
+    struct kustomize_document document = {.it = {scan, path, directory, text.data, depth, plugins}};
     struct error why = {0};
     if (yaml_parse(text.data, text.size, path, NULL, kustomize_take, &document, &why)) {
         return true;
@@ -437,7 +468,8 @@ static bool kustomize_find_file(struct render_scan *scan, const char *directory,
 }
 
 static bool kustomize_directory(struct render_scan *scan, const struct kustomization *from,
-                                const char *directory, unsigned line, struct error *error)
+                                const char *directory, unsigned line, const char *plugins,
+                                struct error *error)
 {
     unsigned depth = from ? from->depth + 1 : 0;
     const char *named = from ? from->file : *directory ? directory : ".";
@@ -468,13 +500,13 @@ static bool kustomize_directory(struct render_scan *scan, const struct kustomiza
                                         *directory ? directory : "."));
         return true;
     }
-    return kustomize_read(scan, path, directory, depth, error);
+    return kustomize_read(scan, path, directory, depth, plugins, error);
 }
 
 /* The components of the spec, beside what the directory's own kustomization names. */
 static bool kustomize_components(struct render_scan *scan, struct error *error)
 {
-    const struct kustomization spec = {scan, "spec.render.kustomize", scan->path, NULL, 0};
+    const struct kustomization spec = {scan, "spec.render.kustomize", scan->path, NULL, 0, NULL};
     const char *value;
     for (size_t i = 0; (value = render_overlay_component(scan, i)); i++) {
         if (!kustomize_reference(&spec, "components", value, REFERENCE_DIRECTORY, error)) {
@@ -488,6 +520,6 @@ bool render_kustomize_scan(struct render_scan *scan, struct error *error)
 {
     render_key_add_setting(scan, RENDER_SETTING_PROGRAM, KUSTOMIZE_KEY_VERSION);
     return (scan->type != RENDER_KUSTOMIZE ||
-            kustomize_directory(scan, NULL, scan->path, 0, error)) &&
+            kustomize_directory(scan, NULL, scan->path, 0, NULL, error)) &&
            kustomize_components(scan, error);
 }

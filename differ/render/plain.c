@@ -310,7 +310,8 @@ static bool render_file(struct render_run *run, const struct render_scan *scan,
     }
     AUTO_BUF struct buf text;
     buf_init(&text, RENDER_FILE_MAXIMUM);
-    if (!source_read(source, path, &text, error)) {
+    if (!source_read(source, path, &text, error) ||
+        !render_tree_check_content(path, &text, error)) {
         if (error->code == ERROR_UNAVAILABLE || error->code == ERROR_INTERNAL) {
             return false;
         }

@@ -57,7 +57,8 @@ struct render_options {
     const char *name, *namespace_; /* of the Application; NULL: "release", "default" */
     const char *kube_version;      /* "v1.35.4"; NULL: Helm's own default */
     const char *api_versions; /* "apps/v1,apps/v1/Deployment,…"; NULL: Helm's defaults alone */
-    const cJSON *values;      /* array of texts, YAML: the sources of valuesFrom, in order */
+    const cJSON *values;      /* the sources of valuesFrom, in order: [{"from": how it is named to
+                               * people,      "text": YAML}] */
     /* For ${…}: an object of strings; NULL: nothing is substituted. */
     const cJSON *variables;
     /* The keys for what SOPS has encrypted: {"from": how they are named to people, "age": {name:

@@ -12,7 +12,7 @@
 /* Changed whenever the same files would render differently than they did before. */
 #define RENDER_KEY_VERSION "plain/1" /* of the others: their programs' versions are in it too */
 
-#define SUBSTITUTE_KEY_VERSION "substitute 1"
+#define SUBSTITUTE_KEY_VERSION "substitute 2"
 #define DECRYPTION_KEY_VERSION "decryption 1"
 #define SPEC_MAXIMUM ((size_t)4 << 20) /* what etcd stores is less */
 

@@ -5,6 +5,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/yaml.h"
+#include "differ/render/pattern.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -13,7 +14,8 @@
 
 struct substitution {
     const cJSON *variables;
-    size_t maximum; /* bytes of any one result */
+    size_t maximum; /* bytes of any one result, and what functions may cost */
+    size_t work;    /* that they have cost: bytes looked at */
     unsigned depth;
     struct error *error;
 };
@@ -72,6 +74,13 @@ static bool expand(struct substitution *run, const char *text, const char *end, 
         }
     }
     return true;
+}
+
+/* Functions make little of much: that is bounded too, or a file could keep its reader for hours. */
+static bool charge(struct substitution *run, size_t work)
+{
+    run->work += work;
+    return run->work <= run->maximum || too_large(run);
 }
 
 /* An argument, for the caller to free; NULL with the error. */
@@ -171,6 +180,12 @@ static bool put_replaced(const char *value, const char *what, const char *by, ch
 {
     size_t length = strlen(what);
     size_t size = strlen(value);
+    if (length == 0 && mode == '#') {
+        return buf_append_string(out, by) && buf_append_string(out, value);
+    }
+    if (length == 0 && mode == '%') {
+        return buf_append_string(out, value) && buf_append_string(out, by);
+    }
     if (length == 0 || (mode == '%' && !text_has_suffix(value, what)) ||
         (mode == '#' && !text_has_prefix(value, what))) {
         return buf_append_string(out, value);
@@ -200,6 +215,25 @@ static bool put_replacement(struct substitution *run, const char *value, const c
     unescape(what);
     unescape(by);
     return put_replaced(value, what, by, mode, out) || too_large(run);
+}
+
+/* Behind "v#" or "v%": the fewest characters that match go, behind "v##" or "v%%" the most. */
+static bool put_trimmed(struct substitution *run, const char *value, char operation, const char *at,
+                        const char *end, struct buf *out)
+{
+    bool longest = at < end && *at == operation;
+    AUTO_FREE char *pattern = expand_argument(run, at + longest, end);
+    enum pattern_side side = operation == '#' ? PATTERN_START : PATTERN_END;
+    size_t gone, work;
+    if (!pattern) {
+        return false;
+    }
+    if (!pattern_match(pattern, value, side, longest, &gone, &work)) {
+        return error_set(run->error, ERROR_LIMIT, "a pattern has more than %d characters",
+                         PATTERN_MAXIMUM);
+    }
+    const char *start = side == PATTERN_START ? value + gone : value;
+    return charge(run, work) && (buf_append(out, start, strlen(value) - gone) || too_large(run));
 }
 
 static bool put_case(struct substitution *run, const char *value, char operation, bool all,
@@ -250,6 +284,9 @@ static bool put_function(struct substitution *run, const char *name, const char 
     if (left == 0) {
         return buf_append_string(out, value) || too_large(run);
     }
+    if (!charge(run, strlen(value))) {
+        return false;
+    }
     if (*at == '^' || *at == ',') {
         bool all = left == 2 && at[1] == *at;
         if (all || left == 1) {
@@ -257,6 +294,9 @@ static bool put_function(struct substitution *run, const char *name, const char 
         }
     } else if (*at == '/') {
         return put_replacement(run, value, at + 1, end, out);
+    } else if (*at == '#' || *at == '%') {
+        return put_trimmed(run, value, *at, at + 1, end, out) ||
+               error_prefix(run->error, "${%s}", name);
     } else if (*at == ':' && left > 1 && !memchr("+?", at[1], 2)) {
         return put_part(run, value, at + 1, end, out) || error_prefix(run->error, "${%s}", name);
     }
@@ -306,12 +346,21 @@ static bool evaluate(struct substitution *run, const char *at, const char *end, 
     return ok;
 }
 
-bool substitute_text(const char *text, const cJSON *variables, struct buf *out, struct error *error)
+static bool substitute(const char *text, const cJSON *variables, struct buf *out, size_t *ret_work,
+                       struct error *error)
 {
     struct error ignored = {0};
     struct substitution run = {
         .variables = variables, .maximum = out->maximum, .error = error ? error : &ignored};
-    return expand(&run, text, text + strlen(text), out);
+    bool ok = expand(&run, text, text + strlen(text), out);
+    *ret_work = run.work;
+    return ok;
+}
+
+bool substitute_text(const char *text, const cJSON *variables, struct buf *out, struct error *error)
+{
+    size_t work;
+    return substitute(text, variables, out, &work, error);
 }
 
 /* ---- Objects ---- */
@@ -378,12 +427,13 @@ static void walk_string(struct walk *walk, cJSON *node, bool texts)
 {
     struct error error = {0};
     AUTO_BUF struct buf text;
+    size_t work = 0;
     buf_init(&text, *walk->budget);
-    bool ok = substitute_text(node->valuestring, walk->variables, &text, &error) &&
+    bool ok = substitute(node->valuestring, walk->variables, &text, &work, &error) &&
               replace_node(node, text.size ? text.data : "", texts, &error);
-    if (ok) {
-        *walk->budget -= text.size;
-    } else {
+    size_t spent = text.size > work ? text.size : work;
+    *walk->budget -= spent < *walk->budget ? spent : *walk->budget;
+    if (!ok) {
         walk->ok = false;
         walk->problem(yaml_line(node), error.message, walk->context);
     }

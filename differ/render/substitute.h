@@ -8,6 +8,8 @@
  *   ${v:offset} ${v:offset:length}      a part; negative (after a blank): counted from its end
  *   ${v/a/b} ${v//a/b}                  b for the first a, for every a; texts, no patterns
  *   ${v/#a/b} ${v/%a/b}                 at its start, at its end
+ *   ${v#p} ${v##p} ${v%p} ${v%%p}       without what the pattern matches (pattern.h) at its start,
+ *                                       at its end; the fewest characters, the most
  *   ${v^} ${v^^} ${v,} ${v,,}           case of the first letter, of all (ASCII)
  *   $${v}                               the text ${v}
  *

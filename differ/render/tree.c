@@ -209,6 +209,26 @@ bool render_tree_write_file(const char *path, const struct buf *text, struct err
     return fd >= 0 ? true : error_set_errno(error, errno, "cannot write %s", path);
 }
 
+/* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: less than 1024 bytes, this line first.
+ */
+bool render_tree_check_content(const char *name, const struct buf *text, struct error *error)
+{
+    static const char mark[] = "version https://git-lfs.github.com/spec/";
+    bool is_pointer = text->size < 1024 && text_has_prefix(text->data, mark);
+    return !is_pointer || error_set(error, ERROR_INVALID,
+                                    "%s is a pointer of Git LFS, and what it points to is not "
+                                    "fetched; commit the file itself",
+                                    name);
+}
+
+/* A chart may hold pictures and documents that no template reads. */
+static bool tree_is_read(const struct render_scan *scan, const char *path)
+{
+    return scan->type != RENDER_HELM || text_has_suffix(path, ".yaml") ||
+           text_has_suffix(path, ".yml") || text_has_suffix(path, ".json") ||
+           text_has_suffix(path, ".tpl") || text_has_suffix(path, ".tgz");
+}
+
 static bool tree_take_decrypted(const struct render_decrypted *file, struct buf *out,
                                 struct error *error)
 {
@@ -234,7 +254,9 @@ static bool tree_copy_item(struct tree_copy *copy, const struct render_item *ite
     buf_init(&text, RENDER_FILE_MAXIMUM);
     const struct render_decrypted *decrypted = render_decrypted_file(copy->scan, item->path);
     if (!(decrypted ? tree_take_decrypted(decrypted, &text, error)
-                    : source_read(copy->scan->source, item->path, &text, error))) {
+                    : source_read(copy->scan->source, item->path, &text, error)) ||
+        (tree_is_read(copy->scan, item->path) &&
+         !render_tree_check_content(item->path, &text, error))) {
         return false;
     }
     copy->bytes += text.size;

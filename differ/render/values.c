@@ -26,26 +26,32 @@ static void values_merge(cJSON *into, cJSON *from)
     }
 }
 
+struct values_take {
+    cJSON *values;
+    const char *from;
+};
+
+/* Nothing, as of comments alone, is nothing. */
 static bool values_take(cJSON *tree, unsigned line, void *context, struct error *error)
 {
-    cJSON *values = context;
-    (void)line;
-    if (!cJSON_IsObject(tree)) {
+    const struct values_take *take = context;
+    if (!cJSON_IsObject(tree) && !cJSON_IsNull(tree)) {
         json_free(tree);
-        return error_set(error, ERROR_INVALID, "the values are not a mapping");
+        return error_set(error, ERROR_INVALID, "%s:%u: the values are not a mapping", take->from,
+                         line);
     }
-    values_merge(values, tree);
+    values_merge(take->values, tree);
     return true;
 }
 
 cJSON *render_values_merge(const struct render_scan *scan, struct error *error)
 {
     AUTO_JSON cJSON *values = json_new_object();
-    size_t number = 0;
     for (const cJSON *item = json_first(scan->options.values); item; item = item->next) {
-        AUTO_FREE char *name = mem_format("values, source %zu", ++number);
-        const char *text = cJSON_IsString(item) ? item->valuestring : "";
-        if (!yaml_parse(text, strlen(text), name, NULL, values_take, values, error)) {
+        const char *name = text_or_empty(json_string(item, "from"));
+        const char *text = text_or_empty(json_string(item, "text"));
+        struct values_take take = {values, name};
+        if (!yaml_parse(text, strlen(text), name, NULL, values_take, &take, error)) {
             return NULL;
         }
     }

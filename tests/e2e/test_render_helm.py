@@ -195,6 +195,11 @@ REFUSED = {
     "what it makes is no object": (chart(template("a: 1\n")), "app/templates/a.yaml: ", "no apiVersion and no kind"),
     "a dependency that is not there": (chart(head=CHART + "dependencies:\n- {name: db, version: 0.1.0, repository: 'https://charts.example.org'}\n"),
                                        "app/Chart.yaml: helm: ", "db"),
+    "a dependency that is not there, of a chart whose name ends many words": (
+        chart(head=CHART.replace("shop", "s") + "dependencies:\n- {name: db, version: 0.1.0}\n"), "app/Chart.yaml: helm: ", "charts/"),
+    "a dependency that is a pointer of Git LFS": (
+        chart({"app/charts/db-0.1.0.tgz": "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"}),
+        "app/Chart.yaml: ", "app/charts/db-0.1.0.tgz is a pointer of Git LFS"),
     "values against the schema": (chart(template(MAP % "a" + "  x: hello\n"), {"app/values.schema.json": '{"properties": {"count": {"type": "integer"}}}'},
                                         values={"count": "three"}), "app/Chart.yaml: helm: ", "schema"),
     "a broken Chart.yaml": ({"app/Chart.yaml": "name: [\n"}, "app/Chart.yaml: ", "app/Chart.yaml:2"),
@@ -210,6 +215,13 @@ def test_an_error_names_file_and_line_of_the_repository(tmp_path, case):
     done = render("app", cwd=tmp_path)
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith(start) and word in done.stderr and "gitmoor-render" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("text, why", [("a: 1\na: 2\n", "v.yaml:2: duplicate key \"a\""), ("# none\n- 1\n", "v.yaml:2: the values are not a mapping")])
+def test_an_error_names_where_values_are_from(tmp_path, text, why):
+    write(tmp_path, {**chart(template(MAP % "a" + "  x: hello\n")), "v.yaml": text})
+    done = render("app", "-f", "v.yaml", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "") and why in done.stderr, done.stderr
 
 
 def test_values_files_stay_inside_of_the_repository(tmp_path):
@@ -250,5 +262,11 @@ def test_a_chart_is_live_with_values_from_the_cluster(moored, api, namespace, re
     assert live == {"x": "2", "password": "hunter2", "version": version, "moored": "true"}
     api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace}, "data": {"values.yaml": "x: 3\n"}})
     wait_for(lambda: mooring.config_map("shop-a")["x"] == "3", what="the new value")
-    mooring.set(render={"helm": {"releaseName": "other", "values": {"x": "own"}}})
+    api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace}, "data": {"values.yaml": "x: [\n"}})
+    wait_for(lambda: any("the ConfigMap settings, key values.yaml:2: " in error["message"] for error in mooring.status().get("errors", [])),
+             what="the broken values to be named")
+    deep = "end"
+    for _ in range(60):
+        deep = {"level": deep}
+    mooring.set(render={"helm": {"releaseName": "other", "values": {"x": "own", "deep": deep}}})
     wait_for(lambda: (mooring.config_map("other-a") or {}).get("x") == "own" and mooring.config_map("shop-a") is None, what="the other release")

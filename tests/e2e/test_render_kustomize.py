@@ -141,6 +141,18 @@ CASES = {
     "a built-in generator that reads a file": overlay({"g.yaml": {"apiVersion": "builtin", "kind": "ConfigMapGenerator",
                                                                   "metadata": {"name": "g"}, "files": ["data.txt"]}, "data.txt": "x\n"},
                                                       generators=["g.yaml"]),
+    "a directory of built-in generators, one of which reads a file": overlay(
+        {"gen/kustomization.yaml": {"resources": ["g.yaml"]}, "data.txt": "x\n",
+         "gen/g.yaml": {"apiVersion": "builtin", "kind": "ConfigMapGenerator", "metadata": {"name": "g"}, "files": ["data.txt"]}},
+        generators=["gen"]),
+    "a directory that is called as a host": overlay(
+        {"github.com/x/kustomization.yaml": {"resources": ["a.yaml"]}, "github.com/x/a.yaml": config_map("a")}, resources=["github.com/x"]),
+    "files that are called as hosts and users": overlay({"github.com-a.yaml": config_map("a"), "b@c:d": "x"}, base=False, resources=[
+        "github.com-a.yaml"], configMapGenerator=[{"name": "s", "files": ["b@c:d"]}]),
+    "anchors and merge keys": overlay({"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: &l {p: q, r: s}, annotations: {<<: *l, r: t}}\n"},
+                                      base=False, resources=["a.yaml"]),
+    "a byte order mark, and lines as Windows has them": overlay({"a.yaml": "\ufeff" + config_map("a").replace("\n", "\r\n")}, base=False,
+                                                                resources=["a.yaml"]),
     "a transformer in place": overlay(transformers=[yaml.safe_dump({
         "apiVersion": "builtin", "kind": "AnnotationsTransformer", "metadata": {"name": "t"}, "annotations": {"a": "b"},
         "fieldSpecs": [{"path": "metadata/annotations", "create": True}]})]),
@@ -180,6 +192,14 @@ REFUSED = {
     "a file that is not there": ({"app/kustomization.yaml": "resources:\n- a.yaml\n"}, "app/kustomization.yaml:2: ", "does not exist"),
     "a circle": ({"app/kustomization.yaml": "resources: [../b]\n", "b/kustomization.yaml": "resources: [../app]\n"},
                  "app/kustomization.yaml: kustomize: ", "cycle"),
+    "a zero byte in what is built, on no line of the repository": (
+        {"app/kustomization.yaml": "resources: [a.yaml]\n", "app/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: \"a\\0b\"}\n"},
+        "app/kustomization.yaml: ", "zero byte"),
+    "a pointer of Git LFS": ({"app/kustomization.yaml": "configMapGenerator: [{name: c, files: [big.txt]}]\n",
+                              "app/big.txt": "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"},
+                             "app/kustomization.yaml: ", "app/big.txt is a pointer of Git LFS"),
+    "a pointer of Git LFS among plain manifests": ({"app/a.yaml": "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"},
+                                                   "app/a.yaml: ", "app/a.yaml is a pointer of Git LFS"),
     "a patch without a target": ({"app/kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]\n",
                                   "app/a.yaml": config_map("a"), "app/p.yaml": config_map("b")}, "app/kustomization.yaml: kustomize: ", "no matches"),
 }

@@ -77,6 +77,18 @@ static void test_expressions(void **state)
         {"at the start", "${path/#a/x}", "x/b/a"},
         {"at the start where it is not", "${path/#b/x}", "a/b/a"},
         {"at the end", "${path/%a/x}", "a/b/x"},
+        {"nothing replaced at the start: put before", "${n/#/x}", "x3"},
+        {"nothing replaced at the end: put behind", "${n/%/-${n}}", "3-3"},
+        {"a removed start", "${path#*/}", "b/a"},
+        {"a removed start, the longest", "${path##*/}", "a"},
+        {"a removed end", "${path%/*}", "a/b"},
+        {"a removed end, the longest", "${path%%/*}", "a"},
+        {"a removed text", "${v#hello }", "world"},
+        {"a removed text that is not there", "${v%hello}", "hello world"},
+        {"a removed text by a variable", "${path#${path:0:1}}", "/b/a"},
+        {"nothing removed", "${v#}", "hello world"},
+        {"all removed", "[${v##*}]", "[]"},
+        {"removed in characters", "${w#h?}", "llo"},
         {"a slash replaced", "${path//\\//-}", "a-b-a"},
         {"removed", "${v/hello }", "world"},
         {"replaced by a variable", "${path/a/${n}}", "3/b/a"},
@@ -89,6 +101,7 @@ static void test_expressions(void **state)
         {"case beyond ASCII", "${w^^}", "H\u00e9LLO"},
         {"an unknown one", "${no}", NULL},
         {"an unknown one with a function", "${no^}", NULL},
+        {"an unknown one with a pattern", "${no#*}", NULL},
         {"the length of an unknown one", "${#no}", NULL},
         {"an unknown one in a default", "${no:-${nor}}", NULL},
         {"no end", "${v", NULL},
@@ -102,8 +115,6 @@ static void test_expressions(void **state)
         {"an unknown function", "${v@Q}", NULL},
         {"an error if not set, which is always one", "${v:?x}", NULL},
         {"an alternative", "${v:+x}", NULL},
-        {"a removed prefix", "${v#h}", NULL},
-        {"a removed suffix", "${v%d}", NULL},
         {"case by a pattern", "${v^^h}", NULL},
         {"a colon and nothing", "${v:}", NULL},
         {"an offset that is no number", "${v:x}", NULL},
@@ -149,6 +160,26 @@ static void test_an_error_names_the_variable_and_no_value(void **state)
         if (!strstr(error.message, cases[i].word) || strstr(error.message, "hunter2")) {
             fail_msg("\"%s\": %s", cases[i].text, error.message);
         }
+    }
+}
+
+/* A file full of such expressions makes nothing, and would keep the worker for hours. */
+static void test_what_functions_look_at_is_bounded(void **state)
+{
+    static const char *const expressions[] = {"${v//hello world/}", "${v##*}", "${v%%*x}",
+                                              "${v:100}"};
+    AUTO_JSON cJSON *known = variables();
+    (void)state;
+    for (size_t i = 0; i < sizeof expressions / sizeof *expressions; i++) {
+        struct error error = {0};
+        AUTO_BUF struct buf text, out;
+        buf_init(&text, 10000);
+        buf_init(&out, 1000);
+        for (size_t j = 0; j < 100; j++) {
+            buf_append_string(&text, expressions[i]);
+        }
+        assert_false(substitute_text(text.data, known, &out, &error));
+        assert_int_equal(error.code, ERROR_LIMIT);
     }
 }
 
@@ -268,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_expressions),
         cmocka_unit_test(test_an_error_names_the_variable_and_no_value),
         cmocka_unit_test(test_the_result_is_bounded),
+        cmocka_unit_test(test_what_functions_look_at_is_bounded),
         cmocka_unit_test(test_objects),
         cmocka_unit_test(test_the_budget_is_of_all_strings),
     };

@@ -109,9 +109,12 @@ static void values_of_secrets_are_decoded_and_kept_in_order(void **state)
     assert_true(take(&world, 0, "{\"data\":{\"values.yaml\":\"eDogMQ==\"}}"));
     assert_false(take(&world, 0, "{\"data\":{\"values.yaml\":\"eDogMQ==\",\"other\":\"MQ==\"}}"));
     assert_true(take(&world, 1, "{\"data\":{\"values.yaml\":\"x: 2\"}}"));
-    expect_added(&world, "{\"values\":[\"x: 1\",\"x: 2\"]}");
+    expect_added(&world,
+                 "{\"values\":[{\"from\":\"the Secret b, key values.yaml\",\"text\":\"x: 1\"},"
+                 "{\"from\":\"the ConfigMap a, key values.yaml\",\"text\":\"x: 2\"}]}");
     assert_true(take(&world, 1, NULL));
-    expect_added(&world, "{\"values\":[\"x: 1\"]}");
+    expect_added(&world, "{\"values\":[{\"from\":\"the Secret b, key values.yaml\",\"text\":"
+                         "\"x: 1\"}]}");
     close_world(&world);
 }
 
