@@ -1,9 +1,11 @@
 #include "applier/execute.h"
 
+#include "applier/release.h"
 #include "applier/request.h"
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/object.h"
 #include "common/run/metrics.h"
 
 #include <event2/event.h>
@@ -45,6 +47,8 @@ struct attempt {
 
 /* The steps of making an object anew. */
 enum recreation { RECREATE_PROVE, RECREATE_DELETE, RECREATE_WAIT, RECREATE_APPLY };
+/* The steps of giving one up: what is taken off it depends on what it is now. */
+enum release { RELEASE_LOOK, RELEASE_WRITE };
 
 struct wave {
     bool preflight;
@@ -65,7 +69,8 @@ struct execution {
     struct attempt *attempts;
     unsigned in_flight;
     uint8_t *tries;
-    uint8_t *steps; /* enum recreation, of each operation */
+    uint8_t *steps;  /* enum recreation or enum release, of each operation */
+    char **releases; /* the patch of each that has been looked at; NULL: the plan has none */
     int64_t recreate_deadline_ms;
     uint32_t *again; /* operations to be tried again once `again_ms` is reached */
     size_t again_count;
@@ -226,7 +231,15 @@ static bool is_tried_again(struct execution *execution, size_t index,
         return false;
     }
     if (response->error.code == ERROR_CONFLICT && operation->verb != PLAN_OWNERS &&
-        execution->tries[index] < CONFLICT_ATTEMPTS) {
+        operation->verb != PLAN_RELEASE && execution->tries[index] < CONFLICT_ATTEMPTS) {
+        try_again(execution, index, 0);
+        return true;
+    }
+    /* It has changed since it was looked at: a patch of what is not there any more is invalid. */
+    if (operation->verb == PLAN_RELEASE && execution->steps[index] == RELEASE_WRITE &&
+        (response->status == 409 || response->status == 422) &&
+        execution->tries[index] < CONFLICT_ATTEMPTS * 2) {
+        execution->steps[index] = RELEASE_LOOK;
         try_again(execution, index, 0);
         return true;
     }
@@ -271,7 +284,7 @@ static void take_failure(struct execution *execution, const struct attempt *atte
     }
 }
 
-/* The operation as it is to be asked for now: of one that makes anew, the step that is due. */
+/* The operation as it is to be asked for now: of one that takes several, the step that is due. */
 static struct plan_operation step_of(const struct execution *execution, size_t index)
 {
     struct plan_operation operation = execution->plan->operations[index];
@@ -279,6 +292,10 @@ static struct plan_operation step_of(const struct execution *execution, size_t i
     if (operation.verb == PLAN_RECREATE && step != RECREATE_PROVE) {
         operation.foreground = step != RECREATE_APPLY;
         operation.verb = operation.foreground ? PLAN_DELETE : PLAN_APPLY;
+    }
+    if (operation.verb == PLAN_RELEASE && step == RELEASE_WRITE) {
+        operation.body = execution->releases[index];
+        operation.body_size = strlen(operation.body);
     }
     return operation;
 }
@@ -339,16 +356,47 @@ static bool take_step(struct execution *execution, const struct attempt *attempt
     return *ok;
 }
 
+/* The object that is to be given up, as it is now. Answers whether there is something to be written
+ * to it. */
+static bool take_look(struct execution *execution, const struct attempt *attempt,
+                      struct request_answer *answer)
+{
+    const struct plan *plan = execution->plan;
+    size_t index = attempt->index;
+    char label[OBJECT_LABEL_VALUE_SIZE];
+    if (execution->steps[index] != RELEASE_LOOK || answer->success.gone) {
+        return false;
+    }
+    object_label_value(plan->namespace_, plan->name, label);
+    char *patch = release_make_patch(answer->object, plan->operations[index].uid, label);
+    if (!patch) {
+        answer->success.replaced = true;
+        return false;
+    }
+    if (!execution->releases) {
+        execution->releases = mem_new(plan->count, sizeof *execution->releases);
+    }
+    free(execution->releases[index]);
+    execution->releases[index] = patch;
+    execution->steps[index] = RELEASE_WRITE;
+    try_again(execution, index, 0);
+    return true;
+}
+
 static void take_answer(struct execution *execution, const struct attempt *attempt,
                         const struct kube_response *response)
 {
     const struct plan_operation operation = step_of(execution, attempt->index);
-    bool recreates = execution->plan->operations[attempt->index].verb == PLAN_RECREATE;
+    enum plan_verb verb = execution->plan->operations[attempt->index].verb;
     struct request_answer answer = {0};
     /* What a dry-run made of the object is asked for by nobody, unless it is all that is done. */
     bool is_checked = response->ok && attempt->preflight && !execution->plan->dry_run;
     bool ok = is_checked || request_read_answer(&operation, response, &answer);
-    if (ok && recreates && take_step(execution, attempt, &answer, &ok)) {
+    bool has_next = verb == PLAN_RECREATE ? ok && take_step(execution, attempt, &answer, &ok)
+                    : verb == PLAN_RELEASE
+                        ? ok && !attempt->preflight && take_look(execution, attempt, &answer)
+                        : false;
+    if (has_next) {
         request_answer_release(&answer);
         return;
     }
@@ -393,7 +441,8 @@ static void start(struct execution *execution, size_t index)
     struct attempt *attempt = NEW(struct attempt);
     bool preflight = execution->wave.preflight;
     const struct plan_operation step = step_of(execution, index);
-    bool writes = !preflight && step.verb != PLAN_RECREATE;
+    bool looks = step.verb == PLAN_RELEASE && !step.body;
+    bool writes = !preflight && step.verb != PLAN_RECREATE && !looks;
     bool waits = execution->steps[index] == RECREATE_WAIT;
     attempt->execution = execution;
     attempt->index = index;
@@ -476,6 +525,10 @@ void execution_free(struct execution *execution)
     event_free(execution->again_timer);
     result_release(&execution->result);
     free(execution->tries);
+    for (size_t i = 0; execution->releases && i < execution->plan->count; i++) {
+        free(execution->releases[i]);
+    }
+    free(execution->releases);
     free(execution->steps);
     free(execution->again);
     free(execution->namespace_);

@@ -195,11 +195,9 @@ static bool take_owners(struct cursor *cursor, struct plan_operation *operation,
 static bool get_verb(const struct cursor *cursor, const cJSON *tree, enum plan_verb *ret,
                      struct error *error)
 {
-    static const char *const words[] = {[PLAN_APPLY] = "apply",
-                                        [PLAN_DELETE] = "delete",
-                                        [PLAN_RECREATE] = "recreate",
-                                        [PLAN_OWNERS] = "owners",
-                                        [PLAN_FINALIZER] = "finalizer"};
+    static const char *const words[] = {
+        [PLAN_APPLY] = "apply",   [PLAN_DELETE] = "delete",       [PLAN_RECREATE] = "recreate",
+        [PLAN_OWNERS] = "owners", [PLAN_FINALIZER] = "finalizer", [PLAN_RELEASE] = "release"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (text_equal(json_string(tree, "op"), words[i])) {
             *ret = (enum plan_verb)i;
@@ -208,11 +206,18 @@ static bool get_verb(const struct cursor *cursor, const cJSON *tree, enum plan_v
     }
     return error_set(error, ERROR_INVALID,
                      "plan, line %u: \"op\" must be \"apply\", \"delete\", \"recreate\", "
-                     "\"owners\" or \"finalizer\"",
+                     "\"owners\", \"finalizer\" or \"release\"",
                      cursor->line);
 }
 
-/* A deletion names the object's UID, a change of its owners its version; others have neither. */
+/* Whether it is for one object, and no later one of its name. */
+static bool has_uid_of_its_own(enum plan_verb verb)
+{
+    return verb == PLAN_DELETE || verb == PLAN_RECREATE || verb == PLAN_RELEASE;
+}
+
+/* A deletion names the object's UID, and so does a release; a change of its owners its version;
+ * others have neither. */
 static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
                               struct plan_whole *whole, struct plan_operation *operation,
                               struct error *error)
@@ -223,8 +228,9 @@ static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
         return error_set(error, ERROR_INVALID, "plan, line %u: only a deletion has \"foreground\"",
                          cursor->line);
     }
-    if (has_uid && operation->verb != PLAN_DELETE && operation->verb != PLAN_RECREATE) {
-        return error_set(error, ERROR_INVALID, "plan, line %u: only a deletion has a \"uid\"",
+    if (has_uid && !has_uid_of_its_own(operation->verb)) {
+        return error_set(error, ERROR_INVALID,
+                         "plan, line %u: only a deletion and a release have a \"uid\"",
                          cursor->line);
     }
     if (has_version && operation->verb != PLAN_OWNERS) {
@@ -235,6 +241,7 @@ static bool take_precondition(const struct cursor *cursor, const cJSON *tree,
     switch (operation->verb) {
     case PLAN_DELETE:
     case PLAN_RECREATE:
+    case PLAN_RELEASE:
         return get_string(cursor, tree, "uid", 253, &whole->arena, &operation->uid, error);
     case PLAN_OWNERS:
         return get_string(cursor, tree, "resourceVersion", 253, &whole->arena,
@@ -307,7 +314,7 @@ static bool parse_operation(struct cursor *cursor, const char *line, size_t size
                          cursor->line, operation->path);
     }
     return take_precondition(cursor, tree, whole, operation, error) &&
-           (operation->verb == PLAN_DELETE ||
+           (operation->verb == PLAN_DELETE || operation->verb == PLAN_RELEASE ||
             (operation->verb == PLAN_OWNERS ? take_owners(cursor, operation, error)
                                             : take_body(cursor, operation, error)));
 }

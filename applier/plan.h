@@ -24,6 +24,7 @@ enum plan_verb {
     PLAN_RECREATE,  /* prove that it can be, delete, wait until it is gone, apply */
     PLAN_FINALIZER, /* our finalizer on the plan's own Application; by the applier itself */
     PLAN_OWNERS,    /* write managedFields and nothing else, in the very version that is named */
+    PLAN_RELEASE,   /* take our marks off it: it stays, and is nobody's (release.h) */
 };
 
 struct plan_operation {
@@ -31,11 +32,13 @@ struct plan_operation {
     int stage;
     int after;                    /* the stage that it depends on; -1: none */
     const char *path;             /* "/apis/apps/v1/namespaces/shop/deployments/web" */
-    const char *uid;              /* of the object to delete or to make anew */
+    const char *uid;              /* of the object to delete, to make anew or to give up */
     bool adds;                    /* the finalizer; else it is taken away */
     bool foreground;              /* what depends on it is deleted first */
     const char *resource_version; /* of the object whose owners are written */
-    const char *body; /* the object to apply as it is sent, or managedFields, in the plan's text */
+    /* The object to apply as it is sent, or managedFields, in the plan's text; of a release that
+     * has been looked at, the patch. */
+    const char *body;
     size_t body_size;
 };
 

@@ -120,6 +120,25 @@ static struct kube_call *start_finalizer(struct kube_client *client,
     return kube_client_call(client, request, done, context);
 }
 
+/* Changes nothing, and is answered with the object; or the patch that was made of that answer. */
+static struct kube_call *start_release(struct kube_client *client,
+                                       const struct plan_operation *operation, bool dry_run,
+                                       struct kube_request *request, kube_response_fn done,
+                                       void *context)
+{
+    AUTO_BUF struct buf path;
+    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
+    bool looks = !operation->body;
+    buf_append_string(&path, operation->path);
+    buf_append_string(&path, dry_run || looks ? OWNERS_QUERY "&dryRun=All" : OWNERS_QUERY);
+    request->method = KUBE_PATCH;
+    request->path = path.data;
+    request->content_type = looks ? KUBE_MERGE_TYPE : KUBE_JSON_PATCH_TYPE;
+    request->body = looks ? "{}" : operation->body;
+    request->body_size = looks ? 2 : operation->body_size;
+    return kube_client_call(client, request, done, context);
+}
+
 /* Always a dry-run. */
 static struct kube_call *start_probe(struct kube_client *client,
                                      const struct plan_operation *operation,
@@ -215,6 +234,8 @@ struct kube_call *request_start(struct kube_client *client, const struct plan_op
         return start_finalizer(client, operation, dry_run, &request, done, context);
     case PLAN_RECREATE:
         return start_probe(client, operation, &request, done, context);
+    case PLAN_RELEASE:
+        return start_release(client, operation, dry_run, &request, done, context);
     case PLAN_APPLY:
         break;
     }
@@ -284,6 +305,10 @@ bool request_read_answer(const struct plan_operation *operation,
         if (response->ok || is_deleted_anyway(response, &ret->success)) {
             return true;
         }
+    } else if (operation->verb == PLAN_RELEASE && response->status == 404) {
+        ret->success.uid = operation->uid;
+        ret->success.gone = true;
+        return true;
     } else if (response->ok) {
         return operation->verb == PLAN_FINALIZER ? read_finalizer(operation, response, ret)
                                                  : read_applied(response, ret);

@@ -7,7 +7,9 @@
 #include "common/kube/client.h"
 
 /* The operation and `as` need not outlive the call, but the plan's text must. PLAN_RECREATE stands
- * for its first step, which is always a dry-run: whether the new object could be made (probe.h). */
+ * for its first step, which is always a dry-run: whether the new object could be made (probe.h).
+ * PLAN_RELEASE without a body is always a dry-run too, and changes nothing: the object is read that
+ * way, since whoever may write it need not have the right to read it. */
 struct kube_call *request_start(struct kube_client *client, const struct plan_operation *operation,
                                 bool dry_run, const struct kube_impersonation *as,
                                 int64_t timeout_ms, kube_response_fn done, void *context);

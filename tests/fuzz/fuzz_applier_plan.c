@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const struct plan_operation *operation = &plan->operations[i];
         require(operation->stage >= stage && operation->after < operation->stage);
         require(plan_path_is_valid(operation->path) && !strpbrk(operation->path, "?#\r\n "));
-        if (operation->verb != PLAN_DELETE) {
+        if (operation->verb != PLAN_DELETE && operation->verb != PLAN_RELEASE) {
             require(operation->verb != PLAN_OWNERS || operation->resource_version[0] != '\0');
             require(operation->body > text && operation->body_size > 0);
             require(operation->body + operation->body_size <= text + size);

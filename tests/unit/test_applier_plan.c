@@ -154,7 +154,10 @@ static void what_is_not_a_plan_is_refused_with_its_line(void **state)
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"path\":\"/metrics\"}\n{}\n",
          "\"/metrics\" is not an object's path"},
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"uid\":\"x\",\"path\":\"" PATH "\"}\n{}\n",
-         "only a deletion has a \"uid\""},
+         "only a deletion and a release have a \"uid\""},
+        {HEAD "{\"op\":\"release\",\"stage\":1,\"path\":\"" PATH "\"}\n", "\"uid\" must be"},
+        {HEAD "{\"op\":\"release\",\"stage\":1,\"uid\":\"x\",\"path\":\"" PATH "\"}\n{}\n",
+         "line 3: \"op\" must be"},
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"foreground\":true,\"path\":\"" PATH "\"}\n{}\n",
          "only a deletion has \"foreground\""},
         {HEAD "{\"op\":\"apply\",\"stage\":1,\"resourceVersion\":\"7\",\"path\":\"" PATH

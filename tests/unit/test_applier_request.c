@@ -90,6 +90,38 @@ static void a_change_of_owners_writes_managed_fields_in_one_version_and_nothing_
     assert_true(text_has_suffix(send_one(&owners, true)->path, "&dryRun=All"));
 }
 
+static void a_release_reads_by_a_dry_run_and_then_writes_the_patch(void **state)
+{
+    (void)state;
+    struct plan_operation release = {
+        .verb = PLAN_RELEASE, .path = "/api/v1/namespaces/s/configmaps/a", .uid = "u-1"};
+    const struct world_request *look = send_one(&release, false);
+    assert_string_equal(look->path,
+                        "/api/v1/namespaces/s/configmaps/a?fieldManager=gitmoor&dryRun=All");
+    assert_string_equal(look->type, "application/merge-patch+json");
+    assert_string_equal(look->body, "{}");
+    release.body = "[]";
+    release.body_size = 2;
+    const struct world_request *write = send_one(&release, false);
+    assert_string_equal(write->path, "/api/v1/namespaces/s/configmaps/a?fieldManager=gitmoor");
+    assert_string_equal(write->type, "application/json-patch+json");
+    assert_string_equal(write->body, "[]");
+    assert_string_equal(write->user, "system:serviceaccount:team:deployer");
+    assert_string_equal(write->extra, "system:serviceaccount:g:applier");
+}
+
+static void what_is_gone_needs_no_release(void **state)
+{
+    (void)state;
+    const struct plan_operation release = {.verb = PLAN_RELEASE, .path = "/x", .uid = "u-1"};
+    const struct kube_response response = {
+        .status = 404, .reason = "NotFound", .error = {.code = ERROR_NOT_FOUND}};
+    struct request_answer answer;
+    assert_true(request_read_answer(&release, &response, &answer));
+    assert_true(answer.success.gone);
+    request_answer_release(&answer);
+}
+
 static void an_applied_object_tells_uid_version_and_fingerprint(void **state)
 {
     (void)state;
@@ -207,6 +239,8 @@ int main(void)
         cmocka_unit_test(an_apply_is_a_forced_strict_patch_as_the_service_account),
         cmocka_unit_test(a_delete_names_the_uid_and_says_dry_run_in_its_body),
         cmocka_unit_test(a_change_of_owners_writes_managed_fields_in_one_version_and_nothing_else),
+        cmocka_unit_test(a_release_reads_by_a_dry_run_and_then_writes_the_patch),
+        cmocka_unit_test(what_is_gone_needs_no_release),
         cmocka_unit_test(an_applied_object_tells_uid_version_and_fingerprint),
         cmocka_unit_test(managers_are_told_once_each_without_us_and_without_subresources),
         cmocka_unit_test(an_answer_that_is_not_json_is_worth_another_try),

@@ -140,6 +140,16 @@ static void add_recreate(struct draft *plan, int stage, const char *name)
     plan->count++;
 }
 
+static void add_release(struct draft *plan, int stage, const char *name, const char *uid)
+{
+    buf_append_format(
+        &plan->text,
+        "{\"op\":\"release\",\"stage\":%d,\"path\":\"/api/v1/namespaces/s/configmaps/%s\","
+        "\"uid\":\"%s\"}\n",
+        stage, name, uid);
+    plan->count++;
+}
+
 static void submit(struct draft *plan)
 {
     struct plan *parsed = NULL;
@@ -368,6 +378,61 @@ static void what_is_made_anew_is_proved_before_anything_and_before_its_deletion(
     assert_int_equal(occurrences("p", "\"phase\":\"preflight\""), 1);
     assert_int_equal(occurrences("p", "\"phase\":\"apply\""), 1);
     assert_int_equal(occurrences("p", "\"fingerprint\""), 1);
+}
+
+static int tell_managed(struct world *server, const struct world_request *request, struct buf *body)
+{
+    (void)server;
+    bool looks = strstr(request->path, "dryRun");
+    if (!looks && strstr(request->body, "\"value\":\"8\"")) {
+        return world_answer_status(body, 409, "Conflict", "the object has been modified");
+    }
+    bool conflicts = strstr(request->path, "/raced") && !strstr(deeds(), ", apply raced");
+    buf_append_format(body,
+                      "{\"metadata\":{\"uid\":\"x\",\"resourceVersion\":\"%d\",\"labels\":{"
+                      "\"gitmoor.io/managed-by\":\"%s\"}}}",
+                      conflicts ? 8 : 9,
+                      strstr(request->path, "/moved") ? "team.other" : "team.shop");
+    return 200;
+}
+
+static void what_is_given_up_is_looked_at_and_written_before_the_next_stage(void **state)
+{
+    (void)state;
+    world.answer = tell_managed;
+    struct draft plan = draft("p", "shop", "\"mode\":\"apply\"");
+    add_release(&plan, 1, "a", "x");
+    add_delete(&plan, 2, "d");
+    submit(&plan);
+    run_to_end();
+    assert_int_equal(outcome_of("p")->outcome, RESULT_APPLIED);
+    assert_string_equal(deeds(), "dry a, dry-delete d, dry a, apply a, delete d");
+    assert_int_equal(occurrences("p", "\"ok\":true,\"phase\":\"apply\""), 2);
+}
+
+static void a_release_that_was_raced_looks_again(void **state)
+{
+    (void)state;
+    world.answer = tell_managed;
+    struct draft plan = draft("p", "shop", "\"mode\":\"apply\",\"preflight\":false");
+    add_release(&plan, 1, "raced", "x");
+    submit(&plan);
+    run_to_end();
+    assert_int_equal(outcome_of("p")->outcome, RESULT_APPLIED);
+    assert_string_equal(deeds(), "dry raced, apply raced, dry raced, apply raced");
+}
+
+static void what_is_not_ours_any_more_is_not_written(void **state)
+{
+    (void)state;
+    world.answer = tell_managed;
+    struct draft plan = draft("p", "shop", "\"mode\":\"apply\",\"preflight\":false");
+    add_release(&plan, 1, "moved", "x");
+    add_release(&plan, 2, "new", "another");
+    submit(&plan);
+    run_to_end();
+    assert_int_equal(outcome_of("p")->outcome, RESULT_APPLIED);
+    assert_string_equal(deeds(), "dry moved, dry new");
 }
 
 static int refuse_new(struct world *server, const struct world_request *request, struct buf *body)
@@ -778,6 +843,9 @@ int main(void)
         CASE(a_dependency_on_a_stage_that_is_not_in_the_plan_is_met),
         CASE(what_is_made_anew_is_proved_before_anything_and_before_its_deletion),
         CASE(what_would_be_refused_anew_is_not_deleted),
+        CASE(what_is_given_up_is_looked_at_and_written_before_the_next_stage),
+        CASE(a_release_that_was_raced_looks_again),
+        CASE(what_is_not_ours_any_more_is_not_written),
         CASE(a_quota_that_counts_does_not_hold_it_up),
         CASE(a_dry_run_plan_writes_nothing),
         CASE(a_plan_without_operations_is_applied),
