@@ -344,7 +344,7 @@ static void install(struct application *application, struct desired_set *desired
     replace_string(&application->checked, NULL);
     problems_clear(&application->foreign);
     application->fresh = true;
-    application->changed = application->pruned = 0;
+    application->changed = application->pruned = application->released = 0;
     problems_clear(&application->problems);
     outcome_set(application, OUTCOME_NONE, NULL);
     permit_judge(application);

@@ -24,13 +24,15 @@ struct plan_item {
     struct object_ref ref;
     const char *key;
     struct digest digest; /* of the text that was sent; zero for a deletion */
-    const char *uid;      /* of what is deleted; NULL for an apply */
+    const char *uid;      /* of what is deleted or given up; NULL for an apply */
     const char *file;
     unsigned line;
     const char *run;   /* of a hook that is created, or NULL (hooks.h) */
     bool heals;        /* it repairs drift */
+    bool keeps;        /* it says that it stays when it leaves Git */
     bool owners;       /* it writes managedFields only */
     bool recreates;    /* it is deleted first */
+    bool gives_up;     /* it is let go of, not deleted */
     bool finalizer;    /* it writes the Application's finalizer */
     bool adds;         /* …there; else away */
     uint64_t version;  /* resourceVersion before, 0 if it did not exist */
@@ -127,7 +129,7 @@ struct application {
         render_problems;      /* of the newest revision; then `desired` must not be applied */
     struct problems denied;   /* what the tenancy settings refuse; then it is not applied either */
     struct problems foreign;  /* what it would take over from others, as far as is known */
-    struct problems kept;     /* what would be pruned, but for the tenancy settings */
+    struct problems kept;     /* what would be pruned, but for the tenancy settings and the like */
     bool source_denied;       /* among `denied` is its source: nothing is rendered */
     bool frozen;              /* its source or service account: nothing is repaired either */
     struct map unknown_kinds; /* among the problems: "group/version/Kind" that was not served */
@@ -154,18 +156,18 @@ struct application {
     bool saving;                 /* kinds and namespaces are being written before the plan */
     struct problems problems;    /* of the last plan, or of what others declare too */
     enum application_outcome outcome;
-    char *outcome_message;  /* or NULL */
-    bool repair_failed;     /* and that is what the outcome says */
-    bool judged;            /* there has been an outcome since start */
-    bool settled;           /* nothing was left to do for `desired` */
-    bool was_ready;         /* after the last work */
-    int wave;               /* the one under way, WAVE_ALL if there is none (wave.h) */
-    char *checked;          /* the revision whose waves were all dry-run, or NULL */
-    bool conflicted;        /* another application holds what it declares */
-    bool fresh;             /* a revision was applied whose history entry is not written yet */
-    size_t changed, pruned; /* by the plans of that revision */
-    unsigned failures;      /* in a row, for the backoff */
-    int64_t retry_at;       /* monotonic ms; 0: at once */
+    char *outcome_message; /* or NULL */
+    bool repair_failed;    /* and that is what the outcome says */
+    bool judged;           /* there has been an outcome since start */
+    bool settled;          /* nothing was left to do for `desired` */
+    bool was_ready;        /* after the last work */
+    int wave;              /* the one under way, WAVE_ALL if there is none (wave.h) */
+    char *checked;         /* the revision whose waves were all dry-run, or NULL */
+    bool conflicted;       /* another application holds what it declares */
+    bool fresh;            /* a revision was applied whose history entry is not written yet */
+    size_t changed, pruned, released; /* by the plans of that revision */
+    unsigned failures;                /* in a row, for the backoff */
+    int64_t retry_at;                 /* monotonic ms; 0: at once */
 
     int64_t discovery_at;     /* monotonic ms: not asked for newer discovery before */
     unsigned discovery_tries; /* in a row, for the backoff */

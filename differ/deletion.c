@@ -159,6 +159,7 @@ static void leave_guests(struct application *application, struct prune_list *lis
     arena_init(&arena);
     size_t kept = 0;
     problems_clear(&application->kept);
+    prune_leave_unclear(application, list);
     permit_prune(application, list);
     for (size_t i = 0; i < list->count; i++) {
         const struct live_object *live = list->objects[i];
@@ -253,6 +254,12 @@ static void prune_everything(struct application *application)
     map_init(&selection.new_namespaces);
     prune_select(application, &selection.prune);
     leave_guests(application, &selection.prune);
+    if (selection.prune.kept_count > 0) {
+        selection.prune.count = 0; /* when these are out of reach */
+        dispatch_plan(application, &selection, false);
+        selection_release(&selection);
+        return;
+    }
     bool custom = keep_custom(&selection.prune);
     size_t going = custom ? 0 : count_going(application, true, &names);
     if (going == 0 && selection.prune.count == 0) {

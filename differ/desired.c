@@ -3,6 +3,7 @@
 #include "common/base/clock.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "differ/keep.h"
 #include "differ/normalise.h"
 
 #include <string.h>
@@ -147,6 +148,29 @@ static void leave_fields(struct build *build, cJSON *tree, const cJSON *metadata
                        &object->left_count);
 }
 
+/* What its annotations ask of us. */
+static bool read_words(struct build *build, const struct desired_input *input,
+                       const char *described, const cJSON *metadata, struct desired_object *object)
+{
+    if (!order_read_wave(metadata, &object->wave)) {
+        problems_add(build->problems, described, input->file, input->line,
+                     "the annotation " ORDER_WAVE_ANNOTATION
+                     " must be a whole number from -10000 to "
+                     "10000, in quotes");
+        return false;
+    }
+    enum keep keep = keep_read(metadata);
+    if (keep == KEEP_UNCLEAR) {
+        problems_add(build->problems, described, input->file, input->line,
+                     "the annotation " KEEP_ANNOTATION " must be \"disabled\" or \"enabled\", not "
+                     "\"%.64s\"",
+                     json_string(json_object(metadata, "annotations"), KEEP_ANNOTATION));
+        return false;
+    }
+    object->keeps = keep == KEEP_YES;
+    return true;
+}
+
 /* Completes one object from its normalised tree; false if something is wrong with it. */
 static bool complete_object(struct build *build, const struct desired_input *input, cJSON *tree,
                             bool is_hook, struct desired_object *object)
@@ -177,11 +201,7 @@ static bool complete_object(struct build *build, const struct desired_input *inp
     cJSON *metadata = json_object(tree, "metadata");
     place_in_namespace(build->options, object->resource.namespaced, metadata);
     leave_fields(build, tree, metadata, object);
-    if (!order_read_wave(metadata, &object->wave)) {
-        problems_add(build->problems, described, input->file, input->line,
-                     "the annotation " ORDER_WAVE_ANNOTATION
-                     " must be a whole number from -10000 to "
-                     "10000, in quotes");
+    if (!read_words(build, input, described, metadata, object)) {
         return false;
     }
     build->set->has_waves |= object->wave != 0 && !is_hook;

@@ -41,6 +41,7 @@ struct desired_object {
     bool left_anew;     /* they are others than before: the live object is to be looked at again */
 
     int wave;      /* wave.h */
+    bool keeps;    /* it stays when it leaves Git (keep.h) */
     bool denied;   /* the tenancy settings refuse it (permit.c) */
     bool recreate; /* the server has refused to change it, and it may be made anew (force.c) */
 

@@ -35,7 +35,11 @@ static bool is_binding(const struct object_ref *ref)
 /* Owners are written before anything is applied. */
 #define OWNERS_STAGE 0
 #define FIRST_STAGE 1
-#define LAST_STAGE (FIRST_STAGE + ORDER_STAGES * 3)
+/* What stays is given up before anything is deleted: first the Namespaces, which what is in them
+ * has kept from being deleted. */
+#define GIVE_UP_STAGE (FIRST_STAGE + ORDER_STAGES * 2)
+#define DELETE_STAGE (GIVE_UP_STAGE + ORDER_STAGES)
+#define LAST_STAGE (DELETE_STAGE + ORDER_STAGES)
 
 /* Two stages of the plan for each of order.h's: bindings after the roles they refer to, or the
  * server's escalation check refuses them (kustomize-controller 1.8.0). */
@@ -48,7 +52,7 @@ static unsigned plan_stage(const struct object_ref *ref)
 
 static unsigned delete_stage(const struct object_ref *ref)
 {
-    return FIRST_STAGE + ORDER_STAGES * 2 + (ORDER_STAGES - 1 - order_stage_of(ref));
+    return DELETE_STAGE + (ORDER_STAGES - 1 - order_stage_of(ref));
 }
 
 /* The stage whose writes its dry-run needs, or -1. */
@@ -105,6 +109,7 @@ static struct plan_item *add_apply_item(struct plan_under_way *way,
 {
     struct plan_item *item = add_item(way, &object->ref);
     item->digest = object->digest;
+    item->keeps = object->keeps;
     item->file = arena_string(&way->arena, object->file);
     item->line = object->line;
     return item;
@@ -152,17 +157,23 @@ static void add_applies(struct application *application, const struct selection 
     }
 }
 
-static void add_deletion(const struct live_object *live, unsigned stage, bool after_its_own,
-                         struct plan *plan, struct plan_under_way *way)
+static struct object_ref ref_of(const struct live_object *live)
 {
     const struct kube_resource *resource = &live->kind->resource;
-    const struct object_ref ref = {
+    return (struct object_ref){
         .group = resource->group,
         .version = resource->version,
         .kind = resource->kind,
         .namespace_ = live->namespace_,
         .name = live->name,
     };
+}
+
+static void add_deletion(const struct live_object *live, unsigned stage, bool after_its_own,
+                         struct plan *plan, struct plan_under_way *way)
+{
+    const struct kube_resource *resource = &live->kind->resource;
+    const struct object_ref ref = ref_of(live);
     stage = stage == BY_KIND ? delete_stage(&ref) : stage;
     if (after_its_own) {
         plan_delete_after_its_own(plan, stage, resource, live->namespace_, live->name, live->uid);
@@ -186,6 +197,20 @@ static void add_finalizer(const struct application *application, const struct se
         struct plan_item *item = add_item(way, &ref);
         item->finalizer = true;
         item->adds = adds;
+    }
+}
+
+static void add_given_up(const struct selection *selection, struct plan *plan,
+                         struct plan_under_way *way)
+{
+    for (size_t i = 0; i < selection->prune.kept_count; i++) {
+        const struct live_object *live = selection->prune.kept[i];
+        const struct object_ref ref = ref_of(live);
+        plan_give_up(plan, GIVE_UP_STAGE + order_stage_of(&ref), &live->kind->resource,
+                     live->namespace_, live->name, live->uid);
+        struct plan_item *item = add_item(way, &ref);
+        item->uid = arena_string(&way->arena, live->uid);
+        item->gives_up = true;
     }
 }
 
@@ -369,11 +394,11 @@ static struct plan_under_way *way_new(struct application *application,
 {
     const char *revision = selection->revision ? selection->revision : application->revision;
     size_t hooks = selection->set ? selection->set->hook_count : 0;
-    struct plan_under_way *way =
-        way_new_for(application,
-                    selection->owner_count + selection->count + selection->ask_count +
-                        selection->later_count + selection->prune.count + hooks + 1,
-                    revision ? revision : NO_REVISION, heal);
+    struct plan_under_way *way = way_new_for(
+        application,
+        selection->owner_count + selection->count + selection->ask_count + selection->later_count +
+            selection->prune.count + selection->prune.kept_count + hooks + 1,
+        revision ? revision : NO_REVISION, heal);
     way->standing = selection->standing || selection->finalizer != FINALIZER_LEAVE;
     return way;
 }
@@ -423,6 +448,7 @@ void dispatch_plan(struct application *application, const struct selection *sele
     begin(application, way, &plan);
     add_owners(application, selection, &plan, way);
     add_applies(application, selection, &plan, way);
+    add_given_up(selection, &plan, way);
     add_deletes(selection, &plan, way);
     add_finalizer(application, selection, &plan, way);
     finish(application, way, &plan);

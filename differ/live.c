@@ -174,6 +174,7 @@ struct before {
     struct digest fingerprint;
     enum health_status health;
     char *health_message;
+    enum keep keep;
     bool comparable; /* known, and with nothing about it that is open */
 };
 
@@ -187,6 +188,7 @@ static struct before take_before(struct live_object *object, const char *uid, co
         .fingerprint = object->fingerprint,
         .health = object->health,
         .health_message = object->health_message,
+        .keep = object->keep,
         .comparable = object->group && !object->hook && !object->owners &&
                       text_equal(object->group->label, label) && text_equal(object->uid, uid) &&
                       text_equal(object->reason, reason) && object->deleting == deleting};
@@ -197,6 +199,7 @@ static struct before take_before(struct live_object *object, const char *uid, co
 static bool is_as_before(const struct live_object *object, struct before *before)
 {
     bool same = before->comparable && !object->hook && object->health == before->health &&
+                object->keep == before->keep &&
                 text_equal(object->health_message, before->health_message) &&
                 digest_equal(&object->fingerprint, &before->fingerprint);
     free(before->health_message);
@@ -231,6 +234,7 @@ static void object_update(struct live_kind *kind, const struct kube_event *event
     forget_owners(object);
     object_fingerprint(event->object, &object->fingerprint);
     note_reason(object, metadata);
+    object->keep = keep_read(metadata);
     judge_health(live, object, label, event->object);
     note_hook(object, event->object, metadata);
     object->unchanged = is_as_before(object, &before);
@@ -504,6 +508,14 @@ void live_record_run(struct live *live, const char *key, const char *run)
     struct live_object *object = map_get(&live->objects, key);
     if (object && !(object->hook && text_equal(object->hook->run, run))) {
         set_hook(object, run, HOOK_RUNS, "created, not seen by the watch yet");
+    }
+}
+
+void live_record_keep(struct live *live, const char *key)
+{
+    struct live_object *object = map_get(&live->objects, key);
+    if (object) {
+        object->keep = KEEP_YES;
     }
 }
 

@@ -11,6 +11,7 @@
 #include "common/kube/resource.h"
 #include "common/kube/watch.h"
 #include "differ/hook.h"
+#include "differ/keep.h"
 
 struct live_group;
 
@@ -35,6 +36,7 @@ struct live_object {
     char *health_message;   /* NULL when Current */
     char *reason;           /* of break-glass, that stands on the object, or NULL */
     bool deleting;          /* deletionTimestamp is set */
+    enum keep keep;         /* whether it stays when it leaves Git */
     bool unchanged;         /* the last event told of nothing that is kept here but its version */
     struct live_hook *hook; /* NULL: it is none */
     /* managedFields as they should be (owners.h), in this very version; NULL: as they are. Set by
@@ -114,10 +116,13 @@ void live_record(struct live *live, struct live_kind *kind, const struct object_
                  const struct digest *fingerprint);
 /* The same: for what the hook runs that was applied. */
 void live_record_run(struct live *live, const char *key, const char *run);
+/* The same: what was applied says that it stays when it leaves Git. */
+void live_record_keep(struct live *live, const char *key);
 /* Learns that the owners are others by now: what is known of a version before this one is
  * forgotten, and the watch tells. What it has told already stays. */
 void live_forget_owners(struct live *live, const char *key, uint64_t before);
-/* Learns that its deletion was accepted; the watch tells when it is gone. */
+/* Learns that its deletion was accepted, or that it was given up; the watch tells when it is gone,
+ * from the cluster or from among those with our label. */
 void live_record_deletion(struct live *live, const char *key, const char *uid);
 
 struct live_stats {

@@ -80,15 +80,16 @@ void permit_judge(struct application *application)
 
 /* ---- What would be deleted ---- */
 
-void permit_prune(struct application *application, struct prune_list *list)
+static size_t leave_denied(struct application *application, const struct live_object **objects,
+                           size_t count)
 {
     size_t kept = 0;
     struct error error;
-    for (size_t i = 0; i < list->count; i++) {
-        const struct live_object *live = list->objects[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct live_object *live = objects[i];
         if (check_object(application, &live->kind->resource, live->namespace_, live->name,
                          &error)) {
-            list->objects[kept++] = live;
+            objects[kept++] = live;
             continue;
         }
         AUTO_ARENA struct arena arena;
@@ -98,7 +99,13 @@ void permit_prune(struct application *application, struct prune_list *list)
         problems_add(&application->kept, object_ref_describe(&ref, &arena), "", 0,
                      "not in Git any more, but left in place: %s", error.message);
     }
-    list->count = kept;
+    return kept;
+}
+
+void permit_prune(struct application *application, struct prune_list *list)
+{
+    list->count = leave_denied(application, list->objects, list->count);
+    list->kept_count = leave_denied(application, list->kept, list->kept_count);
 }
 
 /* ---- The settings ---- */

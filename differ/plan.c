@@ -105,6 +105,14 @@ void plan_delete_after_its_own(struct plan *plan, unsigned stage,
     append_line(&plan->text, line);
 }
 
+void plan_give_up(struct plan *plan, unsigned stage, const struct kube_resource *resource,
+                  const char *namespace_, const char *name, const char *uid)
+{
+    AUTO_JSON cJSON *line = new_operation(plan, "release", stage, resource, namespace_, name);
+    json_add_string(line, "uid", uid);
+    append_line(&plan->text, line);
+}
+
 void plan_finalizer(struct plan *plan, unsigned stage, bool adds)
 {
     AUTO_JSON cJSON *line = json_new_object();

@@ -41,6 +41,10 @@ void plan_delete_after_its_own(struct plan *plan, unsigned stage,
                                const struct kube_resource *resource, const char *namespace_,
                                const char *name, const char *uid);
 
+/* Takes our marks off the object of that UID: it stays, and is nobody's. */
+void plan_give_up(struct plan *plan, unsigned stage, const struct kube_resource *resource,
+                  const char *namespace_, const char *name, const char *uid);
+
 /* Puts our finalizer on the plan's Application, or takes it away. */
 void plan_finalizer(struct plan *plan, unsigned stage, bool adds);
 

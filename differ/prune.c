@@ -4,6 +4,8 @@
 #include "common/base/text.h"
 #include "differ/claims.h"
 
+#include <string.h>
+
 #define NAMED_MAXIMUM 10 /* objects named in the reason for a hold */
 
 static struct object_ref ref_of(const struct live_object *live)
@@ -30,6 +32,71 @@ void prune_select(const struct application *application, struct prune_list *ret)
                       ret);
 }
 
+static int compare(const void *left, const void *right)
+{
+    return compare_backwards(right, left);
+}
+
+static bool is_in_kind(const struct live_object *inner, const struct live_object *definition)
+{
+    const struct kube_resource *resource = &inner->kind->resource;
+    size_t size = strlen(resource->plural);
+    return text_has_prefix(definition->name, resource->plural) && definition->name[size] == '.' &&
+           text_equal(definition->name + size + 1, resource->group);
+}
+
+/* Whether the server would delete the one with the other. */
+static bool lies_in(const struct live_object *inner, const struct live_object *outer)
+{
+    const struct kube_resource *resource = &outer->kind->resource;
+    if (!*resource->group && text_equal(resource->kind, "Namespace")) {
+        return text_equal(inner->namespace_, outer->name);
+    }
+    return text_equal(resource->group, "apiextensions.k8s.io") && is_in_kind(inner, outer);
+}
+
+static bool holds_any(const struct live_object *outer, const struct live_object **inner,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (lies_in(inner[i], outer)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Definitions before Namespaces: a custom resource that stays keeps both. */
+static void keep_what_holds_them(struct prune_list *list)
+{
+    size_t staying = list->kept_count, count = list->count;
+    list->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct live_object *live = list->objects[i];
+        if (holds_any(live, list->kept, staying) ||
+            holds_any(live, list->unclear, list->unclear_count)) {
+            list->kept[list->kept_count++] = live;
+        } else {
+            list->objects[list->count++] = live;
+        }
+    }
+}
+
+static void add(struct prune_list *list, const struct live_object *live)
+{
+    switch (live->keep) {
+    case KEEP_NO:
+        list->objects[list->count++] = live;
+        break;
+    case KEEP_YES:
+        list->kept[list->kept_count++] = live;
+        break;
+    case KEEP_UNCLEAR:
+        list->unclear[list->unclear_count++] = live;
+        break;
+    }
+}
+
 void prune_select_from(const struct application *application, const struct live_group *group,
                        struct prune_list *ret)
 {
@@ -37,20 +104,55 @@ void prune_select_from(const struct application *application, const struct live_
     if (!group) {
         return;
     }
-    ret->objects = mem_new(group->count, sizeof *ret->objects);
+    ret->objects = mem_new(group->count * 3, sizeof *ret->objects);
+    ret->kept = ret->objects + group->count;
+    ret->unclear = ret->kept + group->count;
     for (const struct live_object *live = group->first; live; live = live->next) {
         bool ours = !digest_is_zero(&live->fingerprint);
         /* By whomever: what has moved to another application is not deleted. */
         if (ours && !live->deleting && !claims_is_declared(application->differ, live->key)) {
-            ret->objects[ret->count++] = live;
+            add(ret, live);
         }
     }
+    if (ret->kept_count + ret->unclear_count > 0) {
+        keep_what_holds_them(ret);
+    }
     qsort(ret->objects, ret->count, sizeof *ret->objects, compare_backwards);
+    qsort(ret->kept, ret->kept_count, sizeof *ret->kept, compare);
+}
+
+void prune_keep_all(struct prune_list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        list->kept[list->kept_count++] = list->objects[i];
+    }
+    list->count = 0;
+    if (list->kept_count > 0) {
+        qsort(list->kept, list->kept_count, sizeof *list->kept, compare);
+    }
+}
+
+void prune_leave_unclear(struct application *application, const struct prune_list *list)
+{
+    for (size_t i = 0; i < list->unclear_count; i++) {
+        struct object_ref ref = ref_of(list->unclear[i]);
+        AUTO_ARENA struct arena arena;
+        arena_init(&arena);
+        problems_add(&application->kept, object_ref_describe(&ref, &arena), "", 0,
+                     "not in Git any more, but left in place: its annotation " KEEP_ANNOTATION
+                     " in the cluster must be \"disabled\", which keeps it, or \"enabled\", which "
+                     "deletes it");
+    }
+}
+
+bool prune_is_empty(const struct prune_list *list)
+{
+    return list->count + list->kept_count == 0;
 }
 
 void prune_release(struct prune_list *list)
 {
-    free(list->objects);
+    free(list->objects); /* and what stands behind them */
     *list = (struct prune_list){0};
 }
 

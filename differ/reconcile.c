@@ -280,8 +280,8 @@ static void wait_for_wave(struct application *application, const struct selectio
 /* What leaves the application may have moved to one that has not been rendered yet. */
 static void put_prune_off(const struct application *application, struct selection *selection)
 {
-    if (selection->prune.count > 0 && whole_awaited(application)) {
-        selection->prune_later_count = selection->prune.count;
+    if (!prune_is_empty(&selection->prune) && whole_awaited(application)) {
+        selection->prune_later_count = selection->prune.count + selection->prune.kept_count;
         prune_release(&selection->prune);
     }
 }

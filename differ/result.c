@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define FETCH_TIMEOUT_MS 30000
+#define NAMED_MAXIMUM 10 /* objects in an Event */
 
 static struct metric repairs = {
     .name = "gitmoor_differ_drift_repairs_total",
@@ -47,7 +48,8 @@ struct reading {
 static void note_deletion(struct application *application, const struct plan_item *item)
 {
     live_record_deletion(application->differ->live, item->key, item->uid);
-    application->pruned += !application->plan->hooks;
+    application->released += item->gives_up;
+    application->pruned += !application->plan->hooks && !item->gives_up;
 }
 
 /* What the desired object, if its text is still the one that was sent, looks like on the server. */
@@ -141,6 +143,9 @@ static void note_success(struct reading *reading, const struct plan_item *item,
     if (kind && comparable) {
         live_record(differ->live, kind, &item->ref, application->label, outcome->uid,
                     outcome->resource_version, &outcome->fingerprint);
+    }
+    if (item->keeps) {
+        live_record_keep(differ->live, item->key);
     }
     if (text_equal(item->ref.kind, "CustomResourceDefinition")) {
         kinds_reload(differ);
@@ -248,7 +253,10 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     AUTO_FREE char *advice = object ? force_advise(object, outcome->immutable) : NULL;
     problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,
                  item->line, "%s%s%s", text_or_empty(advice),
-                 item->uid ? "cannot be deleted: " : "", shown_message(item, outcome));
+                 item->gives_up ? "cannot be given up: "
+                 : item->uid    ? "cannot be deleted: "
+                                : "",
+                 shown_message(item, outcome));
 }
 
 /* ---- The whole ---- */
@@ -270,6 +278,32 @@ static void tell_repairs(struct application *application, size_t repaired)
             : mem_format("repaired %zu objects that were changed outside Git", repaired);
     status_event(application, "Normal", "DriftRepaired", "Heal", note);
     log_info("drift repaired", "application", application->key, "objects", note);
+}
+
+/* Gitmoor looks after them no more, and that is not seen on them. */
+static void tell_given_up(struct application *application)
+{
+    const struct plan_under_way *way = application->plan;
+    AUTO_BUF struct buf names;
+    buf_init(&names, 8192);
+    size_t count = 0;
+    for (size_t i = 0; i < way->count; i++) {
+        if (way->items[i].gives_up && way->items[i].done && count++ < NAMED_MAXIMUM) {
+            AUTO_ARENA struct arena arena;
+            arena_init(&arena);
+            buf_append_format(&names, "%s%s", count > 1 ? ", " : "",
+                              object_ref_describe(&way->items[i].ref, &arena));
+        }
+    }
+    if (count > NAMED_MAXIMUM) {
+        buf_append_format(&names, " and %zu more", count - NAMED_MAXIMUM);
+    }
+    if (count > 0) {
+        AUTO_FREE char *note = mem_format("kept, no longer managed: %s", names.data);
+        status_event(application, "Normal", "Released", "Reconcile", note);
+        log_info("objects are kept and no longer managed", "application", application->key,
+                 "objects", names.data);
+    }
 }
 
 /* Repairs that failed are tried again later, each object by itself; of a plan of nothing but
@@ -364,6 +398,7 @@ static void take_result(struct application *application, const char *text, size_
     }
     problems_release(&reading.problems);
     tell_repairs(application, reading.repaired);
+    tell_given_up(application);
     metric_observe(&plan_seconds,
                    way->dry_run ? "question"
                    : way->heal  ? "heal"

@@ -172,10 +172,15 @@ void selection_make(struct application *application, bool repairs_only, struct s
 
 void selection_make_prune(struct application *application, struct prune_list *ret)
 {
-    if (application->spec.prune && !application->spec.suspend) {
-        prune_select(application, ret);
-        permit_prune(application, ret);
+    if (application->spec.suspend) {
+        return;
     }
+    prune_select(application, ret);
+    if (!application->spec.prune) {
+        prune_keep_all(ret);
+    }
+    prune_leave_unclear(application, ret);
+    permit_prune(application, ret);
 }
 
 void selection_make_waiting(const struct application *application, struct selection *ret)
@@ -207,7 +212,7 @@ void selection_release(struct selection *selection)
 
 bool selection_is_empty(const struct selection *selection)
 {
-    return selection->count == 0 && selection->ask_count == 0 && selection->prune.count == 0;
+    return selection->count == 0 && selection->ask_count == 0 && prune_is_empty(&selection->prune);
 }
 
 bool selection_only_heals(const struct selection *selection)
@@ -217,5 +222,5 @@ bool selection_only_heals(const struct selection *selection)
             return false;
         }
     }
-    return selection->count > 0 && selection->prune.count == 0;
+    return selection->count > 0 && prune_is_empty(&selection->prune);
 }

@@ -1,5 +1,5 @@
 /* What one look at everything finds to do for an application: objects to be applied, for the first
- * time or to repair drift, and objects to be pruned. */
+ * time or to repair drift, and objects to be pruned or given up. */
 #ifndef GITMOOR_DIFFER_SELECTION_H
 #define GITMOOR_DIFFER_SELECTION_H
 
@@ -33,7 +33,7 @@ struct selection {
 /* `repairs_only`: the revision must not be applied (yet), but what was in sync is kept so. Counts
  * into application->counts; release it in any case. */
 void selection_make(struct application *application, bool repairs_only, struct selection *ret);
-/* What the revision deletes, in the end: also while waves hold that back. */
+/* What the revision deletes or gives up, in the end: also while waves hold that back. */
 void selection_make_prune(struct application *application, struct prune_list *ret);
 /* What the waiting revision changes, to be dry-run. */
 void selection_make_waiting(const struct application *application, struct selection *ret);

@@ -47,6 +47,11 @@ static void set_errors(const struct application *application, cJSON *status)
     json_set(status, "errors", errors);
 }
 
+static bool has_written(const struct application *application)
+{
+    return application->changed + application->pruned + application->released > 0;
+}
+
 static void add_history(struct application *application, cJSON *status)
 {
     cJSON *history = json_new_array();
@@ -57,9 +62,12 @@ static void add_history(struct application *application, cJSON *status)
     json_add_string(entry, "appliedAt", now);
     json_add_int(entry, "changed", (int64_t)application->changed);
     json_add_int(entry, "pruned", (int64_t)application->pruned);
+    if (application->released > 0) {
+        json_add_int(entry, "released", (int64_t)application->released);
+    }
     const cJSON *before = json_first(json_array(status, "history"));
     /* A restart applies nothing new: the entry that is there stands. */
-    bool again = before && application->changed == 0 && application->pruned == 0 &&
+    bool again = before && !has_written(application) &&
                  text_equal(json_string(before, "revision"), application->revision);
     if (again) {
         json_free(history);
@@ -73,11 +81,14 @@ static void add_history(struct application *application, cJSON *status)
 
 static void tell_applied(struct application *application)
 {
-    AUTO_FREE char *note = mem_format("applied %s: %zu changed, %zu pruned", application->revision,
-                                      application->changed, application->pruned);
+    AUTO_FREE char *released =
+        application->released > 0 ? mem_format(", %zu released", application->released) : NULL;
+    AUTO_FREE char *note =
+        mem_format("applied %s: %zu changed, %zu pruned%s", application->revision,
+                   application->changed, application->pruned, text_or_empty(released));
     log_info("application applied", "application", application->key, "revision",
              application->revision);
-    if (application->changed > 0 || application->pruned > 0) {
+    if (has_written(application)) {
         status_event(application, "Normal", "Applied", "Reconcile", note);
     }
 }

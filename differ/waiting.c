@@ -34,26 +34,40 @@ bool waiting_holds_repairs(const struct application *application)
     return !sync_windows_are_open(&application->spec.windows, SYNC_REPAIRS, clock_wall_ms());
 }
 
-static void count(const struct application *application, const struct desired_set *set,
-                  size_t *ret_changed, size_t *ret_pruned)
+/* What leaves Git stays if the live object says so, or nothing is pruned. */
+static bool would_stay(const struct application *application, const char *key)
+{
+    const struct live_object *live = live_get(application->differ->live, key);
+    return !application->spec.prune || (live && live->keep != KEEP_NO);
+}
+
+struct counts {
+    size_t changed, pruned, released;
+};
+
+static struct counts count(const struct application *application, const struct desired_set *set)
 {
     const struct desired_set *before = application->desired;
-    *ret_changed = *ret_pruned = 0;
+    struct counts counts = {0};
     for (size_t i = 0; i < set->count; i++) {
         const struct desired_object *object = &set->objects[i];
         const struct desired_object *former = before ? desired_find(before, object->key) : NULL;
-        *ret_changed += !former || !digest_equal(&former->digest, &object->digest);
+        counts.changed += !former || !digest_equal(&former->digest, &object->digest);
     }
     for (size_t i = 0; i < set->hook_count; i++) {
         const struct desired_hook *hook = &set->hooks[i];
         const struct desired_hook *former =
             before ? map_get(&before->hook_by_key, hook->object.key) : NULL;
-        *ret_changed += !former || !digest_equal(&former->object.digest, &hook->object.digest);
+        counts.changed += !former || !digest_equal(&former->object.digest, &hook->object.digest);
     }
     const struct desired_object *object;
-    for (size_t i = 0; before && application->spec.prune && (object = desired_at(before, i)); i++) {
-        *ret_pruned += !desired_declares(set, object->key);
+    for (size_t i = 0; before && (object = desired_at(before, i)); i++) {
+        bool leaves = !desired_declares(set, object->key);
+        bool stays = leaves && would_stay(application, object->key);
+        counts.pruned += leaves && !stays;
+        counts.released += stays;
     }
+    return counts;
 }
 
 /* Taken up after a restart, and what is applied already. */
@@ -84,15 +98,14 @@ static void hold(struct application *application, struct desired_set *desired, c
 enum waiting_verdict waiting_take(struct application *application, struct desired_set *desired,
                                   const char *revision)
 {
-    size_t changed = 0, pruned = 0;
     if (!is_held(application, revision)) {
         return WAITING_INSTALL;
     }
     if (was_applied(application, revision)) {
         return WAITING_INSTALL_BEGUN;
     }
-    count(application, desired, &changed, &pruned);
-    if (application->desired && changed + pruned == 0) {
+    struct counts counts = count(application, desired);
+    if (application->desired && counts.changed + counts.pruned + counts.released == 0) {
         return application->begun ? WAITING_INSTALL_BEGUN : WAITING_INSTALL;
     }
     hold(application, desired, revision);
@@ -158,11 +171,14 @@ void waiting_step(struct application *application)
     bool stands_in_comes = application->rollback && application->rollback->needs_render &&
                            !application_repository(application)->trouble;
     if (!waiting->counted && !stands_in_comes) {
-        count(application, waiting->desired, &waiting->changed, &waiting->pruned);
+        struct counts counts = count(application, waiting->desired);
+        waiting->changed = counts.changed;
+        waiting->pruned = counts.pruned;
+        waiting->released = counts.released;
         waiting->counted = true;
     }
-    bool differs =
-        !application->desired || !waiting->counted || waiting->changed > 0 || waiting->pruned > 0;
+    bool differs = !application->desired || !waiting->counted ||
+                   waiting->changed + waiting->pruned + waiting->released > 0;
     if (!is_held(application, waiting->revision) || !differs) {
         let_go(application);
         return;
@@ -186,12 +202,17 @@ char *waiting_describe(const struct application *application)
         clock_format_rfc3339(waiting->opens_at, at);
         buf_append_format(&text, ", which opens at %s", at);
     }
-    buf_append_format(&text,
-                      ": it changes %zu and deletes %zu objects%s. `gitmoor sync %s -n %s` has it "
-                      "applied now",
-                      waiting->changed, waiting->pruned,
-                      application->spec.preflight ? ", and the server's dry-run accepts them" : "",
-                      application->name, application->namespace_);
+    AUTO_FREE char *released =
+        waiting->released > 0
+            ? mem_format(", and gives up %zu that stay in the cluster", waiting->released)
+            : NULL;
+    buf_append_format(
+        &text,
+        ": it changes %zu and deletes %zu objects%s%s. `gitmoor sync %s -n %s` has it "
+        "applied now",
+        waiting->changed, waiting->pruned, text_or_empty(released),
+        application->spec.preflight ? ", and the server's dry-run accepts them" : "",
+        application->name, application->namespace_);
     return buf_detach(&text);
 }
 
@@ -213,6 +234,9 @@ void waiting_set_status(const struct application *application, cJSON *status)
     }
     json_add_int(told, "changed", (int64_t)waiting->changed);
     json_add_int(told, "pruned", (int64_t)waiting->pruned);
+    if (waiting->released > 0) {
+        json_add_int(told, "released", (int64_t)waiting->released);
+    }
     if (application->spec_changed) {
         json_add_bool(told, "specChanged", true);
     }

@@ -16,9 +16,9 @@ struct application;
 struct waiting {
     struct desired_set *desired;
     char *revision;
-    bool counted;           /* the next two are right */
-    size_t changed, pruned; /* against what is in force */
-    int64_t opens_at;       /* wall ms; 0: to be found out; INT64_MAX: never */
+    bool counted;                     /* the next two are right */
+    size_t changed, pruned, released; /* against what is in force */
+    int64_t opens_at;                 /* wall ms; 0: to be found out; INT64_MAX: never */
 };
 
 void waiting_drop(struct application *application);

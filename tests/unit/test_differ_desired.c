@@ -109,6 +109,22 @@ static void expect_problem(struct built *built, const char *part)
 #define CONFIG_MAP(name, rest)                                                                     \
     "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"" name "\"" rest "}}"
 
+static void an_object_says_whether_it_stays(void **state)
+{
+#define PRUNE(word) CONFIG_MAP("a", ",\"annotations\":{\"gitmoor.io/prune\":\"" word "\"}")
+    struct built built = build(*state, NULL, NULL, (const char *[]){PRUNE("disabled"), NULL});
+    assert_int_equal(built.problems.total, 0);
+    assert_true(built.set->objects[0].keeps);
+    release(&built);
+    built = build(*state, NULL, NULL, (const char *[]){PRUNE("enabled"), NULL});
+    assert_false(built.set->objects[0].keeps);
+    release(&built);
+    built = build(*state, NULL, NULL, (const char *[]){CONFIG_MAP("b", ""), PRUNE("off"), NULL});
+    expect_problem(&built, "app.yaml:2: ConfigMap a: the annotation gitmoor.io/prune must be "
+                           "\"disabled\" or \"enabled\", not \"off\"");
+    release(&built);
+}
+
 static void an_object_without_namespace_goes_to_the_applications(void **state)
 {
     struct built built = build(*state, NULL, NULL, (const char *[]){CONFIG_MAP("a", ""), NULL});
@@ -270,6 +286,7 @@ static void the_digest_of_the_content_covers_hooks_and_not_their_order(void **st
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_object_says_whether_it_stays),
         cmocka_unit_test(an_object_without_namespace_goes_to_the_applications),
         cmocka_unit_test(a_target_namespace_overrides_what_git_says),
         cmocka_unit_test(the_namespace_of_a_release_is_for_objects_that_name_none),

@@ -12,6 +12,11 @@
     "\",\"namespace\":\"n\",\"uid\":\"" uid "\",\"resourceVersion\":\"" version                    \
     "\",\"labels\":{\"gitmoor.io/managed-by\":\"n.shop\"}," ENTRY "},\"data\":{\"x\":\"" value     \
     "\"}}"
+#define KEPT_MAP(name, uid, version, word)                                                         \
+    "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"" name                 \
+    "\",\"namespace\":\"n\",\"uid\":\"" uid "\",\"resourceVersion\":\"" version                    \
+    "\",\"annotations\":{\"gitmoor.io/prune\":\"" word                                             \
+    "\"},\"labels\":{\"gitmoor.io/managed-by\":\"n.shop\"}," ENTRY "},\"data\":{\"x\":\"1\"}}"
 #define LIST(version, items)                                                                       \
     "{\"metadata\":{\"resourceVersion\":\"" version "\"},\"items\":[" items "]}"
 #define EVENT(type, object) "{\"type\":\"" type "\",\"object\":" object "}\n"
@@ -124,6 +129,35 @@ static void health_is_open_until_the_watch_shows_what_was_applied(void **state)
         {0}};
     run(&world, shown, &config_maps, "b is there", record_version_9);
     assert_int_equal(live_get(world.live, KEY("a"))->health, HEALTH_CURRENT);
+    stop(&world);
+}
+
+static void record_a_word(struct world *world, struct live_kind *kind)
+{
+    struct digest fingerprint = {.bytes = {9}};
+    assert_int_equal(live_get(world->live, KEY("a"))->keep, KEEP_NO);
+    live_record(world->live, kind, &a, "n.shop", "u1", "9", &fingerprint);
+    live_record_keep(world->live, KEY("a"));
+    live_record_keep(world->live, KEY("none"));
+    assert_int_equal(live_get(world->live, KEY("a"))->keep, KEEP_YES);
+}
+
+static void whether_an_object_stays_is_what_it_says_itself(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {
+        {"/configmaps?", 200, LIST("5", MAP("a", "u1", "5", "1")), false},
+        {"watch=", 200,
+         EVENT("ADDED", KEPT_MAP("b", "u2", "10", "disabled")) EVENT(
+             "ADDED", KEPT_MAP("c", "u3", "10", "no")) EVENT("MODIFIED", MAP("a", "u1", "11", "1"))
+             EVENT("ADDED", MAP("d", "u4", "12", "1")),
+         true},
+        {0}};
+    struct world world;
+    run(&world, steps, &config_maps, "d is there", record_a_word);
+    assert_int_equal(live_get(world.live, KEY("a"))->keep, KEEP_NO);
+    assert_int_equal(live_get(world.live, KEY("b"))->keep, KEEP_YES);
+    assert_int_equal(live_get(world.live, KEY("c"))->keep, KEEP_UNCLEAR);
     stop(&world);
 }
 
@@ -297,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_older_than_the_appliers_answer_are_not_believed),
         cmocka_unit_test(health_is_open_until_the_watch_shows_what_was_applied),
+        cmocka_unit_test(whether_an_object_stays_is_what_it_says_itself),
         cmocka_unit_test(a_status_that_says_the_same_of_health_is_no_news),
         cmocka_unit_test(an_answer_older_than_the_watch_is_not_believed),
         cmocka_unit_test(what_a_new_list_does_not_bring_is_gone),

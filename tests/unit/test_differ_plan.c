@@ -29,6 +29,7 @@ static void a_plan_is_a_head_and_its_operations(void **state)
     plan_begin(&plan, &head);
     plan_owners(&plan, 0, &object.resource, "shop", "a", 7, "[{}]");
     plan_apply(&plan, 4, 0, &object);
+    plan_give_up(&plan, 8, &object.resource, "shop", "c", "u3");
     plan_delete(&plan, 9, &object.resource, "shop", "b", "u2");
     assert_string_equal(
         plan.text.data,
@@ -38,9 +39,11 @@ static void a_plan_is_a_head_and_its_operations(void **state)
         "\"7\",\"stage\":0}\n[{}]\n"
         "{\"after\":0,\"op\":\"apply\",\"path\":\"/api/v1/namespaces/shop/configmaps/a\",\"stage\":"
         "4}\n{\"x\":1}\n"
+        "{\"op\":\"release\",\"path\":\"/api/v1/namespaces/shop/configmaps/c\",\"stage\":8,"
+        "\"uid\":\"u3\"}\n"
         "{\"op\":\"delete\",\"path\":\"/api/v1/namespaces/shop/configmaps/b\",\"stage\":9,\"uid\":"
         "\"u2\"}\n");
-    assert_int_equal(plan.operations, 3);
+    assert_int_equal(plan.operations, 4);
     plan_release(&plan);
 }
 

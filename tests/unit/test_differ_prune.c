@@ -12,8 +12,11 @@
 
 static struct live_kind namespaces = {
     .resource = {.group = "", .version = "v1", .kind = "Namespace"}};
-static struct live_kind config_maps = {
-    .resource = {.group = "", .version = "v1", .kind = "ConfigMap", .namespaced = true}};
+static struct live_kind config_maps = {.resource = {.group = "",
+                                                    .version = "v1",
+                                                    .kind = "ConfigMap",
+                                                    .plural = "configmaps",
+                                                    .namespaced = true}};
 
 static char no_namespace[] = "", shop[] = "shop", name_a[] = "a", key_a[] = "/ConfigMap/shop/a",
             label[] = "shop.web";
@@ -153,9 +156,139 @@ static void only_what_we_own_and_nobody_declares_is_pruned(void **state)
     }
 }
 
+static struct live_kind definitions = {.resource = {.group = "apiextensions.k8s.io",
+                                                    .version = "v1",
+                                                    .kind = "CustomResourceDefinition"}};
+static struct live_kind plants = {.resource = {.group = "example.org",
+                                               .version = "v1",
+                                               .kind = "Plant",
+                                               .plural = "plants",
+                                               .namespaced = true}};
+
+/* Objects of one group, of which each belongs to the application and is declared by nobody. */
+struct scene {
+    struct differ differ;
+    struct application application;
+    struct live_object objects[8];
+    struct live_group group;
+    char keys[8][8];
+};
+
+static void open_scene(struct scene *scene)
+{
+    *scene = (struct scene){.application = {.differ = &scene->differ}, .group.label = label};
+    map_init(&scene->differ.claims);
+    problems_init(&scene->application.kept);
+}
+
+static void close_scene(struct scene *scene)
+{
+    problems_release(&scene->application.kept);
+    map_release(&scene->differ.claims, NULL);
+}
+
+static void put(struct scene *scene, struct live_kind *kind, char *namespace_, char *name,
+                enum keep keep)
+{
+    size_t i = scene->group.count++;
+    struct live_object *live = &scene->objects[i];
+    scene->keys[i][0] = (char)('a' + i);
+    *live = (struct live_object){.key = scene->keys[i],
+                                 .kind = kind,
+                                 .namespace_ = namespace_,
+                                 .name = name,
+                                 .keep = keep,
+                                 .fingerprint.bytes = {1},
+                                 .next = scene->group.first};
+    scene->group.first = live;
+}
+
+/* "name name|name": what is given up, and what is deleted, in order. */
+static const char *selected(struct scene *scene, bool prunes)
+{
+    static char text[256];
+    struct prune_list list;
+    size_t used = 0;
+    prune_select_from(&scene->application, &scene->group, &list);
+    if (!prunes) {
+        prune_keep_all(&list);
+    }
+    prune_leave_unclear(&scene->application, &list);
+    for (size_t i = 0; i < list.kept_count; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? " " : "",
+                                 list.kept[i]->name);
+    }
+    used += (size_t)snprintf(text + used, sizeof text - used, "|");
+    for (size_t i = 0; i < list.count; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? " " : "",
+                                 list.objects[i]->name);
+    }
+    assert_int_equal(prune_is_empty(&list), list.count + list.kept_count == 0);
+    prune_release(&list);
+    return text;
+}
+
+static void what_says_that_it_stays_is_given_up_with_all_that_it_lies_in(void **state)
+{
+    (void)state;
+    static char data[] = "data", web[] = "web", fern[] = "fern", other[] = "other",
+                defines[] = "plants.example.org", similar[] = "plantsX.example.org";
+    struct scene scene;
+    open_scene(&scene);
+    put(&scene, &config_maps, shop, data, KEEP_YES);
+    put(&scene, &config_maps, shop, web, KEEP_NO);
+    put(&scene, &namespaces, no_namespace, shop, KEEP_NO);
+    put(&scene, &namespaces, no_namespace, other, KEEP_NO);
+    assert_string_equal(selected(&scene, true), "shop data|web other");
+    assert_string_equal(selected(&scene, false), "other shop data web|");
+    put(&scene, &plants, other, fern, KEEP_YES);
+    put(&scene, &definitions, no_namespace, defines, KEEP_NO);
+    put(&scene, &definitions, no_namespace, similar, KEEP_NO);
+    assert_string_equal(selected(&scene, true),
+                        "plants.example.org other shop data fern|web plantsX.example.org");
+    close_scene(&scene);
+}
+
+static void what_is_unclear_is_left_and_told_and_so_is_its_namespace_kept(void **state)
+{
+    (void)state;
+    static char data[] = "data";
+    struct scene scene;
+    open_scene(&scene);
+    put(&scene, &config_maps, shop, data, KEEP_UNCLEAR);
+    put(&scene, &namespaces, no_namespace, shop, KEEP_NO);
+    assert_string_equal(selected(&scene, true), "shop|");
+    AUTO_BUF struct buf text;
+    buf_init(&text, 4096);
+    problems_describe(&scene.application.kept, &text);
+    assert_int_equal(scene.application.kept.total, 1);
+    assert_non_null(strstr(text.data, "ConfigMap shop/data: not in Git any more, but left in "
+                                      "place: its annotation gitmoor.io/prune"));
+    close_scene(&scene);
+}
+
+static void what_stays_does_not_count_as_deleted(void **state)
+{
+    (void)state;
+    struct live_object a = live_config_map(name_a), n = live_namespace(shop);
+    const struct live_object *kept[] = {&n, &a};
+    const struct prune_list list = {.kept = kept, .kept_count = 2};
+    const struct desired_set nothing = {0};
+    const struct prune_limit none_at_all = {.value = 0};
+    AUTO_BUF struct buf reason;
+    buf_init(&reason, 4096);
+    struct problems problems;
+    problems_init(&problems);
+    assert_false(prune_is_dangerous(&list, &nothing, 2, &none_at_all, &reason, &problems));
+    problems_release(&problems);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_says_that_it_stays_is_given_up_with_all_that_it_lies_in),
+        cmocka_unit_test(what_is_unclear_is_left_and_told_and_so_is_its_namespace_kept),
+        cmocka_unit_test(what_stays_does_not_count_as_deleted),
         cmocka_unit_test(deleting_everything_is_dangerous_and_names_it),
         cmocka_unit_test(deleting_every_namespace_is_dangerous),
         cmocka_unit_test(deleting_some_is_what_pruning_is_for),
