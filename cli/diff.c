@@ -39,6 +39,7 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
         .namespace_ = text_or_empty(json_string_path(object, "metadata.namespace")),
         .name = text_or_empty(json_string_path(object, "metadata.name")),
         .plaintext = json_new_array(),
+        .leaving = json_new_array(),
         .guarded = !text_equal(json_string_path(object, "spec.protection"), "Off"),
     };
     application_spec_read(object, &application.spec);
@@ -56,6 +57,7 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
     }
     desired_free(application.desired);
     json_free(application.plaintext);
+    json_free(application.leaving);
     free(application.revision);
     application_spec_release(&application.spec);
 }
@@ -67,15 +69,19 @@ static int diff_sum_up(const struct diff_verb *verb)
                 "Some of it is foretold, not asked of the server: what that sets by default "
                 "is not in it.\n");
     }
-    size_t total = verb->made + verb->changed + verb->deleted;
+    size_t total = verb->made + verb->changed + verb->deleted + verb->kept;
     if (verb->adopts) {
         fprintf(stderr, "%zu objects exist already and are not the application's%s%s.\n",
                 verb->foreign, verb->path || !verb->shown ? "" : ", at ",
                 verb->path ? "" : text_or_empty(verb->shown));
         total = verb->foreign;
     } else if (total > 0) {
-        fprintf(stderr, "A reconcile would make %zu, change %zu and delete %zu objects.\n",
-                verb->made, verb->changed, verb->deleted);
+        fprintf(stderr, "A reconcile would make %zu, change %zu and delete %zu objects", verb->made,
+                verb->changed, verb->deleted);
+        if (verb->kept > 0) {
+            fprintf(stderr, ", and no longer manage %zu that stay", verb->kept);
+        }
+        fprintf(stderr, ".\n");
     }
     return verb->trouble ? DIFF_TROUBLE : total > 0 ? DIFF_SOME : DIFF_NONE;
 }
@@ -183,7 +189,8 @@ int cli_diff(int argc, char **argv)
     const struct option_set set = {
         "diff [APPLICATION] [OPTIONS]",
         "Shows what a reconcile would change in the cluster, as a unified diff; what it would\n"
-        "delete is shown as deleted. Values of Secrets, and what was decrypted, are masked. "
+        "delete is shown as deleted, what it would keep though it has left Git is named. Values of "
+        "Secrets, and what was decrypted, are masked. "
         "Nothing\n"
         "is changed.",
         "0: nothing would change; 1: something would; 2: it cannot be told.",

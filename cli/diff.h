@@ -34,7 +34,7 @@ struct diff_verb {
     bool is_not_trusted; /* one may not act in the applier's name */
     bool foretold;       /* something was, instead of asking the server */
     bool trouble;        /* something could not be found out */
-    size_t made, changed, deleted, foreign;
+    size_t made, changed, deleted, kept, foreign;
     char *shown; /* adopt: the revision of the application that was looked at, or NULL */
 };
 
@@ -68,6 +68,7 @@ struct diff_application {
     char *revision;              /* as it is told: "main@sha1:…"; NULL for a directory */
     struct desired_set *desired; /* NULL: not read */
     cJSON *plaintext;            /* what was decrypted of it, to be hidden */
+    cJSON *leaving;              /* its live objects that Git does not declare */
 };
 
 /* Of one application, or with `name` NULL of all; returns the exit status. */
@@ -81,7 +82,7 @@ bool diff_read_manifests(struct diff_application *application, struct error *err
 /* Tells what a reconcile would make of one declared object. */
 void diff_declared(struct diff_application *application, const struct desired_object *desired);
 
-/* Tells which objects would be deleted. */
+/* Tells which objects would be deleted, and which would stay though they have left Git. */
 void diff_pruned(struct diff_application *application);
 
 /* "gitmoor diff: WHAT: WHY" on standard error; the exit status will be 2. */

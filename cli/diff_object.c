@@ -8,6 +8,7 @@
 #include "common/base/text.h"
 #include "common/data/yaml.h"
 #include "differ/drift.h"
+#include "differ/keep.h"
 #include "differ/owners.h"
 #include "differ/unified.h"
 
@@ -271,8 +272,9 @@ void diff_declared(struct diff_application *application, const struct desired_ob
 
 /* ---- What would be deleted ---- */
 
+/* Takes the item if it is among them. */
 static void diff_listed(struct diff_application *application, const struct kube_resource *resource,
-                        cJSON *item)
+                        cJSON *list, cJSON *item)
 {
     AUTO_ARENA struct arena arena;
     arena_init(&arena);
@@ -290,8 +292,74 @@ static void diff_listed(struct diff_application *application, const struct kube_
     }
     json_set(item, "apiVersion", json_new_string(object_ref_api_version(&ref, &arena)));
     json_set(item, "kind", json_new_string(resource->kind));
-    print_difference(application, &ref, NULL, item, NULL);
-    application->verb->deleted++;
+    json_append(application->leaving, cJSON_DetachItemViaPointer(list, item));
+}
+
+static bool is_definition_of(const cJSON *definition, const cJSON *object)
+{
+    const char *slash = strchr(text_or_empty(json_string(object, "apiVersion")), '/');
+    const char *group = json_string_path(definition, "spec.group");
+    return slash && text_equal(json_string(definition, "kind"), "CustomResourceDefinition") &&
+           text_equal(json_string_path(definition, "spec.names.kind"),
+                      json_string(object, "kind")) &&
+           group && strncmp(json_string(object, "apiVersion"), group, strlen(group)) == 0 &&
+           slash == json_string(object, "apiVersion") + strlen(group);
+}
+
+static bool is_namespace_of(const cJSON *namespace_, const cJSON *object)
+{
+    return text_equal(json_string(namespace_, "kind"), "Namespace") &&
+           text_equal(json_string(namespace_, "apiVersion"), "v1") &&
+           text_equal(json_string_path(namespace_, "metadata.name"),
+                      json_string_path(object, "metadata.namespace"));
+}
+
+/* What an object that stays lies in, stays too: as in differ/prune.c. */
+static bool holds_what_stays(const struct diff_application *application, const cJSON *outer)
+{
+    for (const cJSON *inner = json_first(application->leaving); inner; inner = inner->next) {
+        if (keep_read(json_object(inner, "metadata")) != KEEP_NO &&
+            (is_namespace_of(outer, inner) || is_definition_of(outer, inner))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void diff_leaving(struct diff_application *application, cJSON *item, bool goes)
+{
+    AUTO_ARENA struct arena arena;
+    arena_init(&arena);
+    struct object_ref ref;
+    object_ref_from_json(item, &arena, &ref, NULL); /* as it was listed */
+    const char *described = object_ref_describe(&ref, &arena);
+    if (goes) {
+        print_difference(application, &ref, NULL, item, NULL);
+        application->verb->deleted++;
+    } else if (keep_read(json_object(item, "metadata")) == KEEP_UNCLEAR &&
+               application->spec.prune) {
+        printf("# left in place: %s: its annotation " KEEP_ANNOTATION
+               " must be \"disabled\" or \"enabled\"\n",
+               described);
+    } else {
+        printf("# kept, no longer managed: %s\n", described);
+        application->verb->kept++;
+    }
+}
+
+/* Judged before the first is printed, which takes away what the others are judged by. */
+static void diff_all_leaving(struct diff_application *application)
+{
+    size_t count = json_size(application->leaving), i = 0;
+    AUTO_FREE bool *goes = mem_new(count + 1, sizeof *goes);
+    for (cJSON *item = json_first(application->leaving); item; item = item->next, i++) {
+        goes[i] = application->spec.prune && keep_read(json_object(item, "metadata")) == KEEP_NO &&
+                  !holds_what_stays(application, item);
+    }
+    i = 0;
+    for (cJSON *item = json_first(application->leaving); item; item = item->next, i++) {
+        diff_leaving(application, item, goes[i]);
+    }
 }
 
 static void diff_kind(struct diff_application *application, const struct kube_resource *resource,
@@ -309,8 +377,10 @@ static void diff_kind(struct diff_application *application, const struct kube_re
         diff_complain(application->verb, resource->kind, &error);
         return;
     }
-    for (cJSON *item = json_first(json_get(list, "items")); item; item = item->next) {
-        diff_listed(application, resource, item);
+    cJSON *next;
+    for (cJSON *item = json_first(json_get(list, "items")); item; item = next) {
+        next = item->next;
+        diff_listed(application, resource, json_get(list, "items"), item);
     }
 }
 
@@ -319,8 +389,7 @@ void diff_pruned(struct diff_application *application)
     const cJSON *status = json_object(application->object, "status");
     const cJSON *kinds = json_array(status, "kinds");
     const cJSON *spaces = json_array(status, "namespaces");
-    for (const cJSON *item = json_first(kinds); item && application->spec.prune;
-         item = item->next) {
+    for (const cJSON *item = json_first(kinds); item; item = item->next) {
         const char *name = cJSON_IsString(item) ? item->valuestring : "";
         const char *dot = strchr(name, '.');
         AUTO_FREE char *kind = mem_string_n(name, dot ? (size_t)(dot - name) : 0);
@@ -335,4 +404,5 @@ void diff_pruned(struct diff_application *application)
             diff_kind(application, resource, text_or_empty(space->valuestring));
         }
     }
+    diff_all_leaving(application);
 }

@@ -30,21 +30,23 @@ static int history_run(const char *name, const cJSON *application, void *context
     struct table table AUTO_TABLE;
     const cJSON *status = json_object(application, "status");
     const cJSON *first = json_first(json_array(status, "history"));
-    table_init(&table, 5);
-    static const char *const head[] = {"REVISION", "AGE", "CHANGED", "PRUNED", "NOTE"};
+    table_init(&table, 6);
+    static const char *const head[] = {"REVISION", "AGE", "CHANGED", "PRUNED", "RELEASED", "NOTE"};
     for (size_t i = 0; i < sizeof head / sizeof head[0]; i++) {
         table_add(&table, head[i]);
     }
     for (const cJSON *entry = first; entry; entry = entry->next) {
-        char age[TABLE_AGE_SIZE], changed[24], pruned[24];
+        char age[TABLE_AGE_SIZE], changed[24], pruned[24], released[24];
         const char *revision = json_string(entry, "revision");
         table_age(json_string(entry, "appliedAt"), clock_wall_ms(), age);
         snprintf(changed, sizeof changed, "%lld", (long long)json_int(entry, "changed", 0));
         snprintf(pruned, sizeof pruned, "%lld", (long long)json_int(entry, "pruned", 0));
+        snprintf(released, sizeof released, "%lld", (long long)json_int(entry, "released", 0));
         table_add(&table, revision);
         table_add(&table, age);
         table_add(&table, changed);
         table_add(&table, pruned);
+        table_add(&table, released);
         table_add(&table, note_of(status, revision, entry == first));
     }
     table_print(&table, stdout);

@@ -166,10 +166,12 @@ static void status_print_history(const cJSON *status)
     const char *label = "History";
     const cJSON *history = json_array(status, "history");
     for (const cJSON *item = json_first(history); item; item = item->next) {
+        long long count = (long long)json_int(item, "released", 0);
+        AUTO_FREE char *released = count > 0 ? mem_format(", %lld released", count) : NULL;
         AUTO_FREE char *text = mem_format(
-            "%s  %s, %lld changed, %lld pruned", text_or_empty(json_string(item, "appliedAt")),
+            "%s  %s, %lld changed, %lld pruned%s", text_or_empty(json_string(item, "appliedAt")),
             text_or_empty(json_string(item, "revision")), (long long)json_int(item, "changed", 0),
-            (long long)json_int(item, "pruned", 0));
+            (long long)json_int(item, "pruned", 0), text_or_empty(released));
         status_line(label, text);
         label = "";
     }
