@@ -11,8 +11,10 @@
 #include <nanomsg/reqrep.h>
 #include <string.h>
 
-/* How long a socket over tcp may take nothing before it is made anew. nanomsg leaves connecting to
- * the kernel, which asks a machine that is not there for two minutes, in ever longer intervals. */
+/* How long a socket may take nothing before it is made anew, for nanomsg does not always connect
+ * again. Over tcp it leaves connecting to the kernel, which asks a machine that is not there for
+ * two minutes, in ever longer intervals. And a peer that ends right after its greeting leaves a
+ * connection that is never given up (docs/adr/0018). */
 #define CONNECT_MS 5000
 /* Acknowledgements beyond this are not kept: the hints come again. */
 #define ACKS_MAXIMUM ((size_t)16384)
@@ -100,7 +102,7 @@ void bus_peer_flush(struct bus_peer *peer)
     if (peer->push < 0) {
         next = now_ms + CONNECT_MS;
     } else if (peer->blocked) { /* `writable` comes first; this is for is_lost */
-        next = (peer->address.is_ipc ? now_ms : peer->blocked_ms) + CONNECT_MS;
+        next = peer->blocked_ms + CONNECT_MS;
     }
     set_timer(peer, now_ms, next);
 }
@@ -130,7 +132,7 @@ static bool connect_push(struct bus_peer *peer, struct error *error)
  * of our hellos does. */
 static bool is_lost(const struct bus_peer *peer, int64_t now_ms)
 {
-    if (peer->address.is_ipc || peer->push < 0) {
+    if (peer->push < 0) {
         return false;
     }
     if (peer->blocked) {

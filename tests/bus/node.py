@@ -2,6 +2,7 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -75,6 +76,14 @@ class Node:
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+    def freeze(self):
+        """Returns when it stands still."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
 
     def restart(self):
         self.kill()

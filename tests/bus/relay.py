@@ -8,6 +8,7 @@ import struct
 import threading
 
 GREETING = 8
+PUSH, PULL = 0x50, 0x51  # the two protocols of a pipeline, as greetings name them
 
 
 class Faults:
@@ -66,9 +67,7 @@ class Relay:
         self.there, self.faults, self.answers = there, faults, answers
         self.prefix = b"\x01" if here.startswith("ipc") else b""
         self.sockets, self.stalled = [], []
-        self.server = self._socket(here)
-        self.server.bind(self._target(here))
-        self.server.listen()
+        self.server = listen(here)
         threading.Thread(target=self._accept, daemon=True).start()
 
     @staticmethod
@@ -145,6 +144,17 @@ class Relay:
             each.close()
 
 
+def listen(address):
+    server = Relay._socket(address)
+    server.bind(Relay._target(address))
+    server.listen()
+    return server
+
+
+def greeting(protocol):
+    return b"\0SP\0" + struct.pack(">HH", protocol, 0)
+
+
 def frame(prefix, message):
     return prefix + struct.pack(">Q", len(message)) + message
 
@@ -154,7 +164,7 @@ def throw(address, messages):
     sink = Relay._socket(address)
     sink.connect(Relay._target(address))
     prefix = b"\x01" if address.startswith("ipc") else b""
-    sink.sendall(b"\0SP\0" + struct.pack(">HH", 0x50, 0))
+    sink.sendall(greeting(PUSH))
     Relay._read(sink, GREETING)
     try:
         for message in messages:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bus"))
 from harness import ports  # noqa: E402
 from harness.waiting import allowance, stretch, wait_for  # noqa: E402
 from node import Node, find_binary  # noqa: E402
-from relay import Faults, Relay, throw  # noqa: E402
+from relay import GREETING, PULL, PUSH, Faults, Relay, greeting, listen, throw  # noqa: E402
 
 LINKS = ("fetcher-differ", "differ-applier", "admission-differ")
 BLOB = 2 << 20
@@ -357,6 +357,25 @@ def test_a_connection_that_delivers_nothing_is_replaced(world):
     wait_for(lambda: numbers(two, "one") == set(range(1, 11)))
     wait_for(lambda: one.stats()["acknowledged"] == 10)
     assert one.stats()["greeted"] == 1  # it was not restarted, and so nobody says so
+
+
+@ipc
+def test_a_peer_that_ended_right_after_its_greeting_is_reached_when_it_is_back(world):
+    """nanomsg takes such a connection for one that stands, and never gives it up (docs/adr/0018)."""
+    addresses = world.address("one"), world.address("two")
+    with listen(addresses[1]) as server:
+        one = world.node("one", addresses[0], [f"differ-applier={addresses[1]}"])
+        connection, _ = server.accept()
+        assert connection.recv(GREETING, socket.MSG_WAITALL) == greeting(PUSH)
+        one.stats()  # it has begun, and waits for the greeting
+        one.freeze()  # so that it finds that and the end of the connection at once
+        connection.sendall(greeting(PULL))
+        connection.close()
+    one.thaw()
+    one.ask("send 0 number 1 10")
+    two = world.node("two", addresses[1], [f"differ-applier={addresses[0]}"])
+    drain(one)
+    assert numbers(two, "one") == set(range(1, 11))
 
 
 # ---- keys ----
