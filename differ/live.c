@@ -323,16 +323,7 @@ struct live_kind *live_kind_get(const struct live *live, const char *name)
 
 static void start_watch(struct live_kind *kind)
 {
-    AUTO_BUF struct buf path;
-    buf_init(&path, 4096);
-    kube_resource_path(&kind->resource, NULL, NULL, &path);
-    AUTO_FREE char *api_version =
-        *kind->resource.group ? mem_format("%s/%s", kind->resource.group, kind->resource.version)
-                              : mem_string(kind->resource.version);
-    struct kube_watch_options options = {
-        .path = path.data,
-        .api_version = api_version,
-        .kind = kind->resource.kind,
+    const struct kube_watch_options options = {
         .label_selector = GITMOOR_LABEL,
         .event = on_event,
         .synced = on_synced,
@@ -341,7 +332,7 @@ static void start_watch(struct live_kind *kind)
     };
     kind->listed = clock_monotonic_us();
     kind->epoch_before = kind->epoch;
-    kind->watch = kube_watch_new(kind->live->client, &options);
+    kind->watch = kube_watch_resource(kind->live->client, &kind->resource, &options);
 }
 
 static void set_resource(struct live_kind *kind, const struct kube_resource *resource)

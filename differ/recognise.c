@@ -54,29 +54,20 @@ static void on_trouble(const struct error *error, void *context)
 static void list_kind(struct recognition *recognition, const struct live_kind *kind)
 {
     struct kind_list *list = NEW(struct kind_list);
-    const struct kube_resource *resource = &kind->resource;
-    AUTO_BUF struct buf path;
-    buf_init(&path, 4096);
-    kube_resource_path(resource, NULL, NULL, &path);
-    AUTO_FREE char *api_version = *resource->group
-                                      ? mem_format("%s/%s", resource->group, resource->version)
-                                      : mem_string(resource->version);
     AUTO_FREE char *selector = mem_format("%s=%s", GITMOOR_LABEL, recognition->application->label);
     list->recognition = recognition;
     list->name = mem_string(kind->name);
     map_set(&recognition->lists, kind->name, list);
     recognition->left++;
-    struct kube_watch_options options = {
-        .path = path.data,
-        .api_version = api_version,
-        .kind = resource->kind,
+    const struct kube_watch_options options = {
         .label_selector = selector,
         .event = on_event,
         .synced = on_synced,
         .trouble = on_trouble,
         .context = list,
     };
-    list->watch = kube_watch_new(recognition->application->differ->client, &options);
+    struct kube_client *client = recognition->application->differ->client;
+    list->watch = kube_watch_resource(client, &kind->resource, &options);
 }
 
 /* Whether we, or another replica, applied the live object for this application, and it was last

@@ -53,22 +53,14 @@ struct served *served_new(const struct served_options *options)
     struct served *served = NEW(struct served);
     served->options = *options;
     served->settled = evtimer_new(options->loop, on_settled, served);
-    AUTO_BUF struct buf path;
-    buf_init(&path, 4096);
-    kube_resource_path(&options->resource, NULL, NULL, &path);
-    AUTO_FREE char *version =
-        mem_format("%s/%s", options->resource.group, options->resource.version);
     const struct kube_watch_options watch = {
-        .path = path.data,
-        .api_version = version,
-        .kind = options->resource.kind,
         .metadata_only = true,
         .event = on_event,
         .synced = on_synced,
         .trouble = on_trouble,
         .context = served,
     };
-    served->watch = kube_watch_new(options->client, &watch);
+    served->watch = kube_watch_resource(options->client, &options->resource, &watch);
     return served;
 }
 

@@ -19,7 +19,7 @@ struct kube_discovery; /* an immutable snapshot */
 
 /* Fetches /api and /apis in the aggregated form (v2), and falls back to the unaggregated form for
  * groups of aggregated API servers that are listed without their resources. A group whose server
- * is down does not fail the whole; kube_discovery_is_partial then tells which. */
+ * is down does not fail the whole; kube_discovery_partial then tells which. */
 typedef void (*kube_discovery_fn)(struct kube_discovery *discovery, const struct error *error,
                                   void *context);
 void kube_discovery_load(struct kube_client *client, kube_discovery_fn done, void *context);

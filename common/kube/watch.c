@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PATH_MAXIMUM 4096
 #define PAGE_SIZE 500
 #define PAGE_BYTES (4U << 20) /* above, pages get smaller */
 #define LIST_TIMEOUT_MS 60000
@@ -558,6 +559,23 @@ struct kube_watch *kube_watch_new(struct kube_client *client,
     return watch;
 }
 
+struct kube_watch *kube_watch_resource(struct kube_client *client,
+                                       const struct kube_resource *resource,
+                                       const struct kube_watch_options *options)
+{
+    struct kube_watch_options all = *options;
+    AUTO_BUF struct buf path;
+    buf_init(&path, PATH_MAXIMUM);
+    kube_resource_path(resource, NULL, NULL, &path);
+    AUTO_FREE char *api_version = *resource->group
+                                      ? mem_format("%s/%s", resource->group, resource->version)
+                                      : mem_string(resource->version);
+    all.path = path.data;
+    all.api_version = api_version;
+    all.kind = resource->kind;
+    return kube_watch_new(client, &all);
+}
+
 void kube_watch_free(struct kube_watch *watch)
 {
     if (!watch || watch->doomed) {
@@ -570,9 +588,4 @@ void kube_watch_free(struct kube_watch *watch)
     if (watch->depth == 0) {
         watch_destroy(watch);
     }
-}
-
-bool kube_watch_is_synced(const struct kube_watch *watch)
-{
-    return watch->synced;
 }

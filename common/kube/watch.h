@@ -8,6 +8,7 @@
 #define GITMOOR_KUBE_WATCH_H
 
 #include "common/kube/client.h"
+#include "common/kube/resource.h"
 
 enum kube_event_type { KUBE_EVENT_PRESENT, KUBE_EVENT_DELETED };
 
@@ -39,8 +40,11 @@ struct kube_watch_options {
 struct kube_watch;
 struct kube_watch *kube_watch_new(struct kube_client *client,
                                   const struct kube_watch_options *options);
+/* Of all objects of the resource: path, api_version and kind are filled in here. */
+struct kube_watch *kube_watch_resource(struct kube_client *client,
+                                       const struct kube_resource *resource,
+                                       const struct kube_watch_options *options);
 void kube_watch_free(struct kube_watch *watch); /* allowed from within its callbacks */
-bool kube_watch_is_synced(const struct kube_watch *watch);
 
 /* The decoder of a watch stream alone, for tests and the fuzz target: feed bytes as they come;
  * `event` takes the object of each {"type","object"} line, and returns whether it wants more.

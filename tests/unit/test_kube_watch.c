@@ -89,7 +89,6 @@ static char *watch(const struct step *steps, const char *until, enum free_at fre
                                          .trouble = on_trouble,
                                          .context = &seen};
     seen.watch = kube_watch_new(server.client, &options);
-    assert_false(kube_watch_is_synced(seen.watch));
     server_run(&server, &seen.done);
     /* Nothing more may come of a watch that is gone. */
     event_base_loop(server.base, EVLOOP_NONBLOCK);
