@@ -226,11 +226,10 @@ static void on_ended(struct run *run)
     }
     repository->builds--;
     end_applications(run);
-    bool missing = run->objects_missing;
-    run_free(run);
-    if (missing) {
-        repository_lacks_objects(repository);
+    if (run->objects_missing) {
+        repository_lacks_objects(repository, run);
     }
+    run_free(run);
     whole_wake(differ);
     start_check(differ);
     repository_step(repository); /* and with it whoever is next */

@@ -134,9 +134,15 @@ static void forget_content(struct repository *repository)
     }
 }
 
-void repository_lacks_objects(struct repository *repository)
+static void tell_missing(const struct repository *repository, const struct run *run)
 {
-    log_info("objects are missing, asking for all of them", "repository", repository->key);
+    log_info("objects are missing, asking for all of them", "repository", repository->key, "error",
+             run->failure.message);
+}
+
+void repository_lacks_objects(struct repository *repository, const struct run *build)
+{
+    tell_missing(repository, build);
     repository->objects_missing = true;
     forget_whole(repository);
     forget_looked(repository);
@@ -312,8 +318,7 @@ static void judge_look(struct repository *repository, const struct run *look)
         }
         repository_set_trouble(repository, NULL);
     } else if (look->objects_missing && !missing_again) {
-        log_info("objects are missing, asking for all of them", "repository", repository->key,
-                 "error", look->failure.message);
+        tell_missing(repository, look);
     } else {
         repository_set_trouble(repository, look->failure.message);
     }

@@ -56,8 +56,8 @@ void repository_step(struct repository *repository);
 /* It failed lately, and its next try is a matter of time. */
 bool repository_is_backing_off(const struct repository *repository);
 
-/* The objects of the commit that is built from are not whole after all: they are asked for. */
-void repository_lacks_objects(struct repository *repository);
+/* The build says that the objects of its commit are not whole after all: they are asked for. */
+void repository_lacks_objects(struct repository *repository, const struct run *build);
 
 /* The objects of the look's commit are whole: builds are made from it. */
 void repository_set_whole(struct repository *repository, const struct run *look);
