@@ -11,8 +11,9 @@
  *
  * Prints one line of JSON: answers and failures after the warm-up, the rate, times in ms, and the
  * generator's own CPU seconds a second. */
+#include "../generator.h"
+
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -21,13 +22,10 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ANSWER_MAXIMUM ((size_t)1 << 20)
@@ -70,25 +68,12 @@ struct load {
     char first_failure[512];
 };
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
 static double cpu_seconds(void)
 {
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
     return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "load: %s\n", what);
-    exit(1);
 }
 
 static void *checked(void *memory)
@@ -100,21 +85,6 @@ static void *checked(void *memory)
 }
 
 /* ---- The requests ---- */
-
-static char *read_line(FILE *file)
-{
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t size = getline(&line, &room, file);
-    if (size < 0) {
-        free(line);
-        return NULL;
-    }
-    if (size > 0 && line[size - 1] == '\n') {
-        line[size - 1] = '\0';
-    }
-    return line;
-}
 
 static struct request make_request(char *line, const char *body, const char *host,
                                    const char *token)

@@ -5,12 +5,11 @@
  * usage: ceiling URL CA-FILE TOKEN REQUESTS-FILE WINDOW
  * The file alternates lines: a path with its query, then the object as JSON. Prints one line of
  * JSON: seconds from the first request to the last answer, how many, how many failed. */
+#include "../generator.h"
+
 #include <curl/curl.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define WINDOW_MAXIMUM 256
 
@@ -23,34 +22,6 @@ struct slot {
     CURL *handle;
     bool busy;
 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "ceiling: %s\n", what);
-    exit(1);
-}
-
-static char *read_line(FILE *file)
-{
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t size = getline(&line, &room, file);
-    if (size < 0) {
-        free(line);
-        return NULL;
-    }
-    if (size > 0 && line[size - 1] == '\n') {
-        line[size - 1] = '\0';
-    }
-    return line;
-}
 
 static struct request *read_requests(const char *server, const char *path, size_t *ret_count)
 {

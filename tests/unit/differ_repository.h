@@ -144,4 +144,22 @@ static inline size_t upstream_count_files(const struct upstream *upstream, const
     return count;
 }
 
+/* ---- The one of a test program: set up before each test, and torn down after it ---- */
+
+static struct upstream upstream;
+
+static int open_upstream(void **state)
+{
+    (void)state;
+    upstream_open(&upstream);
+    return 0;
+}
+
+static int close_upstream(void **state)
+{
+    (void)state;
+    upstream_close(&upstream);
+    return 0;
+}
+
 #endif

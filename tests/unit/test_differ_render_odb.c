@@ -11,22 +11,6 @@
 
 #include "differ_repository.h"
 
-static struct upstream upstream;
-
-static int open_upstream(void **state)
-{
-    (void)state;
-    upstream_open(&upstream);
-    return 0;
-}
-
-static int close_upstream(void **state)
-{
-    (void)state;
-    upstream_close(&upstream);
-    return 0;
-}
-
 static struct odb *open_database(void)
 {
     struct odb *odb;

@@ -15,22 +15,6 @@
 
 #define MAP(name) "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: " name "\n"
 
-static struct upstream upstream;
-
-static int open_upstream(void **state)
-{
-    (void)state;
-    upstream_open(&upstream);
-    return 0;
-}
-
-static int close_upstream(void **state)
-{
-    (void)state;
-    upstream_close(&upstream);
-    return 0;
-}
-
 /* ---- Asking ---- */
 
 struct ask {
