@@ -121,6 +121,17 @@ static bool check_processes(struct check *check, struct error *error)
 
 /* ---- Admission ---- */
 
+static bool create(struct check *check, const char *path, const cJSON *object, struct error *error)
+{
+    AUTO_BUF struct buf body;
+    buf_init(&body, 4096);
+    json_write(object, &body);
+    const struct kube_request request = {
+        .method = KUBE_POST, .path = path, .body = body.data, .body_size = body.size};
+    AUTO_JSON cJSON *answer = NULL;
+    return kube_client_call_wait(check->cluster.client, &request, &answer, error);
+}
+
 /* A dry-run of a ConfigMap that claims to be an application's, or of one that does not. */
 static bool try_config_map(struct check *check, bool claims, struct error *error)
 {
@@ -133,13 +144,7 @@ static bool try_config_map(struct check *check, bool claims, struct error *error
     if (claims) {
         json_add_string(json_add_object(metadata, "labels"), GITMOOR_LABEL, "forged.by-check");
     }
-    AUTO_BUF struct buf body;
-    buf_init(&body, 4096);
-    json_write(object, &body);
-    const struct kube_request request = {
-        .method = KUBE_POST, .path = path, .body = body.data, .body_size = body.size};
-    AUTO_JSON cJSON *answer = NULL;
-    return kube_client_call_wait(check->cluster.client, &request, &answer, error);
+    return create(check, path, object, error);
 }
 
 static void check_admission(struct check *check)
@@ -213,13 +218,7 @@ static bool create_tried(struct check *check, const struct kube_resource *kind, 
 {
     AUTO_JSON cJSON *object = tried_object(check, kind);
     AUTO_FREE char *path = tried_path(check, kind, NULL);
-    AUTO_BUF struct buf body;
-    buf_init(&body, 4096);
-    json_write(object, &body);
-    const struct kube_request request = {
-        .method = KUBE_POST, .path = path, .body = body.data, .body_size = body.size};
-    AUTO_JSON cJSON *answer = NULL;
-    return kube_client_call_wait(check->cluster.client, &request, &answer, error);
+    return create(check, path, object, error);
 }
 
 static bool is_observed(struct check *check, const struct kube_resource *kind, struct error *error)
