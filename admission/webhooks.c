@@ -127,11 +127,6 @@ static const struct {
                            sizeof mutating / sizeof *mutating},
 };
 
-const char *webhooks_kind_name(enum webhooks_kind kind)
-{
-    return kinds[kind].kind;
-}
-
 static void add_strings(cJSON *object, const char *name, const char *const *items, size_t maximum)
 {
     cJSON *array = json_add_array(object, name);

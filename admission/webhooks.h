@@ -29,6 +29,4 @@ enum webhooks_kind { WEBHOOKS_VALIDATING, WEBHOOKS_MUTATING, WEBHOOKS_KINDS };
 /* The whole object, for the caller to free. */
 cJSON *webhooks_configuration(enum webhooks_kind kind, const struct webhooks_options *options);
 
-const char *webhooks_kind_name(enum webhooks_kind kind); /* "ValidatingWebhookConfiguration" */
-
 #endif

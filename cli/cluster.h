@@ -31,7 +31,6 @@ struct cluster {
 
 bool cluster_open(struct cluster *cluster, struct error *error);
 void cluster_close(struct cluster *cluster);
-#define AUTO_CLUSTER __attribute__((cleanup(cluster_close)))
 
 /* ---- Our three kinds ---- */
 extern const struct kube_resource cluster_applications;

@@ -97,21 +97,6 @@ bool buf_append_format(struct buf *buf, const char *format, ...)
     return fits;
 }
 
-bool buf_append_hex(struct buf *buf, const void *data, size_t size)
-{
-    static const char digits[] = "0123456789abcdef";
-    const unsigned char *bytes = data;
-    if (!reserve(buf, size > SIZE_MAX / 2 ? SIZE_MAX : size * 2)) {
-        return false;
-    }
-    for (size_t i = 0; i < size; i++) {
-        buf->data[buf->size++] = digits[bytes[i] >> 4];
-        buf->data[buf->size++] = digits[bytes[i] & 15];
-    }
-    buf->data[buf->size] = '\0';
-    return true;
-}
-
 static bool is_unreserved(unsigned char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||

@@ -27,7 +27,6 @@ bool buf_append_string(struct buf *buf, const char *text);
 bool buf_append_char(struct buf *buf, char character);
 bool buf_append_format(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-bool buf_append_hex(struct buf *buf, const void *data, size_t size);
 /* Percent-encodes all but unreserved characters (RFC 3986), as for a path segment or a query. */
 bool buf_append_percent(struct buf *buf, const char *text);
 

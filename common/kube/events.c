@@ -32,8 +32,7 @@ struct kube_event_recorder {
     char *instance;
     struct event *timer;
     struct map series; /* by object, type, reason and note */
-    uint64_t failures;
-    uint64_t created; /* makes names unique */
+    uint64_t created;  /* makes names unique */
     unsigned in_flight;
     bool closed; /* freed, but requests of it are still on their way */
 };
@@ -76,7 +75,6 @@ static void on_written(const struct kube_response *response, void *context)
     if (!response->ok) {
         /* Not created, or expired meanwhile: the next one starts anew. */
         struct series *series = map_remove(&writing->recorder->series, writing->key);
-        writing->recorder->failures++;
         if (series) {
             series_free(series);
         }
@@ -89,7 +87,6 @@ static void write_event(struct kube_event_recorder *recorder, const char *key,
 {
     AUTO_BUF struct buf text = {0};
     if (recorder->in_flight >= IN_FLIGHT_MAXIMUM) {
-        recorder->failures++;
         return;
     }
     buf_init(&text, 65536);
@@ -267,9 +264,4 @@ void kube_event_recorder_free(struct kube_event_recorder *recorder)
     if (recorder->in_flight == 0) {
         recorder_destroy(recorder);
     }
-}
-
-uint64_t kube_event_recorder_failures(const struct kube_event_recorder *recorder)
-{
-    return recorder->failures;
 }

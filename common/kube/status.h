@@ -20,14 +20,12 @@ struct kube_call *status_patch(struct kube_client *client, const char *path, cJS
                                kube_response_fn done, void *context);
 
 /* Events (events.k8s.io/v1), aggregated: the same (object, type, reason, message) within ten
- * minutes is a series update of the one that exists, at most once a minute. Failures are counted
- * and otherwise ignored: an Event is never a reason to fail. */
+ * minutes is a series update of the one that exists, at most once a minute. Failures are
+ * ignored: an Event is never a reason to fail. */
 struct kube_event_recorder;
 struct kube_event_recorder *kube_event_recorder_new(struct kube_client *client,
                                                     const char *controller, const char *instance);
 void kube_event_recorder_free(struct kube_event_recorder *recorder);
-/* Events that could not be written, for metrics. */
-uint64_t kube_event_recorder_failures(const struct kube_event_recorder *recorder);
 /* `object` needs apiVersion, kind and metadata {namespace,name,uid}. `type` is "Normal" or
  * "Warning"; reason and action are CamelCase words; the note is cut at 1,024 bytes. */
 void kube_event_record(struct kube_event_recorder *recorder, const cJSON *object, const char *type,

@@ -100,17 +100,6 @@ void metric_observe(struct metric *metric, const char *label, double value)
     }
 }
 
-void metric_forget(struct metric *metric, const char *label)
-{
-    if (!metric->next) {
-        return;
-    }
-    struct series *series = map_remove(&metric->series->by_label, text_or_empty(label));
-    if (series) {
-        series_free(series);
-    }
-}
-
 void metric_clear(struct metric *metric)
 {
     if (metric->next) {

@@ -28,8 +28,7 @@ void metric_set(struct metric *metric, const char *label, double value);
 /* Of a metric with two labels. The values hold no character 0x1f. */
 void metric_set_two(struct metric *metric, const char *label, const char *second, double value);
 void metric_observe(struct metric *metric, const char *label, double value);
-void metric_forget(struct metric *metric, const char *label); /* drop one series */
-void metric_clear(struct metric *metric);                     /* all of them */
+void metric_clear(struct metric *metric); /* all of them */
 
 /* Called before each exposition, for values that are read rather than counted. */
 void metrics_on_collect(void (*collect)(void *context), void *context);
