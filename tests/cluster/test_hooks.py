@@ -7,6 +7,7 @@ import pytest
 from harness.mooring import config_map
 from harness.realnode import TOOLBOX
 from harness.waiting import wait_for
+from webserver import web
 
 JOB = """apiVersion: batch/v1
 kind: Job
@@ -24,31 +25,6 @@ spec:
           imagePullPolicy: Never
           command: [sh, -c, {script}]
           terminationMessagePolicy: FallbackToLogsOnError
-"""
-WEB = """apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: web}}
-spec:
-  selector: {{matchLabels: {{app: web}}}}
-  template:
-    metadata: {{labels: {{app: web}}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-        - name: web
-          image: {image}
-          imagePullPolicy: Never
-          command: [sh, -c, "echo {word} >/www/index.html && exec httpd -f -p 8080 -h /www"]
-          readinessProbe: {{httpGet: {{path: /index.html, port: 8080}}, periodSeconds: 1}}
-          volumeMounts: [{{name: www, mountPath: /www}}]
-      volumes: [{{name: www, emptyDir: {{}}}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: web}}
-spec:
-  selector: {{app: web}}
-  ports: [{{port: 80, targetPort: 8080}}]
 """
 # What a smoke test does: asks through kube-proxy, from a Pod.
 ASK = r"""printf 'GET /index.html HTTP/1.0\r\n\r\n' | nc -w 5 "$WEB_SERVICE_HOST" 80 | grep -x """
@@ -81,18 +57,18 @@ def logs(kubectl, namespace, name):
 
 
 def test_before_and_after_run_around_what_they_are_for(gitmoor, moored, repository, api, kubectl, namespace):
-    repository.commit({"deploy/web.yaml": WEB.format(image=TOOLBOX, word="one"), "deploy/before.yaml": ours("migrate", "before", "echo migrated"),
+    repository.commit({"deploy/web.yaml": web("one"), "deploy/before.yaml": ours("migrate", "before", "echo migrated"),
                        "deploy/after.yaml": ours("smoke", "after", ASK + "one")})
     shop = moored(repository)
     shop.wait_applied(timeout=120)
     assert runs(shop) == {("before", "migrate"): "Succeeded", ("after", "smoke"): "Succeeded"}
     assert logs(kubectl, namespace, "migrate") == "migrated\n" and logs(kubectl, namespace, "smoke") == "one\n"
-    web, migrate, smoke = api.get("Deployment", namespace, "web"), *(api.get("Job", namespace, name) for name in ("migrate", "smoke"))
-    assert when(migrate["status"]["completionTime"]) <= when(web["metadata"]["creationTimestamp"])
-    available = next(condition for condition in web["status"]["conditions"] if condition["type"] == "Available")
+    deployment, migrate, smoke = api.get("Deployment", namespace, "web"), *(api.get("Job", namespace, name) for name in ("migrate", "smoke"))
+    assert when(migrate["status"]["completionTime"]) <= when(deployment["metadata"]["creationTimestamp"])
+    available = next(condition for condition in deployment["status"]["conditions"] if condition["type"] == "Available")
     assert when(available["lastTransitionTime"]) <= when(smoke["status"]["startTime"])
 
-    shop.push({"deploy/web.yaml": WEB.format(image=TOOLBOX, word="two"),
+    shop.push({"deploy/web.yaml": web("two"),
                "deploy/after.yaml": ours("smoke", "after", ASK + "two")})
     shop.wait_applied(timeout=120)
     assert logs(kubectl, namespace, "smoke") == "two\n", "no Pod of the revision before answers any more"
@@ -117,11 +93,11 @@ def test_a_before_hook_that_fails_tells_its_last_words_and_the_failure_hook_runs
 
 
 def test_an_after_hook_that_fails_puts_the_earlier_revision_back(gitmoor, moored, repository, api, namespace):
-    repository.commit({"deploy/web.yaml": WEB.format(image=TOOLBOX, word="one"),
+    repository.commit({"deploy/web.yaml": web("one"),
                        "deploy/after.yaml": ours("smoke", "after", ASK + "one")})
     shop = moored(repository, rollback={"onFailure": True})
     shop.wait_applied(timeout=120)
-    shop.push({"deploy/web.yaml": WEB.format(image=TOOLBOX, word="wrong")})
+    shop.push({"deploy/web.yaml": web("wrong")})
     shop.wait_not_ready("smoke", reason="RolledBack", timeout=120)
     wait_for(lambda: "echo one " in json.dumps(api.get("Deployment", namespace, "web")["spec"]), 60, "the earlier revision")
 
