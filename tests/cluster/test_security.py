@@ -107,9 +107,10 @@ def test_what_a_process_may_read_runs_no_command(review):
     assert [words for words in READING_THAT_ACTS if review(*words)] == []
 
 
-def test_a_stolen_token_of_the_differ_writes_nothing(gitmoor, kubectl, node_cluster, tenants):
-    """Beyond what the table says: it is tried."""
-    token = token_of(gitmoor, "differ")
+@pytest.mark.parametrize("process", ["fetcher", "differ", "admission"])
+def test_a_stolen_token_writes_nothing(gitmoor, kubectl, node_cluster, tenants, process):
+    """Beyond what the table says: it is tried. (The applier's acts as service accounts, which is its work.)"""
+    token = token_of(gitmoor, process)
     for words in (["create", "configmap", "stolen", "-n", "blue"], ["delete", "configmap", "settings", "-n", "blue"],
                   ["create", "configmap", "stolen", "-n", "blue", "--as=system:serviceaccount:blue:deployer"],
                   ["patch", "application", "shop", "-n", "blue", "--type=merge", "-p", '{"spec":{"path":"x"}}'],

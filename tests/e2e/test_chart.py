@@ -146,6 +146,7 @@ REFUSED = {
     "a port that is none": "networkPolicy.git.ports={70000}",
     "an argument that is no flag": "applier.extraArgs={window-max=3}",
     "a service account with two slashes": "defaultServiceAccount.name=a/b/c",
+    "a priority class that is no name": "priorityClass.name=Very High",
 }
 
 
@@ -156,6 +157,28 @@ def test_bad_values_are_refused(helm, case):
     assert done.returncode != 0 and "schema" in done.stderr
     last = value.split("=")[0].split(".")[-1].split("{")[0]
     assert last in done.stderr or value.split("=")[0].split(".")[-2] in done.stderr, done.stderr
+
+
+OWN = {"podLabels": "app.kubernetes.io/component", "podAnnotations": "gitmoor.io/generators", "dashboard.labels": "helm.sh/chart",
+       "serviceMonitor.labels": "app.kubernetes.io/name", "prometheusRule.labels": "app.kubernetes.io/instance"}
+
+
+@pytest.mark.parametrize("value", OWN)
+def test_what_the_chart_labels_itself_cannot_be_replaced(helm, value):
+    """Pods are found by labels; and a key that stands twice is no YAML."""
+    key = OWN[value].replace(".", r"\.")
+    sets = (f"{value}.{key}=x", "serviceMonitor.enabled=true", "prometheusRule.enabled=true", "dashboard.enabled=true")
+    done = helm.run("template", "gitmoor", CHART, *flags(sets))
+    assert done.returncode and f"{value}: {OWN[value]} is the chart's own" in done.stderr
+    beside = objects(helm("template", "gitmoor", CHART, *flags([sets[0].replace("x", "y").replace(key, "team"), *sets[1:]])))
+    assert "team: y" in yaml.safe_dump(beside)
+
+
+def test_values_that_yaml_would_take_for_something_else(helm):
+    found = objects(helm("template", "gitmoor", CHART, "--set-string", "priorityClass.name=yes", "--set", "fetcher.resources=null"))
+    assert one(found, "PriorityClass", "yes")
+    (spec, fetcher) = containers(found)["fetcher"]
+    assert spec["priorityClassName"] == "yes" and "resources" not in fetcher and "resources" in containers(found)["differ"][1]
 
 
 def test_fewer_replicas_at_most_than_at_least_are_refused(helm):
@@ -245,6 +268,49 @@ def test_network_policies_allow_the_link_table_and_nothing_else(render):
         assert ports == {443, 6443, 53}
 
 
+def test_an_autoscaler_decides_how_many_there_are(render):
+    """A number in the Deployment would be put back by each upgrade. The load is told in parts of what is requested."""
+    found = render("topology=split", "differ.autoscaling.enabled=true", "differ.autoscaling.minReplicas=2", "differ.replicas=3", "applier.replicas=3")
+    for process in PROCESSES:
+        spec = one(found, "Deployment", f"gitmoor-{process}")["spec"]
+        scalers = of_kind(found, "HorizontalPodAutoscaler", f"gitmoor-{process}")
+        assert len(scalers) == (process == "differ") and ("replicas" in spec) == (process != "differ"), process
+    assert one(found, "Deployment", "gitmoor-applier")["spec"]["replicas"] == 3
+    scaler = one(found, "HorizontalPodAutoscaler", "gitmoor-differ")["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "gitmoor-differ"}
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 4)
+    assert containers(found)["differ"][1]["resources"]["requests"]["cpu"]
+    assert not of_kind(render("differ.autoscaling.enabled=true"), "HorizontalPodAutoscaler"), "the one Pod of sidecar is never two"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_budget_never_stops_a_drain(render, variant):
+    """Of one replica it may go; of several one after the other."""
+    found = render(*VARIANTS[variant])
+    budgets = of_kind(found, "PodDisruptionBudget")
+    assert len(budgets) == (0 if variant == "least" else len(of_kind(found, "Deployment")))
+    for budget in budgets:
+        selector = one(found, "Deployment", budget["metadata"]["name"])["spec"]["selector"]
+        assert budget["spec"] == {"maxUnavailable": 1, "selector": selector}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_it_installs_under_any_name_into_any_namespace(helm, variant):
+    text = helm("template", "anchor", CHART, "--namespace", "harbour", *flags(VARIANTS[variant]))
+    assert NAMESPACE not in text
+    found = objects(text)
+    others = {"gitmoor-test", *(("shop", "bank") if variant == "all" else ())}
+    assert {each["metadata"]["namespace"] for each in found if "namespace" in each["metadata"]} == {"harbour", *others}
+    subjects = [subject for each in found if each["kind"].endswith("Binding") for subject in each["subjects"]]
+    assert len(subjects) > 8 and {subject["namespace"] for subject in subjects} == {"harbour"}
+    pods = [each["spec"]["template"]["metadata"]["labels"].items() for each in of_kind(found, "Deployment")]
+    selectors = [each["spec"]["selector"] for each in of_kind(found, "Service")] + [
+        each["spec"].get("podSelector", each["spec"].get("selector"))["matchLabels"]
+        for each in found if each["kind"] in ("Deployment", "PodDisruptionBudget", "NetworkPolicy")]
+    for selector in selectors:
+        assert selector["app.kubernetes.io/instance"] == "anchor" and any(selector.items() <= labels for labels in pods)
+
+
 def test_tenancy_settings_are_mounted_where_they_are_enforced(render):
     found = render("topology=split", "tenancy.rules[0].namespaces={team-*}", "tenancy.rules[0].targetNamespaces={$namespace}")
     text = one(found, "ConfigMap", "gitmoor-tenancy")["data"]["tenancy.yaml"]
@@ -312,6 +378,21 @@ def test_a_container_holds_no_token_but_its_own(render):
                 assert secret["metadata"]["annotations"]["kubernetes.io/service-account.name"] == f"gitmoor-{process}"
             else:
                 assert spec["serviceAccountName"] == f"gitmoor-{process}"
+
+
+def test_helm_test_may_do_what_it_tries_and_no_more(render):
+    """It creates three objects and a ConfigMap in a namespace of its own, and lists Pods beside the processes."""
+    own = {(kind, name, verb) for kind in ("gitrepositories", "helmrepositories", "applications")
+           for name, verbs in (("", ["create"]), ("gitmoor-check", ["get", "delete"])) for verb in verbs}
+    wanted = {NAMESPACE: {("pods", "", "list")}, "gitmoor-test": {("configmaps", "", "create")} | own}
+    found = render()
+    given = {role["metadata"]["namespace"]: {(resource, name, verb) for rule in role["rules"] for resource in rule["resources"]
+                                             for name in rule.get("resourceNames", [""]) for verb in rule["verbs"]}
+             for role in of_kind(found, "Role", "gitmoor-test")}
+    assert given == wanted
+    bound = [each for each in found if each["kind"].endswith("Binding") and "gitmoor-test" in json.dumps(each["subjects"])]
+    assert {(each["kind"], each["metadata"]["namespace"], each["roleRef"]["name"]) for each in bound} == {
+        ("RoleBinding", namespace, "gitmoor-test") for namespace in wanted}
 
 
 def test_names_of_other_services_do_not_become_settings(render):
@@ -527,6 +608,18 @@ def test_keys_are_made_once_and_rotate_when_asked(installed):
     assert {link: installed.key(link, "previous") for link in links} == first
 
 
+def test_keys_stay_where_the_chart_no_longer_makes_them(installed, kubectl_of_bare):
+    """As docs/install.md has it: without the annotation Helm would remove what has left the chart."""
+    keys = ("gitmoor-bus-fetcher-differ", "gitmoor-bus-differ-applier", "gitmoor-bus-admission-differ")
+    before = {name: installed.secret(name)["data"] for name in keys}
+    kubectl_of_bare("annotate", "secret", "-n", NAMESPACE, *keys, "helm.sh/resource-policy=keep")
+    installed.upgrade("bus.createKeys=false")
+    assert {name: installed.secret(name)["data"] for name in keys} == before
+    installed.upgrade("bus.rotation=2026-11")
+    assert {name: installed.secret(name)["data"] for name in keys} == before, "and are taken back"
+    kubectl_of_bare("annotate", "secret", "-n", NAMESPACE, *keys, "helm.sh/resource-policy-")
+
+
 def test_an_upgrade_upgrades_the_definitions(installed):
     """Helm itself never touches what is in a chart's crds folder again."""
     installed.upgrade()
@@ -552,6 +645,33 @@ def test_from_one_topology_to_the_other_and_back(installed):
     assert [service["metadata"]["name"] for service in installed.api.list("Service", NAMESPACE)] == ["gitmoor-admission"]
     installed.upgrade()
     wait_for(lambda: running() == {"all": 1}, what="one Pod again")
+
+
+def test_an_autoscaler_keeps_its_number_through_upgrades_and_a_rollback_goes_back(installed):
+    def replicas():
+        return installed.api.get("Deployment", NAMESPACE, "gitmoor-applier")["spec"]["replicas"]
+
+    before = len(json.loads(installed.helm("history", "gitmoor", "--namespace", NAMESPACE, "-o", "json")))
+    first = {link: installed.key(link) for link in ("fetcher-differ", "differ-applier", "admission-differ")}
+    split = ("topology=split", "applier.autoscaling.enabled=true")
+    installed.upgrade(*split)
+    installed.api.request("PATCH", path_of("Deployment", NAMESPACE, "gitmoor-applier") + "/scale", {"spec": {"replicas": 3}},
+                          "application/merge-patch+json")  # as the autoscaler does
+    installed.upgrade(*split, "logLevel=debug", "bus.rotation=2027-01")
+    assert replicas() == 3
+    second = installed.key("differ-applier")
+    installed.helm("rollback", "gitmoor", before, "--namespace", NAMESPACE, "--wait", "--timeout", "180s")
+    assert [each["metadata"]["name"] for each in installed.api.list("Deployment", NAMESPACE)] == ["gitmoor"]
+    assert {link: installed.key(link) for link in first} == first, "which docs/install.md says"
+    installed.upgrade("bus.rotation=2027-01")
+    assert installed.key("differ-applier") not in (first["differ-applier"], second), "the same word makes new keys after a rollback"
+
+
+@pytest.mark.parametrize("release, namespace, words", [("gitmoor", "harbour", []), ("anchor", NAMESPACE, []),
+                                                       ("anchor", "harbour", ["--take-ownership"])])
+def test_a_second_installation_is_refused(installed, release, namespace, words):
+    done = installed.helm.run("install", release, CHART, "--namespace", namespace, "--dry-run=server", *words)
+    assert done.returncode and f"already, as the release gitmoor in the namespace {NAMESPACE}, and there can be only one" in done.stderr
 
 
 # ------------------------------------------------------------------------------- rights
@@ -814,3 +934,18 @@ def test_uninstalling_takes_the_webhooks_first_and_leaves_the_definitions_alone(
     kept = {f"CustomResourceDefinition {kind}.gitmoor.io" for kind in ("applications", "gitrepositories", "helmrepositories")}
     wait_for(lambda: left_over(kubectl_of_bare) - kept == set(), what="nothing to be left")
     assert left_over(kubectl_of_bare) == kept
+
+
+def test_it_installs_elsewhere_over_definitions_that_were_kept(installed):
+    """After the uninstallation; and over what is left of a release whose namespace has been deleted under it."""
+    installed.api.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                         "metadata": {"name": "gitmoor-applier", "annotations": {"meta.helm.sh/release-name": "gone",
+                                                                                 "meta.helm.sh/release-namespace": "gone"}},
+                         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "gitmoor-applier"}})
+    try:
+        words = ("install", "anchor", CHART, "--namespace", "harbour", "--dry-run=server")
+        done = installed.helm.run(*words)
+        assert done.returncode and "invalid ownership metadata" in done.stderr
+        assert installed.helm.run(*words, "--take-ownership").returncode == 0
+    finally:
+        installed.api.request("DELETE", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/gitmoor-applier")

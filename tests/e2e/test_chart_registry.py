@@ -9,7 +9,7 @@ import pytest
 from chartserver import CHART_YAML, ChartServer, basic, pack
 from harness import paths
 from harness.certs import Authority
-from harness.helm import Helm
+from harness.helm import CHART, Helm
 from test_chart_worker import FILES, Charts
 from test_fetcher_worker import refused
 
@@ -100,6 +100,16 @@ def test_credentials_that_give_no_token(worker, registry):
 
 def test_a_chart_that_is_not_there(worker, registry):
     refused(worker.fetch(registry.url("charts/none"), **ROBOT), "ChartNotFound", "web", registry.url("charts/none"))
+
+
+def test_gitmoors_own_chart_is_installed_from_a_registry(registry):
+    """As docs/install.md has it."""
+    login = ("--ca-file", registry.ca_file, "--username", ROBOT["username"], "--password", ROBOT["password"])
+    registry.helm("package", CHART, "--destination", registry.folder)
+    (package,) = registry.folder.glob("gitmoor-*.tgz")
+    registry.helm("push", package, registry.url("own"), *login)
+    values = ("--namespace", "gitmoor-system", "--set", "bus.createKeys=false")
+    assert registry.helm("template", "gitmoor", registry.url("own/gitmoor"), *values, *login) == registry.helm("template", "gitmoor", CHART, *values)
 
 
 # ---- Hostile registries: files of an ordinary server ----

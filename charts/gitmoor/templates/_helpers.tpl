@@ -9,6 +9,16 @@ app.kubernetes.io/part-of: gitmoor
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{- /* Labels or annotations beside those that the chart makes, which none may replace: Pods are found by them, and YAML that has a key
+       twice is none. Takes (root, name of the value, what the value holds, the keys that are the chart's beside its labels). */ -}}
+{{- define "gitmoor.beside" -}}
+{{- $name := index . 1 }}{{ $own := concat (index . 3) (include "gitmoor.labels" (index . 0) | fromYaml | keys | sortAlpha) }}
+{{- range $key, $_ := index . 2 }}
+{{- if has $key $own }}{{ fail (printf "%s: %s is the chart's own, and cannot be set" $name $key) }}{{ end }}
+{{- end }}
+{{- toYaml (index . 2) }}
+{{- end }}
+
 {{- /* Selects the Pods of a component: a process with topology split, "all" with sidecar. Takes (root, component). */ -}}
 {{- define "gitmoor.selector" -}}
 app.kubernetes.io/name: gitmoor
@@ -208,7 +218,9 @@ readinessProbe:
 # Reviews are answered until the API servers know that this Pod is going.
 lifecycle: {preStop: {sleep: {seconds: 5}}}
 {{- end }}
-resources: {{- toYaml $values.resources | nindent 2 }}
+{{- with $values.resources }}
+resources: {{- toYaml . | nindent 2 }}
+{{- end }}
 securityContext:
   {{- include "gitmoor.containerSecurityContext" $root | nindent 2 }}
 volumeMounts:
