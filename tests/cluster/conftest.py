@@ -86,18 +86,18 @@ def previous_chart(node_cluster, scratch):
 def install(node_cluster, images):
     """with install("split") as installation: Gitmoor by Helm, one at a time; uninstalled afterwards."""
     @contextlib.contextmanager
-    def installed(topology, chart=CHART, **values):
-        installation = Installation(node_cluster, topology, chart)
+    def installed(topology, chart=CHART, release="gitmoor", home=NAMESPACE, **values):
+        installation = Installation(node_cluster, topology, chart, release, home)
         node_cluster.installation = installation
         hooks = ["--no-hooks"]  # which need what failed to come up
         try:
             yield installation.install(**values)
             hooks = []
         finally:
-            installation.helm("uninstall", "gitmoor", "--ignore-not-found", "--wait", "--timeout=120s", *hooks)
+            installation.helm("uninstall", release, "--ignore-not-found", "--wait", "--timeout=120s", *hooks)
             if hooks:
                 node_cluster.kubectl("delete", *(f"{resource}/gitmoor-admission" for resource in WEBHOOKS), "--ignore-not-found")
-            node_cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s")
+            node_cluster.kubectl("delete", "namespace", home, "--ignore-not-found", "--timeout=60s")
             node_cluster.installation = None
 
     return installed

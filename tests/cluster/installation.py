@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 from harness import paths
 from harness.cluster import PROCESSES
@@ -19,20 +20,22 @@ WEBHOOKS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
 class Installation:
     """install(), upgrade(), uninstall() of the chart; then pods, metrics, logs by process."""
 
-    def __init__(self, cluster, topology, chart=CHART):
+    def __init__(self, cluster, topology, chart=CHART, release="gitmoor", namespace=NAMESPACE):
+        self.release, self.namespace = release, namespace
         self.cluster, self.kubectl, self.topology, self.chart = cluster, cluster.kubectl, topology, chart
         self.values = {"topology": topology, "image.registry": REGISTRY, "image.pullPolicy": "Never",
                        "defaultServiceAccount.create": "true"}
 
     def helm(self, *words, check=True):
-        done = subprocess.run([paths.control_plane("helm"), "--kubeconfig", str(self.cluster.kubeconfig()), "-n", NAMESPACE,
+        done = subprocess.run([paths.control_plane("helm"), "--kubeconfig", str(self.cluster.kubeconfig()), "-n", self.namespace,
                                *map(str, words)], capture_output=True, text=True, check=False)
         if check and done.returncode:
             raise RuntimeError(f"helm {' '.join(map(str, words))}: {done.stderr.strip()}\n{self.describe()}")
         return done
 
     def install(self, **values):
-        self._deploy("install", "--create-namespace", **values)
+        """Over the definitions that others have left, whatever their release was called."""
+        self._deploy("install", "--create-namespace", "--take-ownership", **values)
         return self.wait_guarded()
 
     def upgrade(self, **values):
@@ -42,11 +45,11 @@ class Installation:
     def _deploy(self, verb, *words, **values):
         self.values.update(values)
         flags = [word for name, value in self.values.items() for word in ("--set", f"{name}={value}")]
-        self.helm(verb, "gitmoor", self.chart, "--wait", "--timeout=120s", *words, *flags)
+        self.helm(verb, self.release, self.chart, "--wait", "--timeout=120s", *words, *flags)
         return self
 
     def uninstall(self):
-        self.helm("uninstall", "gitmoor", "--wait", "--timeout=120s")
+        self.helm("uninstall", self.release, "--wait", "--timeout=120s")
 
     def wait_guarded(self):
         """Until the webhook configurations are there: from then on edits are refused."""
@@ -65,7 +68,7 @@ class Installation:
 
     def pods(self, process):
         """The Pods that run a process and are not on their way out, oldest first."""
-        listed = json.loads(self.kubectl("get", "pods", "-n", NAMESPACE, "-o", "json", "-l",
+        listed = json.loads(self.kubectl("get", "pods", "-n", self.namespace, "-o", "json", "-l",
                                          f"app.kubernetes.io/component={self.component(process)}"))["items"]
         listed.sort(key=lambda pod: pod["metadata"]["creationTimestamp"])
         return [pod for pod in listed if "deletionTimestamp" not in pod["metadata"]]
@@ -73,7 +76,11 @@ class Installation:
     def pid(self, process, pod=None):
         """The host's pid of a process."""
         pod = pod or self.pods(process)[0]
-        return self.cluster.container_pid(NAMESPACE, pod["metadata"]["name"], process)
+        return self.cluster.container_pid(self.namespace, pod["metadata"]["name"], process)
+
+    def token(self, process):
+        """The token that the process has."""
+        return Path(f"/proc/{self.pid(process)}/root/var/run/secrets/kubernetes.io/serviceaccount/token").read_text()
 
     def kill(self, process):
         """SIGKILL to one process; returns when kubelet has noticed and it is there again."""
@@ -94,7 +101,7 @@ class Installation:
 
     def wait_ready(self, timeout=60):
         for workload in sorted({self.workload(process) for process in PROCESSES}):
-            self.kubectl("rollout", "status", "-n", NAMESPACE, f"deployment/{workload}", f"--timeout={timeout}s")
+            self.kubectl("rollout", "status", "-n", self.namespace, f"deployment/{workload}", f"--timeout={timeout}s")
         return self
 
     def http(self, process, path, pod=None):
@@ -123,11 +130,11 @@ class Installation:
         for process in PROCESSES:
             for pod in self.pods(process):
                 name = pod["metadata"]["name"]
-                done = self.kubectl.run("logs", "-n", NAMESPACE, name, "-c", process, f"--tail={lines}")
+                done = self.kubectl.run("logs", "-n", self.namespace, name, "-c", process, f"--tail={lines}")
                 told.append(f"--- {name} {process}\n{done.stdout}{done.stderr}")
         return "\n".join(told)
 
     def describe(self):
-        pods = self.kubectl.run("get", "pods", "-n", NAMESPACE, "-o", "wide").stdout
-        events = self.kubectl.run("get", "events", "-n", NAMESPACE, "--field-selector=type=Warning").stdout
+        pods = self.kubectl.run("get", "pods", "-n", self.namespace, "-o", "wide").stdout
+        events = self.kubectl.run("get", "events", "-n", self.namespace, "--field-selector=type=Warning").stdout
         return f"{pods}\n{events}\n{self.logs()}"

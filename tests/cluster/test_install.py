@@ -1,14 +1,18 @@
 """The user's walk: Helm install in both topologies, a commit becomes live, edits are refused, drift is repaired, Git is reverted, and an
 upgrade refuses nobody."""
+import base64
 import json
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from harness.api import ApiError
+from harness.cluster import PROCESSES
 from harness.mooring import LABEL, config_map
 from harness.waiting import wait_for
+from installation import NAMESPACE
 from webserver import web
 
 
@@ -80,6 +84,34 @@ def test_what_leaves_git_is_pruned(shop, kubectl, namespace):
 def test_helm_test_says_that_it_works(topology):
     assert "Phase:          Succeeded" in topology.helm("test", "gitmoor", "--timeout=90s").stdout
     wait_for(lambda: not topology.kubectl.run("get", "namespace", "gitmoor-test").stdout, 60, "what it tried in is gone")
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_process_holds_no_privilege(topology, process):
+    pid = topology.pid(process)
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    assert status["Uid"].split() == ["65532"] * 4 and status["Gid"].split() == ["65532"] * 4
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[capabilities], 16) == 0, capabilities
+    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
+    root = next(line for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if line.split()[4] == "/")
+    assert root.split()[5].split(",")[0] == "ro", "the root filesystem is read-only"
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_an_image_holds_no_shell(topology, kubectl, process):
+    pod = topology.pods(process)[0]["metadata"]["name"]
+    for shell in ("sh", "/bin/sh", "/bin/bash", "/bin/busybox"):
+        done = kubectl.run("exec", "-n", NAMESPACE, pod, "-c", process, "--", shell, "-c", "true")
+        assert done.returncode and ("no such file" in done.stderr or "not found" in done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_a_process_is_itself_to_the_api_server(topology, process):
+    """In the one Pod of sidecar too, whose account is the applier's."""
+    claims = topology.token(process).split(".")[1]
+    subject = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
+    assert subject == f"system:serviceaccount:{NAMESPACE}:gitmoor-{process}"
 
 
 class Load(threading.Thread):

@@ -2,7 +2,6 @@
 import base64
 import json
 import secrets
-from pathlib import Path
 
 import pytest
 
@@ -25,31 +24,6 @@ def gitmoor(install):
 
 
 # ------------------------------------------------------------------------------- the processes
-
-@pytest.mark.parametrize("process", PROCESSES)
-def test_a_process_holds_no_privilege(gitmoor, process):
-    pid = gitmoor.pid(process)
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
-    assert status["Uid"].split() == ["65532"] * 4 and status["Gid"].split() == ["65532"] * 4
-    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-        assert int(status[capabilities], 16) == 0, capabilities
-    assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2"
-    root = next(line for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if line.split()[4] == "/")
-    assert root.split()[5].split(",")[0] == "ro", "the root filesystem is read-only"
-
-
-@pytest.mark.parametrize("process", PROCESSES)
-def test_an_image_holds_no_shell(gitmoor, kubectl, process):
-    pod = gitmoor.pods(process)[0]["metadata"]["name"]
-    for shell in ("sh", "/bin/sh", "/bin/bash", "/bin/busybox"):
-        done = kubectl.run("exec", "-n", NAMESPACE, pod, "-c", process, "--", shell, "-c", "true")
-        assert done.returncode and ("no such file" in done.stderr or "not found" in done.stderr), done.stderr
-
-
-def token_of(gitmoor, process):
-    """The token that the process has."""
-    return Path(f"/proc/{gitmoor.pid(process)}/root/var/run/secrets/kubernetes.io/serviceaccount/token").read_text()
-
 
 # (process, verb and resource …, namespace): what it would need to do harm with its own token.
 FORBIDDEN = [
@@ -80,7 +54,7 @@ ALLOWED = [
 @pytest.fixture(scope="module")
 def review(gitmoor, node_cluster):
     """review(process, verb, resource) -> may it, asked with the token that the process holds."""
-    tokens = {process: token_of(gitmoor, process) for process in PROCESSES}
+    tokens = {process: gitmoor.token(process) for process in PROCESSES}
 
     def ask(process, verb, resource):
         name, _, rest = resource.partition(".")
@@ -110,7 +84,7 @@ def test_what_a_process_may_read_runs_no_command(review):
 @pytest.mark.parametrize("process", ["fetcher", "differ", "admission"])
 def test_a_stolen_token_writes_nothing(gitmoor, kubectl, node_cluster, tenants, process):
     """Beyond what the table says: it is tried. (The applier's acts as service accounts, which is its work.)"""
-    token = token_of(gitmoor, process)
+    token = gitmoor.token(process)
     for words in (["create", "configmap", "stolen", "-n", "blue"], ["delete", "configmap", "settings", "-n", "blue"],
                   ["create", "configmap", "stolen", "-n", "blue", "--as=system:serviceaccount:blue:deployer"],
                   ["patch", "application", "shop", "-n", "blue", "--type=merge", "-p", '{"spec":{"path":"x"}}'],

@@ -557,6 +557,15 @@ def test_installed_without_values_it_runs_under_pod_security_restricted(installe
     assert "PodSecurity" in str(refused.value), "the check itself refuses what is loose"
 
 
+def test_the_one_pod_may_be_evicted(installed, kubectl_of_bare):
+    """As draining its node does; a budget that allows none would stop that."""
+    (pod,) = installed.pods()
+    wait_for(lambda: kubectl_of_bare("get", "pdb", "gitmoor", "-n", NAMESPACE, "-o", "jsonpath={.status.disruptionsAllowed}") == "1", what="the budget")
+    name = pod["metadata"]["name"]
+    installed.api.request("POST", path_of("Pod", NAMESPACE, name) + "/eviction?dryRun=All", {
+        "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}})
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_server_takes_every_object_and_every_pod(installed, helm, variant, kubectl_of_bare):
     """The Pods of hooks and of each topology too, which no controller makes here."""
