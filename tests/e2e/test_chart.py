@@ -424,6 +424,14 @@ def metrics_of(expression):
     return {re.sub(r"_bucket$", "", metric) for metric in re.findall(r"\b(?:gitmoor|process)_[a-z_]+", expression)}
 
 
+def test_without_values_nothing_asks_for_what_a_small_cluster_lacks(render):
+    """Prometheus' operator, Grafana, a metrics server; and nobody is made cluster-admin."""
+    found = render()
+    assert not [each for kind in ("ServiceMonitor", "PrometheusRule", "HorizontalPodAutoscaler", "ConfigMap") for each in of_kind(found, kind)]
+    assert {each["roleRef"]["name"].split("-")[0] for each in found if each["kind"].endswith("Binding")} == {"gitmoor"}
+    assert [service["metadata"]["name"] for service in of_kind(found, "Service")] == ["gitmoor-admission"]
+
+
 def test_the_dashboard_shows_metrics_that_exist(render):
     board = json.loads(one(render("dashboard.enabled=true"), "ConfigMap", "gitmoor-dashboard")["data"]["gitmoor.json"])
     sources = "".join(path.read_text() for path in (paths.ROOT / "common/run").glob("*.c"))
