@@ -115,6 +115,7 @@ static void take_left(struct application *application)
     application->render_key = mem_string(application->rollback->key);
     problems_clear(&application->render_problems);
     map_release(&application->unknown_kinds, NULL);
+    application->unread = 0;
     waiting_drop(application);
     metric_add(&renders, "unchanged", 1);
     application_wake(application);
@@ -194,6 +195,8 @@ static void take_newest(const struct run *run, struct application *application,
     } else {
         application->since = application->answered;
         build_desired(application, part, render_key, run->revision);
+        bool failed = application->render_problems.total > 0;
+        application->unread = failed ? application->answered : 0;
     }
 }
 

@@ -117,6 +117,8 @@ struct application {
     uint64_t looked;   /* the newest at whose files was looked */
     uint64_t answered; /* the newest whose rendering was taken: less while a build is due */
     uint64_t since;    /* that which what is in force was rendered from when it was taken */
+    uint64_t unread;   /* whose files of it could not be rendered, if those are the newest; or 0 */
+    uint64_t swept;    /* the newest of which nothing was left to be pruned */
     bool awaits;       /* it waits for others to be rendered: whole.h */
     bool is_chart;     /* as it was rendered last */
     struct chart_values *values; /* what its spec takes from the cluster, or NULL */

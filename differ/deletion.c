@@ -278,6 +278,26 @@ static void prune_everything(struct application *application)
     selection_release(&selection);
 }
 
+/* Nor may what it has be declared where nobody can read it. */
+static bool doubts(struct application *application)
+{
+    struct prune_list list;
+    AUTO_BUF struct buf why;
+    buf_init(&why, 8192);
+    prune_select(application, &list);
+    bool doubted = !prune_is_empty(&list) && whole_doubts(application, &why);
+    prune_release(&list);
+    if (doubted) {
+        AUTO_FREE char *message = mem_format(
+            "being deleted: what it manages is not deleted, since %s, and may declare it. Mend "
+            "that; or let the Application go without them by spec.deletionPolicy: Orphan",
+            why.data);
+        application->awaits = true;
+        outcome_set(application, OUTCOME_DELETING, message);
+    }
+    return doubted;
+}
+
 /* What it has may have moved, in the newest commit, to one that has not been rendered yet. Where
  * that is a matter of time and nothing else, it is waited for. */
 static bool awaits_others(struct application *application)
@@ -294,7 +314,7 @@ static bool awaits_others(struct application *application)
             awaited->key);
         whole_wait(application, message);
     }
-    return awaited;
+    return awaited || doubts(application);
 }
 
 bool deletion_step(struct application *application)

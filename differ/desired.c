@@ -16,6 +16,11 @@ struct build {
     struct map *unknown_kinds;
 };
 
+bool desired_is_application(const struct object_ref *ref)
+{
+    return text_equal(ref->group, GITMOOR_GROUP) && text_equal(ref->kind, "Application");
+}
+
 struct desired_object *desired_find(const struct desired_set *set, const char *key)
 {
     return set ? map_get(&set->by_key, key) : NULL;
@@ -230,6 +235,7 @@ static bool complete_object(struct build *build, const struct desired_input *inp
     };
     object->resource.kind = object->ref.kind;
     object->key = object_ref_key(&object->ref, arena);
+    build->set->has_applications |= desired_is_application(&object->ref);
     object->file = arena_string(arena, input->file);
     object->line = input->line;
     return true;

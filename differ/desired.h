@@ -74,6 +74,7 @@ struct desired_set {
     struct desired_hook *hooks; /* sorted by order_compare */
     size_t hook_count;
     bool has_waves;         /* not all are of wave 0 */
+    bool has_applications;  /* there are Applications among them */
     struct map by_key;      /* key → struct desired_object *, without the hooks */
     struct map hook_by_key; /* key → struct desired_hook * */
     struct digest content;  /* of all texts */
@@ -111,6 +112,8 @@ void desired_free(struct desired_set *set); /* NULL is fine */
  * one. */
 void desired_look_again(struct desired_set *set);
 void desired_look_again_at(struct desired_set *set, struct desired_object *object);
+
+bool desired_is_application(const struct object_ref *ref);
 
 /* The object that is kept as it is declared; NULL: none, or a hook, or no set. */
 struct desired_object *desired_find(const struct desired_set *set, const char *key);

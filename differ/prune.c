@@ -145,6 +145,23 @@ void prune_leave_unclear(struct application *application, const struct prune_lis
     }
 }
 
+static void tell(const struct live_object **objects, size_t count, struct problems *problems,
+                 const char *message)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct object_ref ref = ref_of(objects[i]);
+        AUTO_ARENA struct arena arena;
+        arena_init(&arena);
+        problems_add(problems, object_ref_describe(&ref, &arena), "", 0, "%s", message);
+    }
+}
+
+void prune_tell(const struct prune_list *list, struct problems *problems, const char *message)
+{
+    tell(list->objects, list->count, problems, message);
+    tell(list->kept, list->kept_count, problems, message);
+}
+
 bool prune_is_empty(const struct prune_list *list)
 {
     return list->count + list->kept_count == 0;

@@ -30,6 +30,9 @@ void prune_leave_unclear(struct application *application, const struct prune_lis
 /* Whether there is nothing to be done. */
 bool prune_is_empty(const struct prune_list *list);
 
+/* Notes each object that it would delete or give up in `problems`. */
+void prune_tell(const struct prune_list *list, struct problems *problems, const char *message);
+
 /* Whether the list would delete (what is given up does not count) everything that the application
  * has, every Namespace of it, or more of its `existing` objects than the limit allows; appends why,
  * and notes each object in `problems`. */

@@ -277,18 +277,56 @@ static void wait_for_wave(struct application *application, const struct selectio
     outcome_set(application, OUTCOME_WAVE, message);
 }
 
+static bool may_have_moved(const struct application *application)
+{
+    AUTO_BUF struct buf why;
+    buf_init(&why, 8192);
+    return whole_awaited(application) || whole_doubts(application, &why);
+}
+
 /* What leaves the application may have moved to one that has not been rendered yet. */
 static void put_prune_off(const struct application *application, struct selection *selection)
 {
-    if (!prune_is_empty(&selection->prune) && whole_awaited(application)) {
+    if (!prune_is_empty(&selection->prune) && may_have_moved(application)) {
         selection->prune_later_count = selection->prune.count + selection->prune.kept_count;
-        prune_release(&selection->prune);
+        selection->prune_later = selection->prune;
+        selection->prune = (struct prune_list){0};
     }
+}
+
+static void note_swept(struct application *application, const struct selection *selection)
+{
+    if (!application->spec.suspend && selection->later_count == 0 &&
+        prune_is_empty(&selection->prune)) {
+        whole_note_swept(application);
+    }
+}
+
+/* What a person has to decide. */
+static void hold_prune(struct application *application, const struct selection *selection,
+                       const char *why)
+{
+    problems_clear(&application->problems);
+    prune_tell(&selection->prune_later, &application->problems, "is not deleted yet");
+    AUTO_FREE char *message = mem_format(
+        "%s is applied, but %zu objects that it declares no more are not deleted: %s, and may "
+        "declare them. Mend that; or, if they are to go, `gitmoor approve %s -n %s`, which "
+        "annotates the Application with gitmoor.io/approved-revision=%s",
+        application->revision, selection->prune_later_count, why, application->name,
+        application->namespace_, application->revision);
+    application->awaits = true;
+    outcome_set(application, OUTCOME_HELD, message);
 }
 
 static void wait_to_prune(struct application *application, const struct selection *selection)
 {
     const struct application *awaited = whole_awaited(application);
+    AUTO_BUF struct buf why;
+    buf_init(&why, 8192);
+    if (!awaited && whole_doubts(application, &why)) {
+        hold_prune(application, selection, why.data);
+        return;
+    }
     AUTO_FREE char *message = mem_format(
         "%s is applied; %zu objects that it declares no more are deleted once application %s has "
         "been rendered, unless that declares them",
@@ -324,7 +362,8 @@ static void do_or_settle(struct application *application, bool repairs_only,
         application->settled = false;
         if (application->outcome == OUTCOME_BLOCKED || application->outcome == OUTCOME_WAVE ||
             application->outcome == OUTCOME_ADOPTION || application->outcome == OUTCOME_WINDOW ||
-            application->outcome == OUTCOME_HOOK || application->outcome == OUTCOME_RENDERING) {
+            application->outcome == OUTCOME_HOOK || application->outcome == OUTCOME_RENDERING ||
+            application->outcome == OUTCOME_HELD) {
             outcome_set(application, OUTCOME_NONE, NULL);
         }
         dispatch_plan(application, selection, heal);
@@ -351,6 +390,9 @@ static void act(struct application *application)
             return; /* of a hook */
         }
         selection_make(application, repairs_only, &selection);
+    }
+    if (!repairs_only) {
+        note_swept(application, &selection);
     }
     put_prune_off(application, &selection);
     if (selection.unwatched) {

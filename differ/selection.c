@@ -207,6 +207,7 @@ void selection_release(struct selection *selection)
     free(selection->asks);
     free(selection->later);
     prune_release(&selection->prune);
+    prune_release(&selection->prune_later);
     map_release(&selection->new_namespaces, NULL);
 }
 

@@ -19,7 +19,8 @@ struct selection {
     struct desired_object **asks; /* to be dry-run first: has it drifted? */
     size_t ask_count;
     struct prune_list prune;
-    size_t prune_later_count; /* what is to be pruned once others have been rendered (whole.h) */
+    struct prune_list prune_later; /* once others have been rendered (whole.h) */
+    size_t prune_later_count;
     enum finalizer_action finalizer; /* what becomes of the Application's, in the end */
     bool standing;                   /* of no revision: a newer one is no reason to stop */
     const struct desired_set *set;   /* that the objects are of */

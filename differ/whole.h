@@ -16,6 +16,12 @@
  *   to depend on it    the revision before being ready says nothing of this one (depends.c, by
  *                      application_is_ready)
  *
+ * There is a doubt that time does not remove: files of another application that cannot be rendered,
+ * or an Application that Git declares and nobody has made yet. What leaves this one may be declared
+ * there. To delete it could not be undone, so it waits for a person: to mend the other, or to say
+ * that deleting is meant (gitmoor approve). Only what has come up since this one had last nothing
+ * to prune counts: whatever was moved was moved since, and what was broken before holds nobody up.
+ *
  * Two that begin to declare the same object in one commit need not wait for that to be known: the
  * one that comes first has it, as ever, and the other is told. */
 #ifndef GITMOOR_DIFFER_WHOLE_H
@@ -29,6 +35,12 @@ bool whole_lacks(const struct application *application, const struct application
 
 /* Some application of which that is so, or NULL: then nothing has to wait. */
 const struct application *whole_awaited(const struct application *application);
+
+/* Whether what leaves the application may be declared where nobody can read it, and why that is
+ * doubted; for its newest revision, unless a person has approved that. */
+bool whole_doubts(const struct application *application, struct buf *why);
+/* Nothing of it is left to be pruned. */
+void whole_note_swept(struct application *application);
 
 /* Notes that the application waits, and why. */
 void whole_wait(struct application *application, const char *message);
