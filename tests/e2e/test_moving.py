@@ -1,4 +1,4 @@
-"""Objects that move from one application to another whose new files nobody can read: not deleted on a guess (ADR 18)."""
+"""Objects that move from one application to another whose new files nobody can read: not deleted on a guess (ADR 19)."""
 import json
 import subprocess
 
