@@ -159,8 +159,8 @@ static bool may_apply(struct application *application)
         outcome_set_from_problems(application, OUTCOME_DENIED, &application->denied);
         return false;
     }
-    if (application->spec.health_error) {
-        outcome_set(application, OUTCOME_INVALID, application->spec.health_error);
+    if (application->spec.error) {
+        outcome_set(application, OUTCOME_INVALID, application->spec.error);
         return false;
     }
     if (application->render_problems.total > 0) {
@@ -474,7 +474,7 @@ void reconcile_step(struct application *application)
         keep_waiting(application);
     } else if (!application->desired) {
         if (application->render_problems.total > 0 || application->denied.total > 0 ||
-            application->spec.health_error) {
+            application->spec.error) {
             may_apply(application); /* it may not, and says why */
         }
     } else if (is_known(application)) {

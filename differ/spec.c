@@ -20,7 +20,7 @@ void application_spec_release(struct application_spec *spec)
     free(spec->decryption_secret);
     json_free(spec->depends_on);
     health_rules_free(spec->health_checks);
-    free(spec->health_error);
+    free(spec->error);
     free(spec->break_glass.reason);
     free(spec->break_glass.by);
     free(spec->drift_text);
@@ -118,7 +118,17 @@ static void read_health_checks(const cJSON *health, struct application_spec *ret
     struct error error;
     if (!health_rules_read(json_get(health, "checks"), "spec.health.checks", &ret->health_checks,
                            &error)) {
-        ret->health_error = mem_string(error.message);
+        ret->error = mem_string(error.message);
+    }
+}
+
+/* It would be rendered otherwise than it says. */
+static void read_damage(const cJSON *object, struct application_spec *ret)
+{
+    const char *lost = json_string(object, OBJECT_DAMAGED);
+    if (lost) {
+        free(ret->error);
+        ret->error = mem_format("the Application cannot be read as it stands: %s", lost);
     }
 }
 
@@ -165,6 +175,7 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .health_timeout = duration(health, "timeout", 300000),
     };
     read_health_checks(health, ret);
+    read_damage(object, ret);
     read_break_glass(spec, &ret->break_glass);
     read_prune_limit(json_get(spec, "pruneLimit"), &ret->prune_limit);
     read_drift(spec, ret);

@@ -34,7 +34,7 @@ struct application_spec {
     struct prune_limit prune_limit;
     int64_t health_timeout;             /* ms */
     struct health_rules *health_checks; /* spec.health.checks, or NULL */
-    char *health_error;                 /* why they cannot be read, or NULL */
+    char *error;                        /* why it, or they, cannot be read, or NULL */
     bool exact;              /* whatever Git does not declare goes, save for what is… */
     struct managers allowed; /* …of these */
     struct managers taken;   /* whose fields are taken over, beside those of the setting */

@@ -5,8 +5,9 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 
-/* That of default limits: a spec is no deeper in it than in a list. */
-#define WORKER_REQUEST_DEPTH 100
+/* A spec, in which values of charts are, stands a level deeper than in the object that kube read
+ * within the default limits. */
+#define WORKER_REQUEST_DEPTH 110
 
 static bool worker_read_application(const cJSON *item, struct worker_application *application)
 {
@@ -34,8 +35,6 @@ static void worker_read_limits(struct worker *worker)
 
 bool worker_read_request(struct worker *worker, const char *text, size_t size, struct error *error)
 {
-    /* In it stand specs that the API server and its watch (kube/stream.h) have let pass, values of
-     * charts among them. */
     const struct json_limits limits = {WORKER_REQUEST_MAXIMUM, WORKER_REQUEST_DEPTH, 2000000};
     if (!json_parse(text, size, &limits, &worker->request, error)) {
         return error_prefix(error, "the request");

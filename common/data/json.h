@@ -31,8 +31,14 @@ extern const struct json_limits json_default_limits;
 bool json_parse(const char *text, size_t size, const struct json_limits *limits, cJSON **ret,
                 struct error *error);
 
-/* The same, with the tree in the arena: to be read only, and gone with it. A third of the time of
- * parsing and freeing is malloc's otherwise. */
+/* The same for what the API server holds: zero bytes in strings (as U+FFFD and "0", U+FFFD itself
+ * then twice) and what is nested more deeply than the limits allow (as null) do not keep the rest
+ * from being read. `*ret_lost` says what could not be kept; NULL: the tree is as the text. */
+bool json_parse_forgiving(const char *text, size_t size, const struct json_limits *limits,
+                          cJSON **ret, const char **ret_lost, struct error *error);
+
+/* The same as json_parse, with the tree in the arena: to be read only, and gone with it. A third of
+ * the time of parsing and freeing is malloc's otherwise. */
 bool json_parse_in(struct arena *arena, const char *text, size_t size,
                    const struct json_limits *limits, const cJSON **ret, struct error *error);
 

@@ -34,6 +34,10 @@ struct object_ref {
     const char *name;
 };
 
+/* A member that kube adds to an object of which something could not be read
+ * (json_parse_forgiving), with the reason. */
+#define OBJECT_DAMAGED "gitmoor.io/damaged"
+
 /* Reads apiVersion, kind, metadata.namespace and metadata.name. The strings point into the tree,
  * or, for group and version, into the arena. False with a message if apiVersion or kind is missing
  * or not a string, or if neither name nor generateName is there. */

@@ -164,7 +164,9 @@ static void on_waited(const struct kube_response *response, void *context)
             *wait->error = response->error;
         }
     } else if (response->size) {
-        wait->ok = json_parse(response->body, response->size, NULL, &wait->body, wait->error) ||
+        const char *lost;
+        wait->ok = json_parse_forgiving(response->body, response->size, NULL, &wait->body, &lost,
+                                        wait->error) ||
                    error_prefix(wait->error, "the API server's answer");
     }
 }

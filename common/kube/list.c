@@ -1,6 +1,9 @@
 /* A list is cut into its items by counting brackets outside of strings; each piece then goes
- * through the strict parser. See list.h. */
+ * through the parser that forgives what servers hold, since whoever may write one of the objects
+ * must not keep everybody from reading the others. See list.h. */
 #include "common/kube/list.h"
+
+#include "common/data/object.h"
 
 #include <string.h>
 
@@ -86,18 +89,20 @@ static bool split_items(struct cursor *cursor, bool (*item)(cJSON *tree, void *c
     }
     do {
         cJSON *tree = NULL;
+        const char *lost;
         skip_space(cursor);
         const char *start = cursor->at;
         if (!skip_value(cursor)) {
             return malformed(error);
         }
-        if (!json_parse(start, (size_t)(cursor->at - start), NULL, &tree, error)) {
+        if (!json_parse_forgiving(start, (size_t)(cursor->at - start), NULL, &tree, &lost, error)) {
             return error_prefix(error, "an item of the list");
         }
         if (!cJSON_IsObject(tree)) {
             json_free(tree);
             return malformed(error);
         }
+        json_add_string(tree, OBJECT_DAMAGED, lost);
         *stop = !item(tree, context);
     } while (!*stop && take(cursor, ','));
     return *stop || take(cursor, ']') || malformed(error);

@@ -2,6 +2,7 @@
  * parsed where they lie; only what is left at the end is copied. See watch.h. */
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/object.h"
 #include "common/kube/watch.h"
 
 #include <string.h>
@@ -52,6 +53,7 @@ static bool decode(struct kube_stream *stream, const char *line, size_t size, bo
 {
     struct json_limits limits = {stream->line_maximum, DEPTH_MAXIMUM, NODES_MAXIMUM};
     AUTO_JSON cJSON *tree = NULL;
+    const char *lost;
     if (size > stream->line_maximum) {
         return error_set(error, ERROR_LIMIT, "a watch event is over the limit of %zu bytes",
                          stream->line_maximum);
@@ -59,7 +61,7 @@ static bool decode(struct kube_stream *stream, const char *line, size_t size, bo
     if (is_blank(line, size)) {
         return true;
     }
-    if (!json_parse(line, size, &limits, &tree, error)) {
+    if (!json_parse_forgiving(line, size, &limits, &tree, &lost, error)) {
         return error_prefix(error, "a watch event");
     }
     const char *type = json_string(tree, "type");
@@ -68,6 +70,7 @@ static bool decode(struct kube_stream *stream, const char *line, size_t size, bo
         return error_set(error, ERROR_INVALID, "a watch event has no type or no object");
     }
     cJSON_DetachItemViaPointer(tree, object);
+    json_add_string(object, OBJECT_DAMAGED, lost);
     *stop = !stream->event(type, object, stream->context);
     return true;
 }

@@ -340,6 +340,34 @@ def test_an_application_of_no_repository(moored, repository, neighbour):
     shop.wait_applied()
 
 
+def nested(depth):
+    value = "end"
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+UNREADABLE = {
+    "a zero byte in an annotation": ({"annotations": {"note": "a\0b"}}, {}, "a string in it holds a zero byte"),
+    "zero bytes in values": ({}, {"render": {"helm": {"values": {"a\0": "x\0", "a\ufffd0": "y"}}}}, "a string in it holds a zero byte"),
+    "values that are nested without end": ({}, {"render": {"helm": {"values": nested(300)}}}, "it is nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_an_application_that_cannot_be_read_keeps_nobody_else_from_being(neighbour, api, namespace, case):
+    metadata, spec, why = UNREADABLE[case]
+    body = sample.application(namespace, "odd", "neighbour", path="deploy", **spec)
+    body["metadata"].update(metadata)
+    api.apply(body)
+    neighbour.works()
+    told = wait_for(lambda: next(item for item in api.get("Application", namespace, "odd")["status"]["conditions"]
+                                 if item["type"] == "Ready" and item["reason"] == "Invalid"), what="the application to be refused")
+    assert why in told["message"]
+    api.delete("Application", namespace, "odd")
+    neighbour.works()
+
+
 # ------------------------------------------------------------------------------- the API server
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -38,6 +38,11 @@ static void test_lists_are_taken_apart(void **state)
         {" { \"items\" : [ ] , \"metadata\" : { \"resourceVersion\" : \"8\" } } ", "", "8"},
         {"{\"items\":[{\"items\":[{}],\"metadata\":{\"resourceVersion\":\"9\"}}],\"x\":[[1],2]}",
          "{\"items\":[{}],\"metadata\":{\"resourceVersion\":\"9\"}}", NULL},
+        {"{\"items\":[{\"a\":\"\\u0000\"},{\"b\":1}],\"metadata\":{}}",
+         "{\"a\":\"\xEF\xBF\xBD"
+         "0\",\"gitmoor.io/damaged\":\"a string in it holds a zero byte\"}"
+         "{\"b\":1}",
+         NULL},
         {"{\"items\":null,\"metadata\":{}}", "", NULL}, /* Go's nil slice */
         {"{}", "", NULL},
     };

@@ -1,6 +1,7 @@
 /* Unit tests of common/kube/stream.c. */
 #include "common/base/memory.h"
 #include "common/base/text.h"
+#include "common/data/object.h"
 #include "common/kube/watch.h"
 
 #include <setjmp.h>
@@ -57,6 +58,28 @@ static void test_events_arrive_whole_however_the_bytes_are_cut(void **state)
     }
 }
 
+static bool on_damaged(const char *type, cJSON *object, void *context)
+{
+    buf_append_format(context, "%s %s;", type, text_or_empty(json_string(object, OBJECT_DAMAGED)));
+    json_free(object);
+    return true;
+}
+
+/* Anybody may write such a string into an object of his own. */
+static void test_a_zero_byte_does_not_end_the_stream(void **state)
+{
+    static const char text[] = "{\"type\":\"ADDED\",\"object\":{\"name\":\"a\\u0000\"}}\n"
+                               "{\"type\":\"ADDED\",\"object\":{\"name\":\"b\"}}\n";
+    AUTO_BUF struct buf seen;
+    struct error error;
+    (void)state;
+    buf_init(&seen, 4096);
+    struct kube_stream *stream = kube_stream_new(1000, on_damaged, &seen);
+    assert_true(kube_stream_feed(stream, text, strlen(text), &error));
+    kube_stream_free(stream);
+    assert_string_equal(seen.data, "ADDED a string in it holds a zero byte;ADDED ;");
+}
+
 static void test_a_consumer_that_has_enough_gets_no_more(void **state)
 {
     (void)state;
@@ -110,6 +133,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events_arrive_whole_however_the_bytes_are_cut),
+        cmocka_unit_test(test_a_zero_byte_does_not_end_the_stream),
         cmocka_unit_test(test_a_consumer_that_has_enough_gets_no_more),
         cmocka_unit_test(test_what_is_no_event_ends_the_stream),
     };
