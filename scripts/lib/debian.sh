@@ -6,7 +6,7 @@ libevent-dev libcurl4-openssl-dev libssl-dev libarchive-dev zlib1g-dev libcmocka
 RUN_PACKAGES="git openssh-client gpgv gnupg openssl ca-certificates tzdata python3 python3-venv"
 # A node that runs containers (tests/cluster); busybox-static is what its test image holds.
 NODE_PACKAGES="containerd runc containernetworking-plugins iptables conntrack iproute2 util-linux busybox-static"
-DEVELOPMENT_PACKAGES="clang clang-format gdb"
+DEVELOPMENT_PACKAGES="clang clang-format libclang-rt-dev gdb"
 LIBGIT2_MINIMUM=1.8
 
 as_root() {
