@@ -6,7 +6,9 @@
 #include "common/kube/status.h"
 #include "common/run/log.h"
 #include "differ/application.h"
+#include "differ/live.h"
 
+#define REASONS_SHOWN 5
 #define WAKE_MAXIMUM_MS ((int64_t)3600 * 1000) /* the wall clock may be set meanwhile */
 
 /* ---- Whether it holds ---- */
@@ -50,13 +52,45 @@ static void tell_begin(struct application *application)
     status_event(application, "Warning", "BreakGlass", "BreakGlass", text.data);
 }
 
+/* Objects on which the reason still stands: it is a person's, who may still be at it, and so is not
+ * taken away; but with it the group may edit them without another one. */
+static void describe_reasons_left(const struct application *application, struct buf *out)
+{
+    const struct desired_set *desired = application->desired;
+    size_t left = 0;
+    for (size_t i = 0; desired && i < desired->count; i++) {
+        const struct desired_object *object = &desired->objects[i];
+        const struct live_object *live = live_get(application->differ->live, object->key);
+        if (!live || !live->reason) {
+            continue;
+        }
+        AUTO_ARENA struct arena arena;
+        arena_init(&arena);
+        if (left < REASONS_SHOWN) {
+            buf_append_format(out, "%s%s", left ? ", " : ". The reason still stands on ",
+                              object_ref_describe(&object->ref, &arena));
+        }
+        left++;
+    }
+    if (left > REASONS_SHOWN) {
+        buf_append_format(out, " and %zu more", left - REASONS_SHOWN);
+    }
+    if (left > 0) {
+        buf_append_string(out, ": remove the annotation " GITMOOR_BREAK_GLASS_ANNOTATION
+                               ", or the group may edit without another one");
+    }
+}
+
 static void tell_end(struct application *application)
 {
-    const char *note = application->spec.break_glass.until
-                           ? "repairs go on: the time of break-glass is over"
-                           : "repairs go on: break-glass was ended";
-    log_info("break-glass is over", "application", application->key);
-    status_event(application, "Normal", "BreakGlassEnded", "BreakGlass", note);
+    AUTO_BUF struct buf note;
+    buf_init(&note, 4096);
+    buf_append_string(&note, application->spec.break_glass.until
+                                 ? "repairs go on: the time of break-glass is over"
+                                 : "repairs go on: break-glass was ended");
+    describe_reasons_left(application, &note);
+    log_info("break-glass is over", "application", application->key, "what", note.data);
+    status_event(application, "Normal", "BreakGlassEnded", "BreakGlass", note.data);
 }
 
 void break_glass_step(struct application *application)

@@ -65,7 +65,7 @@ def test_an_edit_stays_while_repairs_are_suspended_and_they_go_on_when_it_is_end
     wait_for(lambda: shop.config_map("a") == {"color": "red"}, what="the edit repaired")
     wait_for(lambda: shop.condition("Drifted").get("status") == "False" and not shop.condition("BreakGlass"), what="in sync")
     wait_for(lambda: drift_of(shop, "a").get("state") == "Repaired", what="the repair told")
-    shop.wait_event("Normal", "BreakGlassEnded")
+    shop.wait_event("Normal", "BreakGlassEnded", f"The reason still stands on ConfigMap {namespace}/a: remove the annotation")
     assert "breakGlass" not in shop.status()
 
 
