@@ -112,7 +112,7 @@ static int annotate(struct rollback_verb *verb, const char *name, const char *to
     struct error error = {0};
     char now[CLOCK_RFC3339_SIZE];
     const struct cluster_target target = {&cluster_applications, name};
-    clock_format_rfc3339(clock_wall_ms(), now);
+    clock_format_micro(clock_wall_ms(), now); /* two within a second are two */
     AUTO_FREE char *value = mem_format("%s %s", to, now);
     return cluster_annotate(&verb->cluster, &target, ROLLBACK_ANNOTATION, value, NULL, &error)
                ? CLI_OK

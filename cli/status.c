@@ -74,7 +74,8 @@ static void status_print_revisions(const cJSON *status)
     status_line("Revision", json_string(status, "revision")); /* of a repository */
     status_line("Attempted", json_string(status, "lastAttemptedRevision"));
     status_line("Applied", json_string(status, "lastAppliedRevision"));
-    status_line("Healthy", json_string(status, "lastHealthyRevision"));
+    status_line("Last healthy", json_string(status, "lastHealthyRevision"));
+    status_line("Holds for", json_string(status, "observedRevision"));
 }
 
 static void status_print_objects(const cJSON *status)

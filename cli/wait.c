@@ -107,7 +107,7 @@ static bool ask_source(struct awaited *awaited, struct error *ret_error)
         return true;
     }
     *ret_error = error;
-    return false;
+    return error_prefix(ret_error, "%s, by its spec.source", awaited->name);
 }
 
 static enum progress judge_source(const cJSON *source, struct buf *message, void *context)

@@ -12,6 +12,7 @@
 #include "differ/force.h"
 #include "differ/hooks.h"
 #include "differ/kinds.h"
+#include "differ/remedy.h"
 
 #include <string.h>
 
@@ -252,11 +253,11 @@ static void on_outcome(const struct plan_outcome *outcome, void *context)
     arena_init(&arena);
     AUTO_FREE char *advice = object ? force_advise(object, outcome->immutable) : NULL;
     problems_add(&reading->problems, object_ref_describe(&item->ref, &arena), item->file,
-                 item->line, "%s%s%s", text_or_empty(advice),
+                 item->line, "%s%s%s%s", text_or_empty(advice),
                  item->gives_up ? "cannot be given up: "
                  : item->uid    ? "cannot be deleted: "
                                 : "",
-                 shown_message(item, outcome));
+                 shown_message(item, outcome), remedy_for(outcome->status, outcome->message));
 }
 
 /* ---- The whole ---- */

@@ -96,7 +96,7 @@ bool secret_add_to(const cJSON *secret, cJSON *request, struct error *error)
     if (!any) {
         return refuse(secret, "it",
                       "has none of the keys username, password, bearerToken, ca.crt, tls.crt, "
-                      "tls.key, identity, known_hosts",
+                      "tls.key, identity, known_hosts. Add those that the server asks for",
                       error);
     }
     if (json_string(data, "identity") && json_string(data, "ssh-privatekey")) {

@@ -488,11 +488,12 @@ static bool scan_start(struct render_scan *scan, const char *asked, struct error
     }
     if (type != SOURCE_DIRECTORY) {
         render_key_add(scan, scan->path);
-        scan_add_problem(scan, file,
-                         arena_format(&scan->arena, "the path %s %s%s%s", file,
-                                      type == SOURCE_NONE ? "does not exist" : "is not a directory",
-                                      scan->options.revision ? " in revision " : "",
-                                      text_or_empty(scan->options.revision)));
+        scan_add_problem(
+            scan, file,
+            arena_format(&scan->arena, "the path %s %s%s%s. Correct spec.source.path, or commit it",
+                         file, type == SOURCE_NONE ? "does not exist" : "is not a directory",
+                         scan->options.revision ? " in revision " : "",
+                         text_or_empty(scan->options.revision)));
         return true;
     }
     if (!scan_find_type(scan, file, error)) {

@@ -125,7 +125,7 @@ def test_a_branch_that_is_missing(shop, repository, neighbour):
 def test_a_path_that_is_missing(shop, repository, neighbour):
     repository.commit({"elsewhere/a.yaml": config_map("a")})
     shop.make()
-    shop.wait_not_ready("deploy")
+    shop.wait_not_ready("deploy", "spec.source.path")
     shop.wait_event("Warning", "deploy")
     assert shop.condition()["message"].count("\n") == 0
     neighbour.works()
@@ -271,6 +271,19 @@ def test_a_manifest_with(what, manifests):
         bad.push({file: None})
         bad.wait_applied()
     assert bad.config_map("good") == {"step": str(bad.number)}
+
+
+@pytest.mark.parametrize("manifest,words", [
+    (config_map("bad", namespace="nowhere"), ('"nowhere" not found', "Declare the Namespace in Git")),
+    (config_map("bad") + "dta: {}\n", (".dta: field not declared in schema", "Correct its name")),
+])
+def test_what_to_do_is_told_where_the_server_does_not(manifest, words, manifests):
+    manifests.push({"bad/advised.yaml": manifest})
+    try:
+        manifests.wait_not_ready("bad/advised.yaml:1: ConfigMap", *words, reason="Invalid")
+    finally:
+        manifests.push({"bad/advised.yaml": None})
+        manifests.wait_applied()
 
 
 def test_all_errors_are_told_at_once(manifests):

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from harness import paths
+from harness.api import ApiError
 from harness.cluster import Cluster
 from harness.waiting import wait_for
 
@@ -416,6 +417,22 @@ def test_reconcile_fails_with_the_reason(shop):
     assert done.returncode == 1 and "not ready in time" in done.stderr
     assert shop.run("reconcile", "none").returncode == 1
     assert shop.run("reconcile", "shop", "--timeout", "soon").returncode == 2
+
+
+def test_two_rollbacks_within_a_second_are_two_requests(shop):
+    history = [{"revision": f"main@sha1:{digit * 8}", "appliedAt": "2026-01-01T00:00:00Z", "changed": 1, "pruned": 0} for digit in "cba"]
+    shop.set_status("True", "applied", lastAppliedRevision="main@sha1:cccccccc", history=history)
+
+    def asked():
+        assert shop.run("rollback", "shop", "--to", "bbbb").returncode == 0
+        return shop.object()["metadata"]["annotations"]["gitmoor.io/rollback-to"]
+    first = asked()
+    assert first.startswith("main@sha1:bbbbbbbb ") and asked() != first
+
+
+def test_a_url_as_scp_has_it_is_refused_with_what_to_write(shop, quiet):
+    with pytest.raises(ApiError, match="git@HOST:PATH is ssh://git@HOST/PATH"):
+        quiet.api().patch("GitRepository", shop.namespace, "shop", {"spec": {"url": "git@git.example.org:shop.git"}})
 
 
 def test_suspend_and_resume(shop):

@@ -202,7 +202,7 @@ def test_an_application_writes_with_its_own_service_account(repository, moored, 
     repository.commit({"deploy/a.yaml": config_map("a")})
     api.create("ServiceAccount", namespace, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "limited"}})
     shop = moored(repository, serviceAccountName="limited")
-    shop.wait_not_ready("forbidden", f"system:serviceaccount:{namespace}:limited")
+    shop.wait_not_ready("forbidden", f"system:serviceaccount:{namespace}:limited", "spec.serviceAccountName")
     assert shop.config_map("a") is None
     api.create("Role", namespace, {
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "limited"},
