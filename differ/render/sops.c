@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define ENCRYPTED "ENC[AES256_GCM,"
-#define ENCRYPTED_BASE64 "RU5DW0FFUzI1Nl9HQ00s" /* the same, as data of a Secret */
 #define RECIPIENTS_MAXIMUM ((size_t)1000)
 
 /* ---- For whom ---- */
@@ -280,12 +279,24 @@ void sops_file_read(const char *path, const char *text, size_t size, struct sops
 
 /* ---- Objects ---- */
 
+/* Of a Secret also a whole file that is encrypted, as it stands or in base64: a template has taken
+ * it for what is in it. Elsewhere such a file may be meant for a program that has the key. */
+static bool sops_is_within(const char *text)
+{
+    AUTO_BUF struct buf data;
+    if (strstr(text, ENCRYPTED)) {
+        return true;
+    }
+    buf_init(&data, strlen(text));
+    return base64_decode(text, strlen(text), &data) &&
+           memmem(data.data, data.size, ENCRYPTED, strlen(ENCRYPTED));
+}
+
 static const cJSON *sops_find_value(const cJSON *node, bool secret)
 {
     const cJSON *found = NULL;
-    if (cJSON_IsString(node) &&
-        (text_has_prefix(node->valuestring, ENCRYPTED) ||
-         (secret && text_has_prefix(node->valuestring, ENCRYPTED_BASE64)))) {
+    if (cJSON_IsString(node) && (text_has_prefix(node->valuestring, ENCRYPTED) ||
+                                 (secret && sops_is_within(node->valuestring)))) {
         return node;
     }
     for (const cJSON *it = json_first(node); it && !found; it = it->next) {

@@ -168,6 +168,12 @@ STILL = {
     "a resource of a kustomization": ({KUSTOMIZATION: {"resources": ["db.yaml"]}, "app/db.yaml": ENCRYPTED}, ["app/db.yaml:2: it is encrypted", SET]),
     "a file of a generator": ({KUSTOMIZATION: {"secretGenerator": [{"name": "s", "envs": ["a.env"]}]}, "app/a.env": sops.encrypt("A=b\n", "a.env")},
                               ["app/a.env:1: it is encrypted", SET]),
+    "a whole file in the data of a Secret": ({"app/s.yaml": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {
+        "x": base64.b64encode(sops.encrypt("a: b\n", regex=None).encode()).decode()}}}, ["app/s.yaml:6: Secret s is encrypted by SOPS"]),
+    "a file of a chart that a template puts into a Secret": (
+        {"app/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "app/s.json": sops.encrypt('{"a": "b"}', "s.json", regex=None),
+         "app/templates/s.yaml": 'apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  x: |\n{{ .Files.Get "s.json" | indent 4 }}\n'},
+        ["app/templates/s.yaml: Secret s is encrypted by SOPS"]),
     "the data of a Secret": ({"app/s.yaml": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {
         "x": base64.b64encode(b"ENC[AES256_GCM,data:aaaa,type:str]").decode()}}}, ["app/s.yaml:", "Secret s is encrypted by SOPS"]),
     "a chart's values": ({"app/Chart.yaml": "apiVersion: v2\nname: shop\nversion: 1.0.0\n", "app/values.yaml": sops.encrypt("a: b\n", regex=None),
