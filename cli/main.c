@@ -1,8 +1,10 @@
 /* gitmoor, and kubectl-gitmoor: finds the verb and leaves the rest to it. */
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "cli/pull.h"
 #include "common/base/memory.h"
 #include "common/run/manual.h"
+#include "fetcher/worker.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -91,6 +93,9 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0) {
         printf("gitmoor %s\n", GITMOOR_VERSION);
         return CLI_OK;
+    }
+    if (strcmp(argv[1], PULL_WORKER) == 0) {
+        return fetch_worker_main();
     }
     if (strcmp(argv[1], OPTIONS_MANUAL) == 0) {
         return main_manual();

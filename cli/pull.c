@@ -4,17 +4,25 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/data/object.h"
-#include "fetcher/chart.h"
-#include "fetcher/mirror.h"
+#include "fetcher/pool.h"
 #include "fetcher/secret.h"
 #include "fetcher/spec.h"
-#include "fetcher/transport_curl.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <string.h>
 
 /* The directory is new and goes again: what the archive may have is what bounds it. */
 #define MIRROR_MAXIMUM ((int64_t)1 << 30)
+
+/* As the fetcher has them. */
+#define ANSWER_MAXIMUM ((size_t)64 << 10)
+#define KILL_DELAY_MS 3000 /* beyond the timeout, which the worker keeps to by itself */
+#ifdef __SANITIZE_ADDRESS__
+#define WORKER_MEMORY 0 /* a sanitizer maps more than any limit */
+#else
+#define WORKER_MEMORY (3 * MIRROR_MAXIMUM)
+#endif
 
 struct pulling {
     struct cluster *cluster;
@@ -100,32 +108,76 @@ static bool make_directory(struct pull *pull, struct error *error)
     return true;
 }
 
-static bool fetch(struct pulling *pulling, struct pull *pull, struct error *error)
+struct fetching {
+    bool done;
+    cJSON *answer; /* of the worker, or NULL */
+    struct error error;
+};
+
+static void on_fetched(const cJSON *answer, const char *pack, size_t pack_size,
+                       const struct error *error, void *context)
 {
-    struct fetch_request request;
-    struct fetch_result result;
-    enum fetch_reason reason;
+    struct fetching *fetching = context;
+    (void)pack;
+    (void)pack_size;
+    fetching->done = true;
+    fetching->answer = json_copy(answer);
+    if (!json_bool(answer, "ok", false)) {
+        error_set(&fetching->error, ERROR_UNAVAILABLE, "%s",
+                  error ? error->message : text_or_empty(json_string(answer, "message")));
+    }
+}
+
+/* Until the worker has answered. */
+static void fetch_wait(const struct pulling *pulling, struct fetching *ret)
+{
+    static const char *const ourselves[] = {"/proc/self/exe", PULL_WORKER, NULL};
+    const struct pool_options options = {
+        .children = 1, .memory_maximum = WORKER_MEMORY, .command = ourselves};
+    const struct job_options job = {.request = pulling->request,
+                                    .output_maximum = ANSWER_MAXIMUM,
+                                    .timeout_ms = pulling->spec.timeout_ms + KILL_DELAY_MS};
+    struct event_base *loop = event_base_new();
+    struct pool *pool = pool_new(loop, &options);
+    pool_add(pool, &job, on_fetched, ret);
+    while (!ret->done) {
+        event_base_loop(loop, EVLOOP_ONCE);
+    }
+    pool_free(pool);
+    event_base_free(loop);
+}
+
+static bool fetch_take(struct pulling *pulling, const cJSON *answer, struct pull *pull,
+                       struct error *error)
+{
+    const cJSON *request = pulling->request;
     char commit[SOURCE_COMMIT_SIZE];
-    fetch_request_read(pulling->request, &request);
-    request.directory = pull->directory;
-    if (!transport_curl_library_open(error) || !mirror_library_open(error)) {
-        return false;
-    }
-    bool fetched = chart_run(&request, &result, &reason, error);
-    mirror_library_close();
-    if (!fetched) {
-        return fail(pulling, error);
-    }
-    if (result.forced) {
+    const char *revision = text_or_empty(json_string(answer, "revision"));
+    if (json_bool(answer, "forced", false)) {
         return error_set(
             error, ERROR_CONFLICT,
             "%s has another chart of that version now (%s) than the one in force (%s). "
             "gitmoor reconcile chart/%s has it fetched; --revision VERSION shows "
             "another one",
-            request.url, result.revision, request.previous, pulling->name);
+            json_string(request, "url"), revision, json_string(request, "previous"), pulling->name);
     }
-    pull->revision = mem_string(result.revision);
-    return source_open_revision(pull->directory, result.commit, &pull->source, commit, error);
+    pull->revision = mem_string(revision);
+    return source_open_revision(pull->directory, text_or_empty(json_string(answer, "commit")),
+                                &pull->source, commit, error);
+}
+
+static bool fetch(struct pulling *pulling, struct pull *pull, struct error *error)
+{
+    struct fetching fetching = {0};
+    json_add_string(pulling->request, "operation", "fetch");
+    json_add_string(pulling->request, "directory", pull->directory);
+    fetch_wait(pulling, &fetching);
+    AUTO_JSON cJSON *answer = fetching.answer;
+    if (fetching.error.code) {
+        *error = fetching.error;
+        return fail(pulling, error);
+    }
+    return fetch_take(pulling, answer, pull, error);
 }
 
 /* ---- The whole ---- */

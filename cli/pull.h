@@ -1,12 +1,18 @@
 /* The chart of a HelmRepository, fetched from where the fetcher has it, by the fetcher's own code
  * (fetcher/chart.h) and with the credentials of its Secrets, which whoever asks must be allowed to
- * read. It stands in a directory of its own, as a commit, until it is released. */
+ * read. It stands in a directory of its own, as a commit, until it is released.
+ *
+ * It is fetched and unpacked by a child, this very program called with PULL_WORKER, in the sandbox
+ * of the fetcher's workers (fetcher/worker.h): what a stranger has packed is not opened in a
+ * process that holds a kubeconfig. */
 #ifndef GITMOOR_CLI_PULL_H
 #define GITMOOR_CLI_PULL_H
 
 #include "cli/cluster.h"
 #include "differ/render/source.h"
 #include "differ/spec.h"
+
+#define PULL_WORKER "--fetch" /* no verb of anybody else's */
 
 struct pull {
     struct source *source;

@@ -11,7 +11,7 @@ static void drain(void *fetcher)
 int main(int argc, char **argv)
 {
     if (argc == 2 && text_equal(argv[1], "worker")) {
-        return worker_main();
+        return fetch_worker_main();
     }
     struct fetcher_settings settings = {0};
     struct process *process = NULL;

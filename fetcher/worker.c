@@ -263,7 +263,7 @@ static bool work(struct error *error)
     return error_set(error, ERROR_INVALID, "unknown operation in the request");
 }
 
-int worker_main(void)
+int fetch_worker_main(void)
 {
     struct error error;
     if (work(&error)) {

@@ -17,6 +17,6 @@
 #define GITMOOR_FETCHER_WORKER_H
 
 /* Returns the exit status. */
-int worker_main(void);
+int fetch_worker_main(void);
 
 #endif

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -200,6 +201,24 @@ def test_diff_fetches_the_chart_that_a_reconcile_would_render(chart, chart_serve
     assert gitmoor("diff", "web").returncode == 0, "what is in force is still the older one"
     done = gitmoor("diff", "web", "--revision", "7.x")
     assert done.returncode == 2 and 'no version of chart web in "7.x"' in done.stderr and "--path DIR" in done.stderr
+
+    # What a stranger has packed is opened by a child without the kubeconfig, in the sandbox of the fetcher's workers.
+    seen = []
+
+    def look(handler):
+        chart_server.faults = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if b"\0--fetch\0" in (folder / "cmdline").read_bytes():
+                    seen.append(((folder / "status").read_text(), (folder / "environ").read_bytes()))
+            except OSError:
+                pass  # it has ended
+        return handler.do_GET()
+
+    chart_server.faults = {"index.yaml": look}
+    assert gitmoor("diff", "web").returncode == 0
+    ((status, environment),) = seen
+    assert "NoNewPrivs:\t1" in status and b"KUBE" not in environment
 
     # Another chart of that version is not what is in force.
     chart_server.add("web", "1.0.0", {**FILES, "values.yaml": "colour: red"})

@@ -350,7 +350,7 @@ static void a_question_about_the_unknown_waits_until_the_list_is_known(void **st
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "worker") == 0) {
-        return worker_main();
+        return fetch_worker_main();
     }
     struct error error;
     log_open("test", "error", &error);
