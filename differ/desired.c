@@ -197,9 +197,13 @@ static bool complete_object(struct build *build, const struct desired_input *inp
                 arena_format(arena, "%s/%s/%s", object->ref.group, object->ref.version,
                              object->ref.kind),
                 (void *)"");
+        bool is_down = kube_discovery_is_partial(build->options->discovery, object->ref.group);
         problems_add(build->problems, described, input->file, input->line,
-                     "the cluster serves no kind %s in %s: install its CustomResourceDefinition, "
-                     "or correct apiVersion and kind",
+                     is_down ? "the cluster does not tell now whether it serves a kind %s in %s, "
+                               "since the server of that group does not answer: kubectl get "
+                               "apiservices says why, and the kind is looked for again when it does"
+                             : "the cluster serves no kind %s in %s: install its "
+                               "CustomResourceDefinition, or correct apiVersion and kind",
                      object->ref.kind, object_ref_api_version(&object->ref, arena));
         return false;
     }

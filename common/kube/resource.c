@@ -163,6 +163,20 @@ const char *kube_discovery_partial(const struct kube_discovery *discovery)
     return discovery->partial.data;
 }
 
+bool kube_discovery_is_partial(const struct kube_discovery *discovery, const char *group)
+{
+    const char *name = *group ? group : "core";
+    size_t size = strlen(name);
+    for (const char *at = discovery->partial.data; *at; at += *at == ',') {
+        size_t length = strcspn(at, ",");
+        if (length == size && strncmp(at, name, size) == 0) {
+            return true;
+        }
+        at += length;
+    }
+    return false;
+}
+
 /* The API server looks at the decoded path, so that "%2F" would be a separator for it: such a
  * character is encoded twice, and a segment of dots as well. The server then sees a name that it
  * refuses, in the place where the name belongs. */

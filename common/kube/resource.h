@@ -42,6 +42,8 @@ void kube_discovery_each(const struct kube_discovery *discovery,
                          void *context);
 /* A comma-separated list of groups that could not be read, "" if none. */
 const char *kube_discovery_partial(const struct kube_discovery *discovery);
+/* Whether the group is one of those: it is there, and of what is in it some is not known. */
+bool kube_discovery_is_partial(const struct kube_discovery *discovery, const char *group);
 
 /* "/apis/apps/v1/namespaces/shop/deployments/web". `name` may be NULL for the collection;
  * `namespace_` may be NULL or "" for cluster-scoped resources and for all namespaces. Every part is

@@ -23,7 +23,8 @@ static const char apis_document[] =
     "\"metadata\":{\"name\":\"apiextensions.k8s.io\"},\"versions\":[{\"version\":\"v1\","
     "\"resources\":[{\"resource\":\"customresourcedefinitions\",\"responseKind\":{\"group\":"
     "\"apiextensions.k8s.io\",\"version\":\"v1\",\"kind\":\"CustomResourceDefinition\"},\"scope\":"
-    "\"Cluster\",\"verbs\":[\"get\",\"list\",\"watch\"]}]}]}]}";
+    "\"Cluster\",\"verbs\":[\"get\",\"list\",\"watch\"]}]}]},{\"metadata\":{\"name\":"
+    "\"down.example.org\"},\"versions\":[{\"version\":\"v1\",\"freshness\":\"Stale\"}]}]}";
 
 static cJSON *parse(const char *text)
 {
@@ -168,6 +169,19 @@ static void a_cluster_scoped_object_never_gets_a_namespace(void **state)
     release(&built);
 }
 
+static void a_kind_of_a_server_that_is_down_is_told_from_one_that_nobody_serves(void **state)
+{
+    struct built built = build(*state, NULL, NULL,
+                               (const char *[]){"{\"apiVersion\":\"down.example.org/v1\",\"kind\":"
+                                                "\"Widget\",\"metadata\":{\"name\":\"w\"}}",
+                                                NULL});
+    expect_problem(&built,
+                   "app.yaml:1: Widget w: the cluster does not tell now whether it serves a "
+                   "kind Widget in down.example.org/v1");
+    assert_true(map_has(&built.unknown_kinds, "down.example.org/v1/Widget"));
+    release(&built);
+}
+
 static void a_kind_that_is_not_served_is_a_problem_that_may_pass(void **state)
 {
     struct built built = build(*state, NULL, NULL,
@@ -292,6 +306,7 @@ int main(void)
         cmocka_unit_test(the_namespace_of_a_release_is_for_objects_that_name_none),
         cmocka_unit_test(a_cluster_scoped_object_never_gets_a_namespace),
         cmocka_unit_test(a_kind_that_is_not_served_is_a_problem_that_may_pass),
+        cmocka_unit_test(a_kind_of_a_server_that_is_down_is_told_from_one_that_nobody_serves),
         cmocka_unit_test(a_definition_of_the_same_commit_serves_its_kind),
         cmocka_unit_test(an_object_declared_twice_names_both_places),
         cmocka_unit_test(our_label_may_not_be_claimed_in_git),

@@ -84,6 +84,11 @@ static void test_a_group_whose_server_is_down_is_named(void **state)
     (void)state;
     struct kube_discovery *discovery = load();
     assert_string_equal(kube_discovery_partial(discovery), "down.example.org");
+    assert_true(kube_discovery_is_partial(discovery, "down.example.org"));
+    static const char *const others[] = {"", "down", "down.example.orgs", "autoscaling"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_false(kube_discovery_is_partial(discovery, others[i]));
+    }
     kube_discovery_free(discovery);
 }
 
