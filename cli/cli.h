@@ -16,6 +16,7 @@ enum cli_status {
 
 int cli_break_glass(int argc, char **argv);
 int cli_check(int argc, char **argv);
+int cli_completion(int argc, char **argv);
 int cli_diff(int argc, char **argv);
 int cli_drift(int argc, char **argv);
 int cli_explain(int argc, char **argv);
@@ -43,6 +44,10 @@ struct cli_verb {
 
 /* Ended by a NULL name; main.c prints its help from it. */
 extern const struct cli_verb cli_verbs[];
+
+/* What may stand at the end of a line of these words (without "gitmoor"), the last of which is only
+ * begun: a word a line. For shells, and for kubectl as kubectl_complete-gitmoor. */
+int cli_complete(int count, char **words);
 
 /* Prints "gitmoor VERB: MESSAGE" on standard error and returns `status`, for a verb to return. */
 int cli_fail(const char *verb, int status, const struct error *error);

@@ -78,8 +78,18 @@ static int main_help(int argc, char **argv)
     return verb->run(2, arguments);
 }
 
+/* Whether kubectl asks what may stand after `kubectl gitmoor`. */
+static bool main_completes_for_kubectl(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    return strcmp(slash ? slash + 1 : program, "kubectl_complete-gitmoor") == 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (main_completes_for_kubectl(argv[0])) {
+        return cli_complete(argc - 1, argv + 1);
+    }
     if (argc < 2) {
         main_print_help(stderr);
         return CLI_USAGE;
@@ -99,6 +109,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], OPTIONS_MANUAL) == 0) {
         return main_manual();
+    }
+    if (strcmp(argv[1], OPTIONS_COMPLETE) == 0) {
+        return cli_complete(argc - 2, argv + 2);
     }
     const struct cli_verb *verb = main_find_verb(argv[1]);
     if (!verb) {

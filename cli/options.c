@@ -209,6 +209,45 @@ void options_print_manual(const struct option_set *set, FILE *out)
     manual_paragraph(out, exits);
 }
 
+/* The option that the word is, if it takes the next one as its value; or NULL. */
+static const struct option *options_find_open(const struct option_set *set, const char *word)
+{
+    const struct option *option = NULL;
+    if (text_has_prefix(word, "--") && !strchr(word, '=')) {
+        option = options_find(set, word + 2, strlen(word + 2), '\0');
+    } else if (word[0] == '-' && word[1] && !word[2]) {
+        option = options_find(set, NULL, 0, word[1]);
+    }
+    return option && option->type != OPTION_FLAG ? option : NULL;
+}
+
+static void options_print_choices(const struct option *option, const char *begun, FILE *out)
+{
+    for (const char *word = option->argument; option->type == OPTION_CHOICE && word;) {
+        size_t length = strcspn(word, "|");
+        if (strncmp(word, begun, strlen(begun)) == 0 && strlen(begun) <= length) {
+            fprintf(out, "%.*s\n", (int)length, word);
+        }
+        word = word[length] ? word + length + 1 : NULL;
+    }
+}
+
+void options_print_words(const struct option_set *set, const char *before, const char *begun,
+                         FILE *out)
+{
+    const struct option *open = options_find_open(set, before);
+    if (open) {
+        options_print_choices(open, begun, out);
+        return;
+    }
+    for (const struct option *option = set->table; *begun == '-' && option->name; option++) {
+        AUTO_FREE char *word = mem_format("--%s", option->name);
+        if (text_has_prefix(word, begun)) {
+            fprintf(out, "%s\n", word);
+        }
+    }
+}
+
 /* The message for a line with too few or too many operands. */
 static bool options_check_count(const struct option_set *set, size_t count, size_t minimum,
                                 size_t maximum, struct error *error)
@@ -229,6 +268,11 @@ bool options_start(const struct option_set *set, int argc, char **argv, size_t o
     bool help = false;
     if (argc == 2 && strcmp(argv[1], OPTIONS_MANUAL) == 0) {
         options_print_manual(set, stdout);
+        *ret_status = CLI_OK;
+        return false;
+    }
+    if (argc == 4 && strcmp(argv[1], OPTIONS_COMPLETE) == 0) {
+        options_print_words(set, argv[2], argv[3], stdout);
         *ret_status = CLI_OK;
         return false;
     }

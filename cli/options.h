@@ -50,6 +50,13 @@ void options_print_help(const struct option_set *set, FILE *out);
 #define OPTIONS_MANUAL "--manual"
 void options_print_manual(const struct option_set *set, FILE *out);
 
+/* What may stand at a place of the verb's line, a word a line, for a shell to complete: a verb
+ * prints it when it is given this, the word before, and the beginning of the word. Options where it
+ * begins with a dash; the choices of an option that has some; nothing where it is any value. */
+#define OPTIONS_COMPLETE "--complete"
+void options_print_words(const struct option_set *set, const char *before, const char *begun,
+                         FILE *out);
+
 /* The whole of it, for a verb: prints help or the error. True: go on. False: return *ret_status. */
 bool options_start(const struct option_set *set, int argc, char **argv, size_t operands_minimum,
                    size_t operands_maximum, const char ***ret_operands, int *ret_status);

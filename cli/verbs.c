@@ -23,6 +23,7 @@ const struct cli_verb cli_verbs[] = {
     {"render", "Print the objects of a directory, as they would be applied.", cli_render},
     {"health", "Judge the health of objects.", cli_health},
     {"verify", "Verify the signature of a commit or tag.", cli_verify},
+    {"completion", "Print what has a shell complete words.", cli_completion},
     {"review", "Judge an AdmissionReview as the webhook would.", cli_review},
     {NULL, NULL, NULL},
 };

@@ -82,6 +82,7 @@ def test_every_verb_explains_itself_here_in_the_manual_and_in_the_documentation(
     assert not [each for each in names if not each & (words | common)], "options that its section does not name"
 
 
+NEEDS_NO_CLUSTER = ("render", "health", "verify", "review", "completion")
 # What makes each verb end with 0, 1 and 2: SHOP stands for an application that is ready, FILES for a folder of manifests.
 # Statuses that need more than that are tested where the verb is: None.
 STATUSES = {
@@ -92,7 +93,7 @@ STATUSES = {
     "rollback": (None, "SHOP", "SHOP --to x --cancel"), "drift": ("SHOP", "none", "-o xml"),
     "break-glass": ("SHOP --reason x", "none --reason x", "SHOP"), "render": ("FILES", "FILES/bad", "FILES/none"),
     "health": ("-f FILES/a.yaml", "-f FILES/bad/b.yaml", "-f FILES/none"), "verify": (None, None, "HEAD"),
-    "review": (None, "--applier x -f FILES/a.yaml", "-f FILES/a.yaml"),
+    "completion": ("bash", None, "csh"), "review": (None, "--applier x -f FILES/a.yaml", "-f FILES/a.yaml"),
 }
 
 
@@ -104,15 +105,17 @@ def test_the_exit_status_of_each_verb_is_what_its_help_says(verb, shop, tmp_path
     (files / ".sourceignore").write_text("/bad\n")
     told = run(verb, "--help").stdout.partition("Exit status: ")[2]
     for expected, line in enumerate(STATUSES[verb]):
+        if line is None and verb == "completion":
+            continue
         assert re.search(rf"(^|\s){expected}:\s", told)
         if line is None:
             continue
         arguments = [word.replace("SHOP", "shop").replace("FILES", str(files)) for word in line.split()]
-        cluster = not set(arguments) & {"-n"} and verb not in ("render", "health", "verify", "review")
+        cluster = not set(arguments) & {"-n"} and verb not in NEEDS_NO_CLUSTER
         done = shop.run(verb, *arguments) if cluster else shop.run_as_is(verb, *arguments)
         assert done.returncode == expected, (line, done.stdout, done.stderr)
         assert expected == 0 or done.stderr or done.stdout, "why is told"
-    if verb not in ("render", "health", "verify", "review"):
+    if verb not in NEEDS_NO_CLUSTER:
         line = STATUSES[verb][0] if STATUSES[verb][0] is not None else "" if verb == "check" else "shop"
         done = run(verb, *line.replace("SHOP", "shop").split(), env={"KUBECONFIG": "/nowhere"})
         assert done.returncode == 2 and "/nowhere" in done.stderr, "a cluster that cannot be reached is no no"
@@ -140,7 +143,7 @@ def test_what_is_installed_is_found(tmp_path):
     for page in PAGES:
         assert (tmp_path / "share/man" / f"man{page[-1]}" / page).is_file()
         assert os.access(tmp_path / "bin" / page[:-2], os.X_OK)
-    assert (tmp_path / "bin/kubectl-gitmoor").is_symlink()
+    assert (tmp_path / "bin/kubectl-gitmoor").is_symlink() and (tmp_path / "bin/kubectl_complete-gitmoor").is_symlink()
 
 
 ABOUT_APPLICATIONS = ["diff", "explain", "adopt", "approve", "sync", "history", "rollback", "drift", "break-glass"]
@@ -166,6 +169,30 @@ def test_kubectl_finds_it_as_a_plugin():
     done = subprocess.run([paths.control_plane("kubectl"), "gitmoor", "--version"], capture_output=True, text=True,
                           env={**os.environ, "PATH": path}, check=False)
     assert (done.returncode, done.stdout) == (0, run("--version").stdout)
+
+
+def completed(*words):
+    """What bash would offer after `gitmoor WORDS`, the last of which is only begun."""
+    script = 'source <(gitmoor completion bash); COMP_WORDS=(gitmoor "$@"); COMP_CWORD=$#; _gitmoor; printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PATH": f"{paths.gitmoor_bin()}:{os.environ['PATH']}"})
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("words,expected", [
+    (["sta"], ["status"]), (["re"], ["reconcile", "resume", "render", "review"]), (["help", "sus"], ["suspend"]),
+    (["status", "shop", "--out"], ["--output"]), (["status", "-o", ""], ["text", "json"]), (["diff", "--color", "a"], ["auto", "always"]),
+    (["diff", "--path", ""], []), (["status", "sh"], []), (["nonsense", "--"], []),
+    (["reconcile", "--"], ["--wait", "--timeout", "--namespace", "--kubeconfig", "--context"])])
+def test_bash_completes_verbs_options_and_choices(words, expected):
+    assert sorted(completed(*words)) == sorted(expected)
+
+
+def test_kubectl_completes_what_stands_after_gitmoor():
+    path = f"{paths.gitmoor_bin()}:{os.environ['PATH']}"
+    done = subprocess.run([paths.control_plane("kubectl"), "__complete", "gitmoor", "sta"], capture_output=True, text=True,
+                          env={**os.environ, "PATH": path}, check=True)
+    assert "status" in done.stdout.splitlines()
 
 
 # ------------------------------------------------------------------------------- render

@@ -154,12 +154,57 @@ static void help_tells_every_option(void **state)
     free(printed);
 }
 
+struct words_case {
+    const char *sentence;
+    const char *before, *begun;
+    const char *expected; /* joined by newlines, each with one */
+};
+
+static const struct words_case words[] = {
+    {"a dash begins every option", "verb", "-", "--text\n--choice\n--flag\n"},
+    {"what is begun chooses", "verb", "--te", "--text\n"},
+    {"an operand is anything", "verb", "x", ""},
+    {"so is the value of an option", "--text", "", ""},
+    {"the choices of one are words", "--choice", "", "one\ntwo\nthree\n"},
+    {"by its letter too", "-c", "t", "two\nthree\n"},
+    {"a choice that is written out stays", "-c", "two", "two\n"},
+    {"what is longer than a choice is none", "-c", "twofold", ""},
+    {"after a flag stands whatever else may", "--flag", "--c", "--choice\n"},
+    {"after a value, too", "--text=x", "--c", "--choice\n"},
+};
+
+static void the_words_that_may_stand_somewhere_are_told(void **state)
+{
+    (void)state;
+    const char *text = NULL;
+    unsigned choice = 0;
+    bool flag = false;
+    const struct option table[] = {
+        {"text", 't', OPTION_TEXT, &text, "FILE", "A text."},
+        {"choice", 'c', OPTION_CHOICE, &choice, "one|two|three", "A choice."},
+        {"flag", 'f', OPTION_FLAG, &flag, NULL, "A flag."},
+        {0},
+    };
+    const struct option_set set = {"verb", "Does.", "0", table};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        AUTO_FREE char *printed = NULL;
+        size_t size;
+        FILE *out = open_memstream(&printed, &size);
+        options_print_words(&set, words[i].before, words[i].begun, out);
+        fclose(out);
+        if (strcmp(printed, words[i].expected) != 0) {
+            fail_msg("%s: got \"%s\"", words[i].sentence, printed);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(command_lines_are_read_as_kubectl_reads_them),
         cmocka_unit_test(help_is_asked_for_by_name_or_letter),
         cmocka_unit_test(help_tells_every_option),
+        cmocka_unit_test(the_words_that_may_stand_somewhere_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
