@@ -189,7 +189,8 @@ static bool complete_object(struct build *build, const struct desired_input *inp
     const char *described = object_ref_describe(&object->ref, arena);
     if (text_is_empty(object->ref.name)) {
         problems_add(build->problems, described, input->file, input->line,
-                     "metadata.generateName makes a new object each time: give metadata.name");
+                     "metadata.generateName makes a new object each time, and is for hooks: give "
+                     "metadata.name");
         return false;
     }
     if (!find_resource(build, &object->ref, &object->resource)) {
@@ -266,6 +267,29 @@ static void take_lifetime(cJSON *tree, struct desired_hook *hook)
     }
 }
 
+#define GENERATED_NAME_MAXIMUM 54 /* and eight digits: a Job's name is a label of its Pods */
+
+/* A hook is made anew for each run, so a name that is to be new each time will do: one that follows
+ * from its content, lest a restart of ours ran it again under another. */
+static void name_hook(cJSON *tree)
+{
+    cJSON *metadata = json_object(tree, "metadata");
+    const char *start = json_string(metadata, "generateName");
+    AUTO_BUF struct buf text;
+    struct digest digest;
+    char hex[DIGEST_HEX_SIZE];
+    buf_init(&text, json_default_limits.bytes);
+    if (text_is_empty(start) || !text_is_empty(json_string(metadata, "name")) ||
+        !json_write(tree, &text)) {
+        return; /* the rest is told of it like of any object */
+    }
+    digest_of(text.data, text.size, &digest);
+    digest_to_hex(&digest, hex);
+    AUTO_FREE char *name = mem_format("%.*s%.8s", GENERATED_NAME_MAXIMUM, start, hex);
+    json_set(metadata, "name", json_new_string(name));
+    json_remove(metadata, "generateName");
+}
+
 static bool is_hook(struct build *build, const struct desired_input *input, const cJSON *tree,
                     bool *ret, struct hook_spec *ret_spec)
 {
@@ -300,6 +324,7 @@ static void add_hook(struct build *build, const struct desired_input *input, cJS
     }
     *hook = (struct desired_hook){.spec = *spec};
     take_lifetime(tree, hook);
+    name_hook(tree);
     if (complete_object(build, input, tree, true, &hook->object)) {
         hook->object.wave = spec->has_wave ? spec->wave : hook->object.wave;
         hook->ends = hook_kind_ends(hook->object.ref.group, hook->object.ref.kind);

@@ -103,6 +103,23 @@ def test_a_hook_runs_once_for_each_revision_and_its_job_is_replaced(repository, 
     assert jobs()["migrate"][0] not in (first[0], second[0]), "what was before the last revision is attempted anew"
 
 
+def test_a_hook_with_generate_name_is_run_anew_for_each_revision(repository, moored, jobs):
+    def generated(args):
+        return job("migrate-", "before", args=args).replace("  name: migrate-", "  generateName: migrate-")
+
+    repository.commit({"deploy/job.yaml": generated("1"), "deploy/c.yaml": config_map("c", step="1")})
+    shop = moored(repository)
+    shop.wait_applied()
+    ((name, (first, _)),) = jobs().items()
+    assert name.startswith("migrate-") and runs(shop) == {("before", name): "Succeeded"}
+    shop.push({"deploy/c.yaml": config_map("c", step="2")})
+    shop.wait_applied()
+    assert jobs().keys() == {name} and jobs()[name][0] != first
+    shop.push({"deploy/job.yaml": generated("2")})
+    shop.wait_applied()
+    wait_for(lambda: len(jobs()) == 1 and name not in jobs(), what="the Job of the former content to be pruned")
+
+
 def test_a_before_hook_that_fails_stops_the_commit(repository, moored, told):
     repository.commit({"deploy/c.yaml": config_map("c", step="1"), "deploy/old.yaml": config_map("old")})
     shop = moored(repository)

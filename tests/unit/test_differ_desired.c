@@ -274,6 +274,26 @@ static void a_hook_is_none_of_the_objects_and_is_declared_all_the_same(void **st
     release(&built);
 }
 
+static void the_name_of_a_hook_may_follow_from_its_content(void **state)
+{
+#define GENERATED(what)                                                                            \
+    "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"generateName\":\"a-\"" HOOK     \
+    "},\"data\":{\"x\":\"" what "\"}}"
+    struct built one = build(*state, NULL, NULL, (const char *[]){GENERATED("1"), NULL});
+    struct built same = build(*state, NULL, NULL, (const char *[]){GENERATED("1"), NULL});
+    struct built other = build(*state, NULL, NULL, (const char *[]){GENERATED("2"), NULL});
+    assert_int_equal(one.set->hook_count, 1);
+    const char *name = one.set->hooks[0].object.ref.name;
+    assert_int_equal(strlen(name), strlen("a-") + 8);
+    assert_true(strncmp(name, "a-", 2) == 0);
+    assert_string_equal(name, same.set->hooks[0].object.ref.name);
+    assert_string_not_equal(name, other.set->hooks[0].object.ref.name);
+    assert_null(strstr(one.set->hooks[0].object.text, "generateName"));
+    release(&one);
+    release(&same);
+    release(&other);
+}
+
 static void a_hook_and_an_object_of_one_name_are_declared_twice(void **state)
 {
     struct built built = build(*state, NULL, NULL,
@@ -312,6 +332,7 @@ int main(void)
         cmocka_unit_test(our_label_may_not_be_claimed_in_git),
         cmocka_unit_test(generate_name_is_refused),
         cmocka_unit_test(a_hook_is_none_of_the_objects_and_is_declared_all_the_same),
+        cmocka_unit_test(the_name_of_a_hook_may_follow_from_its_content),
         cmocka_unit_test(a_hook_and_an_object_of_one_name_are_declared_twice),
         cmocka_unit_test(the_digest_of_the_content_covers_hooks_and_not_their_order),
         cmocka_unit_test(what_is_known_is_kept_for_an_unchanged_object_only),
