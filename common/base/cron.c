@@ -77,7 +77,7 @@ static bool take_member(const struct field *field, const char **text, uint64_t *
             if (!take_value(field, text, &high)) {
                 return error_set(error, ERROR_INVALID, "%s: the range has no end", field->what);
             }
-            if (field->maximum == 7 && high == 0) {
+            if (field->maximum == 7 && high == 0 && low > 0) {
                 high = 7; /* fri-sun */
             }
         }
