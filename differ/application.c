@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/log.h"
+#include "differ/approval.h"
 #include "differ/builds.h"
 #include "differ/charts.h"
 #include "differ/claims.h"
@@ -184,6 +185,7 @@ void application_free(struct application *application)
     free(application->health_message);
     free(application->fight);
     rollback_free(application->rollback);
+    approval_free(application->approval);
     json_free(application->hooks);
     hook_pod_free(application->hook_pod);
     free(application->hook_waited_for);
@@ -325,6 +327,7 @@ void application_changed(struct differ *differ, const char *namespace_, const ch
     if (is_new) {
         inherit(application);
         rollback_adopt(application);
+        approval_adopt(application);
     }
     take_annotations(application, now);
     deletion_take(application, now);
@@ -354,6 +357,7 @@ void application_set_desired(struct application *application, struct desired_set
                              const char *render_key, const char *revision)
 {
     enum waiting_verdict verdict = WAITING_INSTALL_BEGUN; /* nothing holds a rollback up */
+    approval_end_of_others(application, desired ? revision : NULL);
     if (render_key && desired) {
         verdict = waiting_take(application, desired, revision);
     }

@@ -12,6 +12,7 @@
 #include "differ/waiting.h"
 #include "differ/wave.h"
 
+struct approval;
 struct chart_values;
 struct hook_pod;
 struct repository;
@@ -145,6 +146,7 @@ struct application {
 
     struct rollback *rollback; /* an earlier revision is in force, or is to be; or NULL */
     char *rollback_requested;  /* value of the annotation, dealt with by this process; or NULL */
+    struct approval *approval; /* of what the revision deletes (approval.h), or NULL */
 
     bool deleting;      /* it has a deletionTimestamp (deletion.h) */
     bool has_finalizer; /* of ours, as it was told or written last */
@@ -254,8 +256,8 @@ void status_set_busy(struct application *application, bool busy);
 /* Records an Event about the Application. */
 void status_event(struct application *application, const char *type, const char *reason,
                   const char *action, const char *note);
-/* Whether status lists these kinds and namespaces, and the hooks as they are, already; if not,
- * writes them (and wakes the application when that is done) and returns false. */
+/* Whether status lists these kinds and namespaces, and the hooks and what was approved as they are,
+ * already; if not, writes them (and wakes the application when that is done) and returns false. */
 bool status_save_inventory(struct application *application);
 
 #endif

@@ -39,13 +39,25 @@ static const char *repository_message(const struct application *application, str
     return out->data;
 }
 
+static struct verdict rolled_back_verdict(const struct application *application, struct buf *text)
+{
+    const struct rollback *rollback = application->rollback;
+    const char *status = rollback->needs_render ? "Unknown" : "False";
+    bool is_unhealthy = application->health_timed_out || application->health == HEALTH_FAILED;
+    buf_append_string(text, text_or_empty(rollback->message));
+    if (is_unhealthy && text_equal(application->revision, rollback->to)) {
+        buf_append_format(text, ". That is not healthy either: %s",
+                          text_or_empty(application->health_message));
+    }
+    return (struct verdict){status, "RolledBack", text->data};
+}
+
 static struct verdict applied_verdict(const struct application *application, struct buf *text)
 {
     bool wait = application->spec.health_wait;
     const struct rollback *rollback = application->rollback;
     if (rollback) {
-        const char *status = rollback->needs_render ? "Unknown" : "False";
-        return (struct verdict){status, "RolledBack", text_or_empty(rollback->message)};
+        return rolled_back_verdict(application, text);
     }
     bool waves = application->outcome == OUTCOME_WAVE; /* they wait for health in any case */
     if ((wait || waves) &&

@@ -187,13 +187,27 @@ static bool is_over(const struct prune_limit *limit, size_t deleted, size_t exis
                            : deleted > (size_t)limit->value;
 }
 
-bool prune_is_dangerous(const struct prune_list *list, const struct desired_set *desired,
-                        size_t existing, const struct prune_limit *limit, struct buf *reason,
-                        struct problems *problems)
+/* One that is declared and does not exist yet takes the place of none: what is in those that do is
+ * lost all the same. */
+static bool exists(const struct live_group *group, const struct object_ref *namespace_)
 {
-    size_t namespaces_kept = 0, namespaces_deleted = 0;
+    for (const struct live_object *live = group ? group->first : NULL; live; live = live->next) {
+        struct object_ref ref = ref_of(live);
+        if (is_namespace(&ref) && text_equal(live->name, namespace_->name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool prune_is_dangerous(const struct prune_list *list, const struct desired_set *desired,
+                        const struct live_group *group, const struct prune_limit *limit,
+                        struct buf *reason, struct problems *problems)
+{
+    size_t namespaces_kept = 0, namespaces_deleted = 0, existing = group ? group->count : 0;
     for (size_t i = 0; i < desired->count; i++) {
-        namespaces_kept += is_namespace(&desired->objects[i].ref);
+        const struct object_ref *ref = &desired->objects[i].ref;
+        namespaces_kept += is_namespace(ref) && exists(group, ref);
     }
     for (size_t i = 0; i < list->count; i++) {
         struct object_ref ref = ref_of(list->objects[i]);

@@ -34,10 +34,10 @@ bool prune_is_empty(const struct prune_list *list);
 void prune_tell(const struct prune_list *list, struct problems *problems, const char *message);
 
 /* Whether the list would delete (what is given up does not count) everything that the application
- * has, every Namespace of it, or more of its `existing` objects than the limit allows; appends why,
- * and notes each object in `problems`. */
+ * has, every Namespace of it that exists, or more of its objects, `group` (NULL: none), than the
+ * limit allows; appends why, and notes each object in `problems`. */
 bool prune_is_dangerous(const struct prune_list *list, const struct desired_set *desired,
-                        size_t existing, const struct prune_limit *limit, struct buf *reason,
-                        struct problems *problems);
+                        const struct live_group *group, const struct prune_limit *limit,
+                        struct buf *reason, struct problems *problems);
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/base/text.h"
 #include "differ/adoption.h"
 #include "differ/application.h"
+#include "differ/approval.h"
 #include "differ/claims.h"
 #include "differ/depends.h"
 #include "differ/dispatch.h"
@@ -107,6 +108,7 @@ static void settle(struct application *application)
     application->settled = true;
     application->failures = 0;
     application->begun = true;
+    approval_end(application);
     if (application->outcome != OUTCOME_APPLIED) {
         problems_clear(&application->problems);
         outcome_set(application, OUTCOME_APPLIED, NULL);
@@ -221,10 +223,7 @@ static bool hold_dangerous(struct application *application, const struct prune_l
     buf_init(&reason, 8192);
     struct problems found;
     problems_init(&found);
-    const struct live_group *group = live_group_get(application->differ->live, application->label);
-    if (text_equal(application->approved_revision, application->revision) ||
-        !prune_is_dangerous(prune, application->desired, group ? group->count : 0,
-                            &application->spec.prune_limit, &reason, &found)) {
+    if (!approval_is_lacking(application, prune, &reason, &found)) {
         problems_release(&found);
         return false;
     }
@@ -234,10 +233,14 @@ static bool hold_dangerous(struct application *application, const struct prune_l
     }
     problems_release(&application->problems);
     application->problems = found;
+    bool earlier = application->rollback && !application->rollback->stands_in;
     AUTO_FREE char *message =
         mem_format("%s: held. If that is meant, `gitmoor approve %s -n %s`, which annotates the "
-                   "Application with gitmoor.io/approved-revision=%s; otherwise revert the commit",
-                   reason.data, application->name, application->namespace_, application->revision);
+                   "Application with " GITMOOR_APPROVED_ANNOTATION "=\"%s %s\"; otherwise %s",
+                   reason.data, application->name, application->namespace_, application->revision,
+                   application->approval->list,
+                   earlier ? "mend it with a newer commit, or `gitmoor rollback --cancel`"
+                           : "revert the commit");
     outcome_set(application, OUTCOME_HELD, message);
     return true;
 }
@@ -262,7 +265,9 @@ static bool is_blocked(struct application *application, const struct selection *
     AUTO_BUF struct buf reason;
     buf_init(&reason, 8192);
     bool writes = !selection_is_empty(selection) && !selection_only_heals(selection);
-    if ((!writes && !hooks_are_due(application)) || depends_are_ready(application, &reason)) {
+    bool earlier = application->rollback != NULL; /* it was in force when they were ready */
+    if (earlier || (!writes && !hooks_are_due(application)) ||
+        depends_are_ready(application, &reason)) {
         return false;
     }
     outcome_set(application, OUTCOME_BLOCKED, reason.data);

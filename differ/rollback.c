@@ -114,7 +114,7 @@ static bool was_applied(const struct application *application, const char *revis
 
 static void cancel(struct application *application)
 {
-    if (application->rollback) {
+    if (application->rollback && !application->rollback->stands_in) {
         rollback_end(application);
         application->needs_render = true;
         status_event(application, "Normal", "RollbackCancelled", "Rollback",
@@ -134,7 +134,8 @@ void rollback_take_request(struct application *application, const char *value)
     application->rollback_requested = mem_string(value);
     AUTO_FREE char *to = mem_string_n(value, strcspn(value, " "));
     const char *now = application->rollback ? application->rollback->to : application->attempted;
-    if (text_equal(to, CANCEL)) {
+    bool is_newest = application->rollback && text_equal(to, application->attempted);
+    if (text_equal(to, CANCEL) || is_newest) {
         cancel(application);
     } else if (!was_applied(application, to)) {
         AUTO_FREE char *message = mem_format(

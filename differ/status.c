@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/run/log.h"
 #include "differ/application.h"
+#include "differ/approval.h"
 #include "differ/conditions.h"
 #include "differ/drift_log.h"
 #include "differ/gauges.h"
@@ -169,6 +170,7 @@ static cJSON *make_status(struct application *application)
     set_counts(application, status);
     set_errors(application, status);
     hooks_set_status(application, status);
+    approval_set_status(application, status);
     set_drift(application, status);
     waiting_set_status(application, status);
     if (application->outcome == OUTCOME_APPLIED && application->settled) {
@@ -352,9 +354,11 @@ bool status_save_inventory(struct application *application)
     AUTO_JSON cJSON *status = json_copy(before);
     inventory_set(application, status, true);
     hooks_set_status(application, status);
+    approval_set_status(application, status);
     bool is_on_its_way = application->status_call && application->hooks;
     if (!application->status_dirty && !is_on_its_way &&
         json_equal(json_get(status, "hooks"), json_get(before, "hooks")) &&
+        json_equal(json_get(status, "held"), json_get(before, "held")) &&
         json_equal(json_get(status, "kinds"), json_get(before, "kinds")) &&
         json_equal(json_get(status, "namespaces"), json_get(before, "namespaces"))) {
         return true;

@@ -83,11 +83,19 @@ static void describe_unread(const struct application *other, struct buf *why)
     }
 }
 
+/* A person has approved what the revision deletes, with or without the list (approval.h). */
+static bool is_meant(const struct application *application)
+{
+    const char *approved = application->approved_revision;
+    AUTO_FREE char *revision =
+        mem_string_n(text_or_empty(approved), strcspn(text_or_empty(approved), " "));
+    return approved && text_equal(revision, application->revision);
+}
+
 bool whole_doubts(const struct application *application, struct buf *why)
 {
     const struct differ *differ = application->differ;
-    if (application->revision &&
-        text_equal(application->approved_revision, application->revision)) {
+    if (is_meant(application)) {
         return false;
     }
     for (struct map_slot *slot = map_first(&differ->applications); slot;

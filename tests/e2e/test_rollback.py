@@ -153,6 +153,33 @@ def test_after_a_restart_with_a_commit_that_is_invalid_drift_is_repaired_all_the
     shop.wait_applied()
 
 
+def test_a_rollback_that_deletes_too_much_is_held_and_approved_like_a_commit(repository, moored, run):
+    repository.commit(release("v1"))
+    shop = moored(repository, rollback={"onFailure": True}, pruneLimit="25%")
+    shop.wait_applied()
+    good = repository.revision()
+    bad = shop.push(release("broken", deadline=1) | {f"deploy/n{n}.yaml": config_map(f"n{n}") for n in range(4)})
+    shop.wait_not_ready("pruneLimit", "gitmoor rollback --cancel", reason="Held")
+    assert shop.status()["held"]["revision"] == good and image_of(shop) == "broken"
+    run("approve", "shop", "--revision", good)
+    wait_rolled_back(shop, bad, good)
+    wait_for(lambda: set(shop.live()) == {"c"} and image_of(shop) == "v1", what="the earlier revision alone")
+
+
+def test_an_earlier_revision_that_is_not_healthy_either_is_told(shop, repository, run):
+    first = repository.revision()
+    second = shop.push(release("v2"))
+    shop.wait_applied()
+    shop.api.apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full", "namespace": shop.namespace},
+                    "spec": {"hard": {"pods": "0"}}})
+    shop.set(health={"timeout": "2s"})
+    shop.wait_applied()
+    run("rollback", "shop")
+    wait_rolled_back(shop, second, first)
+    assert "web" in shop.wait_not_ready("That is not healthy either: Deployment", second, first, reason="RolledBack")["message"]
+    assert shop.condition("Healthy")["status"] == "False"
+
+
 # ------------------------------------------------------------------------------- by hand
 
 def test_history_and_rollback_by_hand(shop, repository, run):
@@ -172,6 +199,30 @@ def test_history_and_rollback_by_hand(shop, repository, run):
     wait_rolled_back(shop, second, first)
     shop.push(release("v3"))
     shop.wait_applied()
+
+
+def test_to_the_newest_is_to_cancel_it(shop, repository, run):
+    first = repository.revision()
+    second = shop.push(release("v2"))
+    shop.wait_applied()
+    run("rollback", "shop")
+    wait_rolled_back(shop, second, first)
+    run("rollback", "shop", "--to", second)
+    shop.wait_applied(second)
+    assert image_of(shop) == "v2" and not shop.condition("RolledBack")
+
+
+def test_it_does_not_wait_for_what_the_application_depends_on(repository, moored, run):
+    repository.commit({"base/b.yaml": config_map("b"), "top/c.yaml": config_map("c", step="1")})
+    base = moored(repository, name="base", path="base")
+    top = base.beside("top", "top", dependsOn=[{"name": "base"}])
+    top.wait_applied()
+    base.push({"top/c.yaml": config_map("c", step="2")})
+    top.wait_applied()
+    base.push({"base/b.yaml": "kind: ConfigMap\n"})
+    base.wait_not_ready(reason="Invalid")
+    run("rollback", "top")
+    wait_for(lambda: top.config_map("c") == {"step": "1"}, what="the earlier revision")
 
 
 def test_only_what_was_applied_can_be_gone_back_to(shop, repository, run):
@@ -204,6 +255,64 @@ def test_a_commit_that_deletes_more_than_the_limit_is_held_until_approved(reposi
     run("approve", "shop", "--revision", held)
     shop.wait_applied()
     wait_for(lambda: set(shop.live()) == {"c3", "new", "last"}, what="the approved commit")
+
+
+def test_what_is_approved_is_a_list_and_no_other_that_the_revision_comes_to_delete(repository, moored, run):
+    repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}") for n in range(4)} |
+                      {"some/0.yaml": config_map("c0"), "other/0.yaml": config_map("other")})
+    shop = moored(repository, pruneLimit="25%")
+    shop.wait_applied()
+    shop.path = "some"
+    shop.make_application()
+    shop.wait_not_ready("c3", reason="Held")
+    held = shop.status()["held"]
+    assert held["deletes"] == 3 and held["revision"] == repository.revision()
+    assert f"--list {held['list']}" in run("approve", "shop", "--show").stderr
+    shop.path = "other"  # of the same revision
+    shop.make_application()
+    wait_for(lambda: shop.status().get("held", {}).get("deletes") == 4, what="another list")
+    missed = run("approve", "shop", "--list", held["list"], check=False)
+    assert missed.returncode == 1 and "not the list" in missed.stderr
+    annotations = {"gitmoor.io/approved-revision": f"{held['revision']} {held['list']}"}
+    shop.api.patch("Application", shop.namespace, "shop", {"metadata": {"annotations": annotations}}, manager="e2e")
+    shop.path = "some"
+    shop.make_application()
+    shop.wait_applied()
+    assert set(shop.live()) == {"c0"} and "held" not in shop.status()
+    shop.path = "other"
+    shop.make_application()
+    shop.wait_not_ready("c0", reason="Held")
+
+
+def test_a_namespace_in_the_place_of_another_does_not_save_it(repository, moored, api, namespace):
+    def spaces(*names):
+        return {"deploy/n.yaml": "---\n".join(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}-{name}}}\n" for name in names)}
+
+    repository.commit(spaces("a") | {"deploy/c.yaml": config_map("c")})
+    shop = moored(repository)
+    shop.wait_applied()
+    shop.push(spaces("b"))
+    shop.wait_not_ready("every Namespace", f"Namespace {namespace}-a", reason="Held")
+    assert api.get("Namespace", None, f"{namespace}-b") is None
+    shop.push(spaces("a", "b"))
+    shop.wait_applied()
+
+
+def test_approved_and_killed_on_the_way_it_goes_on(repository, moored, run, gitmoor):
+    repository.commit({f"deploy/{n}.yaml": config_map(f"c{n}") for n in range(6)})
+    shop = moored(repository, pruneLimit=1, protection="Off")
+    shop.wait_applied()
+    shop.push({f"deploy/{n}.yaml": None for n in range(5)})
+    shop.wait_not_ready(reason="Held")
+    gitmoor.kill("applier")
+    run("approve", "shop")
+    wait_for(lambda: shop.status()["held"].get("approved"), what="the approval on record")
+    gitmoor.kill("differ")
+    shop.api.delete("ConfigMap", shop.namespace, "c0")  # a part of the list
+    gitmoor.start_one("differ")
+    gitmoor.start_one("applier")
+    shop.wait_applied(timeout=60)
+    assert set(shop.live()) == {"c5"} and "held" not in shop.status()
 
 
 @pytest.mark.parametrize("limit", ["-1", "101%", "half", -1])

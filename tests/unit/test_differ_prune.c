@@ -32,14 +32,15 @@ static struct live_object live_config_map(char *name)
 }
 
 static bool is_dangerous(const struct live_object **objects, size_t count,
-                         struct desired_object *desired, size_t desired_count, struct buf *reason)
+                         struct desired_object *desired, size_t desired_count,
+                         const struct live_group *group, struct buf *reason)
 {
     struct prune_list list = {.objects = objects, .count = count};
     struct desired_set set = {.objects = desired, .count = desired_count};
     struct prune_limit none = {.value = -1};
     struct problems problems;
     problems_init(&problems);
-    bool dangerous = prune_is_dangerous(&list, &set, count, &none, reason, &problems);
+    bool dangerous = prune_is_dangerous(&list, &set, group, &none, reason, &problems);
     assert_int_equal(problems.total, dangerous ? count : 0);
     problems_release(&problems);
     return dangerous;
@@ -72,8 +73,9 @@ static void more_than_the_limit_is_dangerous(void **state)
         buf_init(&reason, 4096);
         struct problems problems;
         problems_init(&problems);
+        const struct live_group group = {.count = cases[i].existing};
         bool dangerous =
-            prune_is_dangerous(&list, &set, cases[i].existing, &cases[i].limit, &reason, &problems);
+            prune_is_dangerous(&list, &set, &group, &cases[i].limit, &reason, &problems);
         problems_release(&problems);
         if (dangerous != cases[i].dangerous) {
             fail_msg("case %zu: %s", i, reason.data);
@@ -88,7 +90,7 @@ static void deleting_everything_is_dangerous_and_names_it(void **state)
     buf_init(&reason, 4096);
     struct live_object a = live_config_map(name_a), n = live_namespace(shop);
     const struct live_object *objects[] = {&a, &n};
-    assert_true(is_dangerous(objects, 2, NULL, 0, &reason));
+    assert_true(is_dangerous(objects, 2, NULL, 0, NULL, &reason));
     assert_string_equal(reason.data, "this revision would delete everything that the application "
                                      "has (ConfigMap shop/a, Namespace shop)");
 }
@@ -101,7 +103,7 @@ static void deleting_every_namespace_is_dangerous(void **state)
     struct live_object a = live_config_map(name_a), n = live_namespace(shop);
     const struct live_object *objects[] = {&a, &n};
     struct desired_object kept = {.ref = {.group = "", .kind = "ConfigMap"}};
-    assert_true(is_dangerous(objects, 2, &kept, 1, &reason));
+    assert_true(is_dangerous(objects, 2, &kept, 1, NULL, &reason));
     assert_string_equal(reason.data,
                         "this revision would delete every Namespace of the application (ConfigMap "
                         "shop/a, Namespace shop)");
@@ -113,10 +115,28 @@ static void deleting_some_is_what_pruning_is_for(void **state)
     AUTO_BUF struct buf reason;
     buf_init(&reason, 4096);
     struct live_object a = live_config_map(name_a), n = live_namespace(shop);
+    struct live_object stays = live_namespace(name_a);
+    struct live_group group = {.label = label, .first = &n, .count = 2};
     const struct live_object *objects[] = {&a, &n};
-    struct desired_object kept = {.ref = {.group = "", .kind = "Namespace"}};
-    assert_false(is_dangerous(objects, 2, &kept, 1, &reason));
-    assert_false(is_dangerous(objects, 0, NULL, 0, &reason));
+    struct desired_object kept = {.ref = {.group = "", .kind = "Namespace", .name = name_a}};
+    n.next = &stays;
+    assert_false(is_dangerous(objects, 2, &kept, 1, &group, &reason));
+    assert_false(is_dangerous(objects, 0, NULL, 0, &group, &reason));
+}
+
+static void a_namespace_that_is_only_declared_takes_the_place_of_none(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf reason;
+    buf_init(&reason, 4096);
+    struct live_object n = live_namespace(shop);
+    const struct live_object *objects[] = {&n};
+    const struct live_group group = {.label = label, .first = &n, .count = 1};
+    struct desired_object new = {.ref = {.group = "", .kind = "Namespace", .name = name_a}};
+    assert_true(is_dangerous(objects, 1, &new, 1, &group, &reason));
+    assert_string_equal(
+        reason.data,
+        "this revision would delete every Namespace of the application (Namespace shop)");
 }
 
 static void only_what_we_own_and_nobody_declares_is_pruned(void **state)
@@ -274,12 +294,13 @@ static void what_stays_does_not_count_as_deleted(void **state)
     const struct live_object *kept[] = {&n, &a};
     const struct prune_list list = {.kept = kept, .kept_count = 2};
     const struct desired_set nothing = {0};
+    const struct live_group group = {.label = label, .first = &n, .count = 1};
     const struct prune_limit none_at_all = {.value = 0};
     AUTO_BUF struct buf reason;
     buf_init(&reason, 4096);
     struct problems problems;
     problems_init(&problems);
-    assert_false(prune_is_dangerous(&list, &nothing, 2, &none_at_all, &reason, &problems));
+    assert_false(prune_is_dangerous(&list, &nothing, &group, &none_at_all, &reason, &problems));
     problems_release(&problems);
 }
 
@@ -292,6 +313,7 @@ int main(void)
         cmocka_unit_test(deleting_everything_is_dangerous_and_names_it),
         cmocka_unit_test(deleting_every_namespace_is_dangerous),
         cmocka_unit_test(deleting_some_is_what_pruning_is_for),
+        cmocka_unit_test(a_namespace_that_is_only_declared_takes_the_place_of_none),
         cmocka_unit_test(more_than_the_limit_is_dangerous),
         cmocka_unit_test(only_what_we_own_and_nobody_declares_is_pruned),
     };

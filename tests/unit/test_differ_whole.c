@@ -128,6 +128,9 @@ static void whoever_cannot_take_anything_over_is_not_doubted(void **state)
     free(scene.one->approved_revision);
     scene.one->approved_revision = mem_string("main@sha1:2"); /* deleting is meant */
     assert_string_equal(doubt_of(scene.one), "");
+    free(scene.one->approved_revision);
+    scene.one->approved_revision = mem_string("main@sha1:2 0123456789ab");
+    assert_string_equal(doubt_of(scene.one), "");
     world_close(scene.world);
 }
 
