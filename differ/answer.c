@@ -109,16 +109,29 @@ static bool take_objects(struct cursor lines, struct part *part, struct arena *a
 }
 
 /* The newest revision is the one that was left, or is again: what it was rolled back to stays. */
-static void take_left(struct application *application)
+static void take_left(const struct run *run, struct application *application,
+                      const char *render_key)
 {
-    free(application->render_key);
-    application->render_key = mem_string(application->rollback->key);
-    problems_clear(&application->render_problems);
-    map_release(&application->unknown_kinds, NULL);
+    rollback_note_left(application, run->commit, render_key);
+    if (!application->rollback->needs_render) {
+        problems_clear(&application->render_problems);
+        map_release(&application->unknown_kinds, NULL);
+    }
     application->unread = 0;
     waiting_drop(application);
     metric_add(&renders, "unchanged", 1);
     application_wake(application);
+}
+
+/* Files and lines of an earlier commit would be looked for in the newest. */
+static void tell_not_rendered(struct application *application)
+{
+    if (application->render_problems.total > 0) {
+        problems_add(&application->render_problems, "", "", 0,
+                     "this is of the earlier revision %s: it cannot be put back, and what was "
+                     "applied last stays in force",
+                     application->rollback->to);
+    }
 }
 
 /* The earlier revision, unless it is not wanted any more. */
@@ -133,6 +146,7 @@ static void take_rolled_back(const struct run *run, struct application *applicat
     application->since = run->repository->sequence;
     if (!rollback->stands_in) {
         build_desired(application, part, NULL, run->revision);
+        tell_not_rendered(application);
         return;
     }
     /* What is wrong with the newest revision stays told. */
@@ -174,8 +188,7 @@ static void note_sequence(const struct run *run, struct application *application
 static void take_newest(const struct run *run, struct application *application,
                         const struct part *part, const char *render_key)
 {
-    bool was_left = application->rollback && !application->rollback->stands_in &&
-                    text_equal(render_key, application->rollback->key);
+    bool was_left = rollback_is_left(application->rollback, run->commit, render_key);
     if (json_bool(part->head, "deferred", false) && !was_left) {
         application->looked = run->sequence;
         builds_want(application, render_key);
@@ -189,7 +202,7 @@ static void take_newest(const struct run *run, struct application *application,
         builds_drop(application);
     }
     if (was_left) {
-        take_left(application);
+        take_left(run, application, render_key);
     } else if (json_bool(part->head, "unchanged", false)) {
         take_unchanged(application, render_key);
     } else {

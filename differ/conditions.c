@@ -42,10 +42,11 @@ static const char *repository_message(const struct application *application, str
 static struct verdict rolled_back_verdict(const struct application *application, struct buf *text)
 {
     const struct rollback *rollback = application->rollback;
-    const char *status = rollback->needs_render ? "Unknown" : "False";
+    bool is_there = text_equal(application->revision, rollback->to);
+    const char *status = rollback->needs_render && !is_there ? "Unknown" : "False";
     bool is_unhealthy = application->health_timed_out || application->health == HEALTH_FAILED;
     buf_append_string(text, text_or_empty(rollback->message));
-    if (is_unhealthy && text_equal(application->revision, rollback->to)) {
+    if (is_unhealthy && is_there) {
         buf_append_format(text, ". That is not healthy either: %s",
                           text_or_empty(application->health_message));
     }

@@ -27,6 +27,7 @@ void rollback_free(struct rollback *rollback)
         free(rollback->from);
         free(rollback->to);
         free(rollback->key);
+        free(rollback->commit);
         free(rollback->reason);
         free(rollback->message);
         free(rollback->at);
@@ -35,10 +36,38 @@ void rollback_free(struct rollback *rollback)
 }
 
 /* "main@sha1:<hex>": names of branches may hold anything, commits cannot. */
+static const char *commit_of(const char *revision)
+{
+    const char *colon = strrchr(text_or_empty(revision), ':');
+    return colon ? colon + 1 : text_or_empty(revision);
+}
+
 const char *rollback_commit(const struct rollback *rollback)
 {
-    const char *colon = strrchr(rollback->to, ':');
-    return colon ? colon + 1 : rollback->to;
+    return commit_of(rollback->to);
+}
+
+bool rollback_is_left(const struct rollback *rollback, const char *commit, const char *key)
+{
+    return rollback && !rollback->stands_in &&
+           (text_equal(key, rollback->key) || text_equal(commit, rollback->commit));
+}
+
+static void replace(char **field, const char *value)
+{
+    char *copy = mem_string(value);
+    free(*field);
+    *field = copy;
+}
+
+void rollback_note_left(struct application *application, const char *commit, const char *key)
+{
+    struct rollback *rollback = application->rollback;
+    rollback->needs_render |=
+        !text_equal(key, rollback->key) || !text_equal(application->revision, rollback->to);
+    replace(&rollback->key, key);
+    replace(&rollback->commit, commit);
+    replace(&application->render_key, key);
 }
 
 static void put(struct application *application, struct rollback *rollback)
@@ -54,10 +83,13 @@ static void begin(struct application *application, const char *to, const char *r
     char now[CLOCK_RFC3339_SIZE];
     clock_format_rfc3339(clock_wall_ms(), now);
     struct rollback *rollback = NEW(struct rollback);
+    const struct repository *repository = application_repository(application);
+    bool is_newest = application->answered == repository->sequence;
     *rollback = (struct rollback){
         .from = mem_string(application->attempted),
         .to = mem_string(to),
         .key = mem_string(application->render_key),
+        .commit = mem_string(is_newest ? repository->commit : commit_of(application->attempted)),
         .reason = mem_string(reason),
         .message = mem_string(message),
         .at = mem_string(now),
@@ -175,6 +207,7 @@ void rollback_adopt(struct application *application)
     const cJSON *told = json_object(packed_tree(application->status), "rollback");
     const char *to = json_string(told, "to");
     const char *key = json_string(told, "renderKey");
+    const char *commit = json_string(told, "commit");
     bool same = json_int(packed_tree(application->status), "observedGeneration", 0) ==
                 application->generation;
     if (!to || !key || !(same || break_glass_holds(application))) {
@@ -185,6 +218,7 @@ void rollback_adopt(struct application *application)
         .from = mem_string(json_string(told, "from")),
         .to = mem_string(to),
         .key = mem_string(key),
+        .commit = mem_string(commit ? commit : commit_of(json_string(told, "from"))),
         .reason = mem_string(json_string(told, "reason")),
         .message = mem_string(json_string(told, "message")),
         .at = mem_string(json_string(told, "at")),
@@ -215,6 +249,7 @@ void rollback_set_status(const struct application *application, cJSON *status, c
     json_add_string(told, "from", rollback->from);
     json_add_string(told, "to", rollback->to);
     json_add_string(told, "renderKey", rollback->key);
+    json_add_string(told, "commit", rollback->commit);
     json_add_string(told, "reason", rollback->reason);
     json_add_string(told, "message", rollback->message);
     json_add_string(told, "at", rollback->at);

@@ -14,9 +14,11 @@
 struct application;
 
 struct rollback {
-    char *from; /* the revision that was left */
-    char *to;   /* the one that is in force instead */
-    char *key;  /* render key of `from`: as long as the newest commit has it, nothing changes */
+    char *from;   /* the revision that was left */
+    char *to;     /* the one that is in force instead */
+    char *key;    /* render key of `from`: as long as the newest commit has it, nothing changes */
+    char *commit; /* the newest that had it: of this one it stays so when values from the cluster,
+                     what that serves or Gitmoor itself give it another key */
     char *reason;
     char *message;
     char *at;          /* RFC 3339 */
@@ -38,6 +40,13 @@ void rollback_step(struct application *application);
 void rollback_stand_in(struct application *application);
 /* The newest revision is to be in force again; it is rendered by the caller. */
 void rollback_end(struct application *application);
+
+/* Whether a rendering of that commit, with that key, is of what was left and not of a newer commit
+ * that changes the application. */
+bool rollback_is_left(const struct rollback *rollback, const char *commit, const char *key);
+/* It is: notes commit and key. What is in force is rendered anew if the key has changed, or if it
+ * could not be rendered before. */
+void rollback_note_left(struct application *application, const char *commit, const char *key);
 
 /* The hex id of the commit that is in force. */
 const char *rollback_commit(const struct rollback *rollback);

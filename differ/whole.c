@@ -4,6 +4,8 @@
 #include "common/base/text.h"
 #include "differ/charts.h"
 
+#include <string.h>
+
 static bool is_of_same(const struct application *application, const struct application *other)
 {
     return text_equal(other->spec.source_namespace, application->spec.source_namespace) &&

@@ -166,6 +166,59 @@ def test_a_rollback_that_deletes_too_much_is_held_and_approved_like_a_commit(rep
     wait_for(lambda: set(shop.live()) == {"c"} and image_of(shop) == "v1", what="the earlier revision alone")
 
 
+def values(shop, **data):
+    shop.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "values", "namespace": shop.namespace}, "data": data})
+
+
+@pytest.fixture
+def valued(repository, moored, namespace, api):
+    """Takes a value from the cluster; broken, and rolled back: (shop, bad, good)."""
+    api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "values", "namespace": namespace}, "data": {"v": "1"}})
+    repository.commit(release("v1", value="${v}"))
+    mooring = moored(repository, rollback={"onFailure": True}, substituteFrom=[{"kind": "ConfigMap", "name": "values"}])
+    mooring.wait_applied()
+    good = repository.revision()
+    bad = mooring.push(release("broken", deadline=1, value="${v}"))
+    wait_rolled_back(mooring, bad, good)
+    return mooring, bad, good
+
+
+@pytest.mark.parametrize("differ", ["there", "gone"])
+def test_what_is_no_commit_does_not_bring_the_bad_revision_back(valued, repository, gitmoor, differ):
+    """A value from the cluster has changed, and with it the render key of all revisions."""
+    shop, bad, good = valued
+    shop.push({"elsewhere/x.yaml": config_map("x")})
+    elsewhere = repository.git("rev-parse", "HEAD").strip()
+    wait_for(lambda: shop.status()["rollback"]["commit"] == elsewhere, what="the newest commit known to be the same")
+    if differ == "gone":
+        gitmoor.kill("differ")
+    values(shop, v="2")
+    if differ == "gone":
+        gitmoor.start_one("differ")
+    wait_for(lambda: shop.config_map("c") == {"image": "v1", "value": "2"}, 60, what="the earlier revision with the new value")
+    wait_rolled_back(shop, bad, good)
+    assert len([event for event in shop.events() if event[1] == "RolledBack"]) == 1 and image_of(shop) == "v1"
+    shop.push(release("v2", value="${v}"))
+    shop.wait_applied()
+
+
+def test_an_earlier_revision_that_cannot_be_rendered_is_told_and_tried_again_when_it_may_be(repository, moored, run, api, namespace):
+    api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "values", "namespace": namespace}, "data": {"old": "1", "new": "2"}})
+    repository.commit({"deploy/c.yaml": config_map("c", value="${old}")})
+    shop = moored(repository, substituteFrom=[{"kind": "ConfigMap", "name": "values"}])
+    shop.wait_applied()
+    first = repository.revision()
+    second = shop.push({"deploy/c.yaml": config_map("c", value="${new}")})
+    shop.wait_applied()
+    values(shop, new="2")
+    run("rollback", "shop")
+    shop.wait_not_ready("old", f"earlier revision {first}", reason="Invalid")
+    assert shop.config_map("c") == {"value": "2"}
+    values(shop, old="3", new="2")
+    wait_rolled_back(shop, second, first)
+    assert shop.config_map("c") == {"value": "3"}
+
+
 def test_an_earlier_revision_that_is_not_healthy_either_is_told(shop, repository, run):
     first = repository.revision()
     second = shop.push(release("v2"))

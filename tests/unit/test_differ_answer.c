@@ -103,6 +103,48 @@ static void a_deferred_one_is_not_answered(void **state)
     close_scene(&scene);
 }
 
+/* Rolled back from commit 0, which commit 1 does not change. */
+static struct rollback *rolled_back(struct application *application)
+{
+    struct rollback *rollback = NEW(struct rollback);
+    *rollback = (struct rollback){.from = mem_string("main@sha1:0"),
+                                  .to = mem_string("main@sha1:00"),
+                                  .key = mem_string("k0"),
+                                  .commit = mem_string("0")};
+    application->rollback = rollback;
+    application->revision = mem_string(rollback->to);
+    return rollback;
+}
+
+static void a_rollback_ends_by_a_newer_commit_that_has_another_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sentence, *commit, *text;
+        bool is_left, is_rendered_anew;
+    } cases[] = {
+        {"a newer commit, of other files", "0", HEAD WORD("one", "k1", "deferred"), false, false},
+        {"a newer commit, elsewhere", "0", HEAD WORD("one", "k0", "deferred"), true, false},
+        {"the commit that was left, with other values", "1", HEAD WORD("one", "k1", "deferred"),
+         true, true},
+        {"the commit that was left", "1", HEAD WORD("one", "k0", "unchanged"), true, false},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct scene scene;
+        open_scene(&scene);
+        struct rollback *rollback = rolled_back(scene.one);
+        free(rollback->commit);
+        rollback->commit = mem_string(cases[i].commit);
+        feed(&scene, cases[i].text, 1000);
+        bool is_left = !builds_is_under_way(scene.one) && text_equal(rollback->commit, "1") &&
+                       text_equal(rollback->key, scene.one->render_key);
+        if (is_left != cases[i].is_left || rollback->needs_render != cases[i].is_rendered_anew) {
+            fail_msg("%s", cases[i].sentence);
+        }
+        close_scene(&scene);
+    }
+}
+
 static void one_that_does_not_wait_for_it_is_passed_over(void **state)
 {
     (void)state;
@@ -191,6 +233,7 @@ int main(void)
         cmocka_unit_test(it_comes_in_pieces_of_any_size),
         cmocka_unit_test(each_application_is_taken_as_soon_as_its_part_is_whole),
         cmocka_unit_test(a_deferred_one_is_not_answered),
+        cmocka_unit_test(a_rollback_ends_by_a_newer_commit_that_has_another_key),
         cmocka_unit_test(one_that_does_not_wait_for_it_is_passed_over),
         cmocka_unit_test(unchanged_files_are_an_answer_and_end_a_build_of_others),
         cmocka_unit_test(unchanged_since_a_build_that_has_come_between_is_looked_at_again),
