@@ -98,7 +98,7 @@ static struct verdict judge(const struct application *application, struct buf *t
     const struct rollback *rollback = application->rollback;
     bool suspended = application->spec.suspend;
     if (application->deleting) {
-        if (application->outcome == OUTCOME_FAILED) {
+        if (application->outcome == OUTCOME_FAILED || application->outcome == OUTCOME_DENIED) {
             buf_append_format(text,
                               "%s. Until then the Application stays; spec.deletionPolicy: Orphan "
                               "lets it go without them",

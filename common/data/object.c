@@ -45,6 +45,16 @@ static const char *required_string(const cJSON *object, const char *name, struct
     return member->valuestring;
 }
 
+/* A name such as 5, no or y, that YAML takes for something else. */
+static bool is_text(const cJSON *metadata, const char *name, const char *kind, struct error *error)
+{
+    const cJSON *member = json_get(metadata, name);
+    return !member || cJSON_IsNull(member) || cJSON_IsString(member) ||
+           error_set(error, ERROR_INVALID,
+                     "%s: metadata.%s is not text: a number, yes, no, on, off, y and n need quotes",
+                     kind, name);
+}
+
 bool object_ref_from_json(const cJSON *object, struct arena *arena, struct object_ref *ret,
                           struct error *error)
 {
@@ -68,6 +78,10 @@ bool object_ref_from_json(const cJSON *object, struct arena *arena, struct objec
     }
     const cJSON *metadata = json_object(object, "metadata");
     const char *name = json_string(metadata, "name");
+    if (!is_text(metadata, "name", ref.kind, error) ||
+        !is_text(metadata, "namespace", ref.kind, error)) {
+        return false;
+    }
     if (text_is_empty(name) && text_is_empty(json_string(metadata, "generateName"))) {
         return error_set(error, ERROR_INVALID, "%s: metadata.name is missing", ref.kind);
     }

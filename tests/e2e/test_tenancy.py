@@ -7,10 +7,11 @@ import pytest
 from harness import sample
 from harness.api import condition
 from harness.helm import CHART, Helm, objects
-from harness.mooring import LABEL, Mooring, config_map
+from harness.mooring import LABEL, Mooring, config_map, in_wave
 from harness.process import Process
 from harness.tenancy import PROCESSES
 from harness.waiting import wait_for
+from test_hooks import job
 
 ACCOUNT = "gitmoor-system/gitmoor-default"  # the applier's own default in these tests
 
@@ -93,6 +94,46 @@ def test_a_differ_that_does_not_keep_to_the_settings_achieves_nothing(tenancy, t
     tenant.push({"deploy/x.yaml": None})
     tenant.wait_not_ready("ConfigMap kube-public/x: cannot be deleted", "`targetNamespaces`", reason="NotAllowed")
     assert tenant.config_map("x", "kube-public") is not None
+
+
+def test_what_the_applier_refuses_is_tried_again_and_needs_no_commit(tenancy, tenant, api):
+    """Plans of all sorts, refused by the applier alone: nothing but time brings them back."""
+    specs = {"whole": {}, "waves": {}, "hook": {}, "unchecked": {"preflight": "Off"}, "held": {"adopt": "IfApproved"},
+             "deleted": {"deletionPolicy": "Delete"}, "healed": {"protection": "Off"}}
+    files = {f"{name}/c.yaml": config_map(name, step="1") for name in specs}
+    tenant.repository.commit(files | {"waves/later.yaml": in_wave(1, config_map("later")), "hook/job.yaml": job("first", "before")})
+    tenant.name, tenant.path, tenant.spec = "healed", "healed", specs["healed"]
+    tenant.make()
+    shops = {"healed": tenant, "deleted": tenant.beside("deleted", "deleted", **specs["deleted"])}
+    for shop in shops.values():
+        shop.wait_applied()
+    tenancy.set(rule(tenant, resources={"deny": ["core/configmaps", "batch/jobs"]}), only=["applier"])
+    api.patch("ConfigMap", tenant.namespace, "healed", {"data": {"step": "edited"}}, manager="someone")
+    api.delete("Application", tenant.namespace, "deleted")
+    shops |= {name: tenant.beside(name, name, **spec) for name, spec in specs.items() if name not in shops}
+    for name, shop in shops.items():
+        told = shop.wait_not_ready("not allowed by the tenancy settings", reason="DeletionFailed" if name == "deleted" else "NotAllowed")
+        assert "`resources.deny`" in told["message"]
+        assert shop.condition("Reconciling")["reason"] == "ProgressingWithRetry" and not shop.condition("Stalled"), name
+    tenancy.set(only=["applier"])
+    wait_for(lambda: shops["deleted"].application() == {}, 90, what="the deletion")
+    for name, shop in shops.items():
+        if name != "deleted":
+            shop.wait_applied(timeout=90)
+            wait_for(lambda name=name: tenant.config_map(name) == {"step": "1"}, what=name)
+
+
+def test_a_right_that_is_given_later_needs_no_commit(tenant, api):
+    api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "late", "namespace": tenant.namespace}})
+    tenant.repository.commit({"deploy/a.yaml": config_map("a")})
+    tenant.spec["serviceAccountName"] = "late"
+    tenant.make()
+    tenant.wait_not_ready("deploy/a.yaml", "forbidden", f"system:serviceaccount:{tenant.namespace}:late", reason="Invalid")
+    assert tenant.condition("Reconciling")["reason"] == "ProgressingWithRetry" and not tenant.condition("Stalled")
+    api.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "late", "namespace": tenant.namespace},
+               "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+               "subjects": [{"kind": "ServiceAccount", "name": "late", "namespace": tenant.namespace}]})
+    tenant.wait_applied(timeout=90)
 
 
 def test_what_may_not_be_touched_any_more_is_left_in_place(tenancy, tenant):

@@ -70,6 +70,10 @@ static void what_is_not_an_object_is_refused_with_the_reason(void **state)
         {"{\"apiVersion\":\"v1\",\"kind\":\"A\"}", "A: metadata.name is missing"},
         {"{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":[]}", "A: metadata.name is missing"},
         {"{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":5}}",
+         "A: metadata.name is not text: a number, yes, no, on, off, y and n need quotes"},
+        {"{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":\"a\",\"namespace\":false}}",
+         "A: metadata.namespace is not text: a number, yes, no, on, off, y and n need quotes"},
+        {"{\"apiVersion\":\"v1\",\"kind\":\"A\",\"metadata\":{\"name\":null}}",
          "A: metadata.name is missing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -43,7 +43,7 @@ class Tenancy:
         def reloads(process):
             return self.moor.metric(process, "gitmoor_tenancy_reloads_total", f'result="{result}"')
 
-        # The differ last: it plans anew when it has read them, and what the applier still refuses then is not planned again.
+        # The differ last: it plans anew when it has read them, and what the applier still refuses then waits for the next try, up to a minute.
         for group in ([process for process in only if process != "differ"], [process for process in only if process == "differ"]):
             before = {process: reloads(process) for process in group}
             for process in group:
