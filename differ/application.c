@@ -411,15 +411,28 @@ bool application_is_ready(const struct application *application)
            application->outcome == OUTCOME_APPLIED && healthy && hooks_are_done(application);
 }
 
+int64_t application_retry_left(const struct application *application, int64_t began, int64_t now)
+{
+    if (application->retry_at <= began) {
+        return -1;
+    }
+    return application->retry_at > now ? application->retry_at - now : 0;
+}
+
+static void wake_to_retry(struct application *application, int64_t began)
+{
+    int64_t left = application_retry_left(application, began, clock_monotonic_ms());
+    if (left >= 0) {
+        application_wake_after(application, left);
+    }
+}
+
 /* While it is being deleted nothing else is done for it. */
-static void work_on_deletion(struct application *application)
+static void work_on_deletion(struct application *application, int64_t began)
 {
     reconcile_step(application);
     status_step(application);
-    int64_t left = application->retry_at - clock_monotonic_ms();
-    if (left > 0) {
-        application_wake_after(application, left);
-    }
+    wake_to_retry(application, began);
 }
 
 static void retry_build(struct application *application)
@@ -435,8 +448,9 @@ static void retry_build(struct application *application)
 
 void application_work(struct application *application)
 {
+    int64_t began = clock_monotonic_ms();
     if (application->deleting) {
-        work_on_deletion(application);
+        work_on_deletion(application, began);
         return;
     }
     struct repository *repository = application_repository(application);
@@ -458,10 +472,7 @@ void application_work(struct application *application)
     }
     application->was_ready = is_ready;
     status_step(application);
-    int64_t left = application->retry_at - clock_monotonic_ms();
-    if (left > 0) {
-        application_wake_after(application, left);
-    }
+    wake_to_retry(application, began);
     if (application->settled && !application->plan) {
         packed_rest(application->status);
     }

@@ -225,6 +225,9 @@ bool application_is_ready(const struct application *application);
 
 /* Looks at everything and does what is due. */
 void application_work(struct application *application);
+/* How long until it tries again, in milliseconds, after work that has begun then: 0 if that came to
+ * be due while it worked, and so may have been looked at too early. -1: it was due before. */
+int64_t application_retry_left(const struct application *application, int64_t began, int64_t now);
 
 /* Takes a newly rendered set (NULL if it has problems) of a revision: the newest, or, with
  * render_key NULL, the one that it was rolled back to. */
