@@ -3,6 +3,7 @@
 #ifndef GITMOOR_TESTS_DIFFER_WORLD_H
 #define GITMOOR_TESTS_DIFFER_WORLD_H
 
+#include "common/base/buf.h"
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "differ/application.h"
@@ -18,10 +19,22 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Of the worker that is played: what it is asked for. NULL: that cannot be read. */
+static inline cJSON *world_request(void)
+{
+    AUTO_BUF struct buf text;
+    cJSON *request = NULL;
+    buf_init(&text, (size_t)1 << 20);
+    bool ok = buf_read_fd(&text, STDIN_FILENO, "standard input", NULL) &&
+              json_parse(text.data, text.size, NULL, &request, NULL);
+    return ok ? request : NULL;
+}
 
 struct world {
     struct differ_settings settings;

@@ -1,7 +1,6 @@
 /* The queue of builds: how many run, whose turn it is, and what becomes of those that fail. */
 #include "differ_world.h"
 
-#include "common/base/buf.h"
 #include "common/base/clock.h"
 
 #include <signal.h>
@@ -11,11 +10,8 @@
 
 static int play_worker(void)
 {
-    AUTO_BUF struct buf text;
-    AUTO_JSON cJSON *request = NULL;
-    buf_init(&text, (size_t)1 << 20);
-    if (!buf_read_fd(&text, STDIN_FILENO, "standard input", NULL) ||
-        !json_parse(text.data, text.size, NULL, &request, NULL)) {
+    AUTO_JSON cJSON *request = world_request();
+    if (!request) {
         return 1;
     }
     const cJSON *applications = json_array(request, "applications");

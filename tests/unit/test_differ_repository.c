@@ -15,11 +15,8 @@
 /* Whatever it is asked for is found to be wrong, which is an answer too; or it never answers. */
 static int play_worker(void)
 {
-    AUTO_BUF struct buf text;
-    AUTO_JSON cJSON *request = NULL;
-    buf_init(&text, (size_t)1 << 20);
-    if (!buf_read_fd(&text, STDIN_FILENO, "standard input", NULL) ||
-        !json_parse(text.data, text.size, NULL, &request, NULL)) {
+    AUTO_JSON cJSON *request = world_request();
+    if (!request) {
         return 1;
     }
     printf("{\"ok\":true,\"commit\":\"%s\"}\n", json_string(request, "commit"));
