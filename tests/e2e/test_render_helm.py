@@ -221,7 +221,7 @@ def test_an_error_names_file_and_line_of_the_repository(tmp_path, case):
 def test_an_error_names_where_values_are_from(tmp_path, text, why):
     write(tmp_path, {**chart(template(MAP % "a" + "  x: hello\n")), "v.yaml": text})
     done = render("app", "-f", "v.yaml", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (1, "") and why in done.stderr, done.stderr
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (1, "", f"spec.render.helm: {why}")
 
 
 def test_values_files_stay_inside_of_the_repository(tmp_path):
