@@ -191,6 +191,7 @@ def part_fail():
     os.environ.setdefault("GITMOOR_FAIL_ROUNDS", "20")
     count = pytest("fail-processes", "tests/e2e/test_kill.py", "--timeout=1200", "-k", "not equals")
     count.add(pytest("fail-hooks", "tests/e2e/test_hooks_kill.py", "--timeout=600", env={"GITMOOR_HOOK_KILLS": "all"}))
+    count.add(pytest("fail-rollback", "tests/e2e/test_rollback_kill.py", "--timeout=600", env={"GITMOOR_ROLLBACK_KILLS": "all"}))
     count.add(pytest("fail-cluster", "tests/cluster/test_fail.py", timeout=3 * 3600))
     status = run("failure-table", [VENV / "bin" / "python", "scripts/lib/failure_table.py", results], 60) if results.exists() else 1
     count.add(told("failure-table", status, Count()))
