@@ -66,16 +66,18 @@ static bool holds_any(const struct live_object *outer, const struct live_object 
     return false;
 }
 
-/* Definitions before Namespaces: a custom resource that stays keeps both. */
+/* Definitions before Namespaces: a custom resource that stays keeps both. Around what is unclear
+ * nothing is given up, since that cannot be taken back when the word is mended. */
 static void keep_what_holds_them(struct prune_list *list)
 {
-    size_t staying = list->kept_count, count = list->count;
+    size_t staying = list->kept_count, unclear = list->unclear_count, count = list->count;
     list->count = 0;
     for (size_t i = 0; i < count; i++) {
         const struct live_object *live = list->objects[i];
-        if (holds_any(live, list->kept, staying) ||
-            holds_any(live, list->unclear, list->unclear_count)) {
+        if (holds_any(live, list->kept, staying)) {
             list->kept[list->kept_count++] = live;
+        } else if (holds_any(live, list->unclear, unclear)) {
+            list->unclear[list->unclear_count++] = live;
         } else {
             list->objects[list->count++] = live;
         }
@@ -138,10 +140,13 @@ void prune_leave_unclear(struct application *application, const struct prune_lis
         struct object_ref ref = ref_of(list->unclear[i]);
         AUTO_ARENA struct arena arena;
         arena_init(&arena);
+        bool by_itself = list->unclear[i]->keep == KEEP_UNCLEAR;
         problems_add(&application->kept, object_ref_describe(&ref, &arena), "", 0,
-                     "not in Git any more, but left in place: its annotation " KEEP_ANNOTATION
-                     " in the cluster must be \"disabled\", which keeps it, or \"enabled\", which "
-                     "deletes it");
+                     "not in Git any more, but left in place: %s",
+                     by_itself ? "its annotation " KEEP_ANNOTATION
+                                 " in the cluster must be \"disabled\", which keeps it, or "
+                                 "\"enabled\", which deletes it"
+                               : "what it holds is left in place, too");
     }
 }
 

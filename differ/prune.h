@@ -13,7 +13,8 @@
 struct prune_list {
     const struct live_object **objects; /* to be deleted, in that order */
     const struct live_object **kept;    /* to be given up, in that order */
-    const struct live_object **unclear; /* neither: their annotation says nothing that is known */
+    const struct live_object **unclear; /* neither: their annotation says nothing that is known, or
+                                         * that of something in them */
     size_t count, kept_count, unclear_count;
 };
 

@@ -269,19 +269,22 @@ static void what_says_that_it_stays_is_given_up_with_all_that_it_lies_in(void **
     close_scene(&scene);
 }
 
-static void what_is_unclear_is_left_and_told_and_so_is_its_namespace_kept(void **state)
+static void what_is_unclear_is_left_with_its_namespace_and_told(void **state)
 {
     (void)state;
-    static char data[] = "data";
+    static char data[] = "data", other[] = "other";
     struct scene scene;
     open_scene(&scene);
     put(&scene, &config_maps, shop, data, KEEP_UNCLEAR);
     put(&scene, &namespaces, no_namespace, shop, KEEP_NO);
-    assert_string_equal(selected(&scene, true), "shop|");
+    put(&scene, &namespaces, no_namespace, other, KEEP_NO);
+    assert_string_equal(selected(&scene, true), "|other");
     AUTO_BUF struct buf text;
     buf_init(&text, 4096);
     problems_describe(&scene.application.kept, &text);
-    assert_int_equal(scene.application.kept.total, 1);
+    assert_int_equal(scene.application.kept.total, 2);
+    assert_non_null(strstr(text.data, "Namespace shop: not in Git any more, but left in place: "
+                                      "what it holds is left in place, too"));
     assert_non_null(strstr(text.data, "ConfigMap shop/data: not in Git any more, but left in "
                                       "place: its annotation gitmoor.io/prune"));
     close_scene(&scene);
@@ -308,7 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_says_that_it_stays_is_given_up_with_all_that_it_lies_in),
-        cmocka_unit_test(what_is_unclear_is_left_and_told_and_so_is_its_namespace_kept),
+        cmocka_unit_test(what_is_unclear_is_left_with_its_namespace_and_told),
         cmocka_unit_test(what_stays_does_not_count_as_deleted),
         cmocka_unit_test(deleting_everything_is_dangerous_and_names_it),
         cmocka_unit_test(deleting_every_namespace_is_dangerous),
