@@ -91,57 +91,80 @@ bool adopt_is_foreign(const cJSON *object, const char *label)
 
 /* ---- The verb ---- */
 
-/* What was shown, and nothing that came after it: of a newer revision the annotation does not
- * speak. */
-static int approve(struct diff_verb *verb, const char *name, const char *revision)
+static bool is_as_shown(const struct diff_verb *verb, const char *name, const char *revision,
+                        const char *list, struct error *error)
+{
+    if (!verb->shown) {
+        return error_set(error, ERROR_INVALID, "application %s has no revision yet", name);
+    }
+    if (revision && !text_equal(revision, verb->shown)) {
+        return error_set(error, ERROR_INVALID,
+                         "application %s is at %s, not at %s: look at it anew", name, verb->shown,
+                         revision);
+    }
+    if (!verb->list) {
+        return error_set(error, ERROR_INVALID,
+                         "application %s is not held for what it would take over: there is "
+                         "nothing to approve",
+                         name);
+    }
+    return !list || text_equal(list, verb->list) ||
+           error_set(error, ERROR_INVALID,
+                     "what %s would take over is not the list %s any more: look at it anew",
+                     verb->shown, list);
+}
+
+/* What was shown, and nothing that came after it: of a newer revision, and of other objects that
+ * this one comes to take over, the annotation does not speak. */
+static int approve(struct diff_verb *verb, const char *name, const char *revision, const char *list)
 {
     struct error error = {0};
     const struct cluster_target target = {&cluster_applications, name};
-    if (!verb->shown) {
-        error_set(&error, ERROR_INVALID, "application %s has no revision yet", name);
+    if (!is_as_shown(verb, name, revision, list, &error)) {
         return cli_fail("adopt", CLI_NO, &error);
     }
-    if (revision && !text_equal(revision, verb->shown)) {
-        error_set(&error, ERROR_INVALID, "application %s is at %s, not at %s: look at it anew",
-                  name, verb->shown, revision);
-        return cli_fail("adopt", CLI_NO, &error);
-    }
-    if (!cluster_annotate(&verb->cluster, &target, GITMOOR_ADOPT_ANNOTATION, verb->shown, NULL,
-                          &error)) {
+    AUTO_FREE char *value = mem_format("%s %s", verb->shown, verb->list);
+    if (!cluster_annotate(&verb->cluster, &target, GITMOOR_ADOPT_ANNOTATION, value, NULL, &error)) {
         return cluster_fail("adopt", &error);
     }
     fprintf(stderr, "%s: %s may take them over\n", name, verb->shown);
     return CLI_OK;
 }
 
-static bool check(const struct diff_verb *verb, bool yes, const char *revision, struct error *error)
+static bool check(const struct diff_verb *verb, bool yes, const char *revision, const char *list,
+                  struct error *error)
 {
     if (yes && verb->path) {
         return error_set(error, ERROR_INVALID,
                          "--yes is about a revision, --path shows a directory");
     }
-    return yes || !revision || error_set(error, ERROR_INVALID, "--revision is for --yes");
+    return yes || (!revision && !list) ||
+           error_set(error, ERROR_INVALID, "%s is for --yes", revision ? "--revision" : "--list");
 }
 
 int cli_adopt(int argc, char **argv)
 {
     struct diff_verb verb = {.word = "adopt", .adopts = true, DIFF_DEFAULTS};
     bool yes = false;
-    const char *revision = NULL;
+    const char *revision = NULL, *list = NULL;
     const struct option table[] = {
         {"yes", 'y', OPTION_FLAG, &yes, NULL,
          "Let the revision that the application is at take them over."},
         {"revision", 0, OPTION_TEXT, &revision, "REVISION",
          "With --yes: only if it is this one, which was shown to you before."},
+        {"list", 0, OPTION_TEXT, &list, "LIST",
+         "With --yes: only if it would take over just these, as was shown to you before."},
         DIFF_OPTIONS(verb),
         {0},
     };
     const struct option_set set = {
-        "adopt APPLICATION [--yes [--revision REVISION]] [OPTIONS]",
+        "adopt APPLICATION [--yes [--revision REVISION] [--list LIST]] [OPTIONS]",
         "Shows the objects that exist already and that the application would take over: who\n"
-        "manages them now, and what would change of them. With --yes it may.",
-        "0: there are none, or with --yes: they may be taken over; 1: there are some, or the\n"
-        "cluster refused; 2: it cannot be told.",
+        "manages them now, and what would change of them. With --yes it may, if it is held for "
+        "that.",
+        "0: there are none, or with --yes: they may be taken over; 1: there are some, or it is "
+        "not\n"
+        "held for them, or the cluster refused; 2: it cannot be told.",
         table,
     };
     AUTO_FREE const char **operands = NULL;
@@ -151,11 +174,11 @@ int cli_adopt(int argc, char **argv)
     }
     struct error error = {0};
     const char *name = NULL;
-    bool valid = check(&verb, yes, revision, &error) &&
+    bool valid = check(&verb, yes, revision, list, &error) &&
                  cluster_parse_application(operands[0], &name, &error);
     status = valid ? diff_run(&verb, name) : cli_fail("adopt", CLI_USAGE, &error);
     if (valid && yes && !verb.trouble && verb.foreign > 0) {
-        status = approve(&verb, name, revision);
+        status = approve(&verb, name, revision, list);
     }
     diff_close(&verb);
     return status;

@@ -28,6 +28,23 @@ void diff_complain(struct diff_verb *verb, const char *what, const struct error 
 
 /* ---- One application ---- */
 
+/* What a status says of another spec than the one that is shown is of no use. */
+static const cJSON *diff_adoption(const cJSON *object)
+{
+    const cJSON *status = json_object(object, "status");
+    bool is_current = json_int(json_object(object, "metadata"), "generation", 0) ==
+                      json_int(status, "observedGeneration", 0);
+    return is_current ? json_object(status, "adoption") : NULL;
+}
+
+const char *diff_told_revision(const struct diff_application *application)
+{
+    const char *held = application->verb->adopts
+                           ? json_string(diff_adoption(application->object), "revision")
+                           : NULL;
+    return held ? held : json_string_path(application->object, "status.lastAttemptedRevision");
+}
+
 static void diff_application(struct diff_verb *verb, const cJSON *object)
 {
     AUTO_ARENA struct arena arena;
@@ -48,7 +65,8 @@ static void diff_application(struct diff_verb *verb, const cJSON *object)
             diff_declared(&application, &application.desired->objects[i]);
         }
         if (verb->adopts) {
-            verb->shown = mem_string(json_string_path(object, "status.lastAttemptedRevision"));
+            verb->shown = mem_string(diff_told_revision(&application));
+            verb->list = mem_string(json_string(diff_adoption(object), "list"));
         } else {
             diff_pruned(&application);
         }
@@ -71,9 +89,11 @@ static int diff_sum_up(const struct diff_verb *verb)
     }
     size_t total = verb->made + verb->changed + verb->deleted + verb->kept;
     if (verb->adopts) {
-        fprintf(stderr, "%zu objects exist already and are not the application's%s%s.\n",
-                verb->foreign, verb->path || !verb->shown ? "" : ", at ",
-                verb->path ? "" : text_or_empty(verb->shown));
+        bool tells = verb->shown && !verb->path;
+        bool held = tells && verb->list && verb->foreign > 0;
+        fprintf(stderr, "%zu objects exist already and are not the application's%s%s%s%s.\n",
+                verb->foreign, tells ? ", at " : "", tells ? verb->shown : "",
+                held ? ", list " : "", held ? verb->list : "");
         total = verb->foreign;
     } else if (total > 0) {
         fprintf(stderr, "A reconcile would make %zu, change %zu and delete %zu objects", verb->made,
@@ -144,6 +164,7 @@ void diff_close(struct diff_verb *verb)
     free(verb->groups);
     free(verb->kube_version);
     free(verb->shown);
+    free(verb->list);
     free(verb->api_versions);
     cluster_close(&verb->cluster);
 }

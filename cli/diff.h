@@ -36,6 +36,7 @@ struct diff_verb {
     bool trouble;        /* something could not be found out */
     size_t made, changed, deleted, kept, foreign;
     char *shown; /* adopt: the revision of the application that was looked at, or NULL */
+    char *list;  /* adopt: which names what it is held for, or NULL: it is not */
 };
 
 /* Initial values, and the options, that the verbs share. */
@@ -75,6 +76,10 @@ struct diff_application {
 int diff_run(struct diff_verb *verb, const char *name);
 /* Also of one that was never run. */
 void diff_close(struct diff_verb *verb);
+
+/* The one that is shown unless the command line names one: the newest, or, of what would be taken
+ * over, the one that is held for that. Or NULL. */
+const char *diff_told_revision(const struct diff_application *application);
 
 /* Renders as the differ does, and fills `desired`, `plaintext` and `revision`. */
 bool diff_read_manifests(struct diff_application *application, struct error *error);

@@ -75,7 +75,7 @@ static bool diff_open_revision(struct diff_application *application, struct sour
 {
     struct diff_verb *verb = application->verb;
     char commit[SOURCE_COMMIT_SIZE];
-    const char *told = json_string_path(application->object, "status.lastAttemptedRevision");
+    const char *told = diff_told_revision(application);
     const char *revision = verb->revision ? verb->revision : diff_commit_of(told);
     if (!revision) {
         return error_set(error, ERROR_NOT_FOUND,
@@ -213,7 +213,7 @@ static bool diff_open(struct diff_application *application, struct pull *pull, s
     }
     /* What may be taken over is a revision of the Application; what a reconcile brings, the newest.
      */
-    const char *told = json_string_path(application->object, "status.lastAttemptedRevision");
+    const char *told = diff_told_revision(application);
     const char *wanted = verb->revision ? verb->revision : verb->adopts ? told : NULL;
     if (!pull_chart(&verb->cluster, &application->spec, wanted, pull, error)) {
         return false;

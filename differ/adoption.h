@@ -16,6 +16,9 @@ struct selection;
 void adoption_note(struct application *application, const struct plan_item *item,
                    const struct plan_outcome *outcome);
 
+/* Nothing is known any more of what others have made. */
+void adoption_forget(struct application *application);
+
 /* Whether the revision takes over what nobody has approved, and the outcome says so; or the server
  * is being asked. */
 bool adoption_holds(struct application *application, const struct selection *selection);

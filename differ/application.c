@@ -4,6 +4,7 @@
 #include "common/base/memory.h"
 #include "common/base/text.h"
 #include "common/run/log.h"
+#include "differ/adoption.h"
 #include "differ/approval.h"
 #include "differ/builds.h"
 #include "differ/charts.h"
@@ -127,6 +128,7 @@ static struct application *application_new(struct differ *differ, const char *ke
     problems_init(&application->denied);
     problems_init(&application->kept);
     problems_init(&application->foreign);
+    map_init(&application->others);
     application->status = packed_new(json_new_object());
     application->drift_log = json_new_array();
     application->timer = evtimer_new(differ->loop, on_timer, application);
@@ -163,7 +165,7 @@ void application_free(struct application *application)
     problems_release(&application->render_problems);
     problems_release(&application->denied);
     problems_release(&application->kept);
-    problems_release(&application->foreign);
+    adoption_forget(application);
     map_release(&application->unknown_kinds, NULL);
     application_spec_release(&application->spec);
     packed_free(application->status);
@@ -185,7 +187,9 @@ void application_free(struct application *application)
     free(application->health_message);
     free(application->fight);
     rollback_free(application->rollback);
-    approval_free(application->approval);
+    for (size_t i = 0; i < APPROVAL_COUNT; i++) {
+        approval_free(application->approvals[i]);
+    }
     json_free(application->hooks);
     hook_pod_free(application->hook_pod);
     free(application->hook_waited_for);
@@ -229,6 +233,7 @@ static void take_annotations(struct application *application, const cJSON *objec
     const char *adopts = json_string(annotations, GITMOOR_ADOPT_ANNOTATION);
     if (!text_equal(application->adopt_revision, adopts)) {
         replace_string(&application->adopt_revision, adopts);
+        replace_string(&application->checked, NULL); /* what was asked may have changed since */
         application_try_at_once(application);
     }
     replace_string(&application->sync_revision, json_string(annotations, GITMOOR_SYNC_ANNOTATION));
@@ -345,7 +350,7 @@ static void install(struct application *application, struct desired_set *desired
     kinds_may_be_unused(application->differ);
     replace_string(&application->revision, revision);
     replace_string(&application->checked, NULL);
-    problems_clear(&application->foreign);
+    adoption_forget(application);
     application->fresh = true;
     application->changed = application->pruned = application->released = 0;
     problems_clear(&application->problems);

@@ -132,6 +132,7 @@ struct application {
         render_problems;      /* of the newest revision; then `desired` must not be applied */
     struct problems denied;   /* what the tenancy settings refuse; then it is not applied either */
     struct problems foreign;  /* what it would take over from others, as far as is known */
+    struct map others;        /* the same: from keys to UIDs */
     struct problems kept;     /* what would be pruned, but for the tenancy settings and the like */
     bool source_denied;       /* among `denied` is its source: nothing is rendered */
     bool frozen;              /* its source or service account: nothing is repaired either */
@@ -146,7 +147,8 @@ struct application {
 
     struct rollback *rollback; /* an earlier revision is in force, or is to be; or NULL */
     char *rollback_requested;  /* value of the annotation, dealt with by this process; or NULL */
-    struct approval *approval; /* of what the revision deletes (approval.h), or NULL */
+    struct approval *approvals[2]; /* by enum approval_for (approval.h): what waits for a word */
+    char adopted[DIGEST_HEX_SIZE]; /* the list of others' objects that was approved last, or "" */
 
     bool deleting;      /* it has a deletionTimestamp (deletion.h) */
     bool has_finalizer; /* of ours, as it was told or written last */

@@ -109,6 +109,7 @@ static void settle(struct application *application)
     application->failures = 0;
     application->begun = true;
     approval_end(application);
+    adoption_forget(application);
     if (application->outcome != OUTCOME_APPLIED) {
         problems_clear(&application->problems);
         outcome_set(application, OUTCOME_APPLIED, NULL);
@@ -238,7 +239,7 @@ static bool hold_dangerous(struct application *application, const struct prune_l
         mem_format("%s: held. If that is meant, `gitmoor approve %s -n %s`, which annotates the "
                    "Application with " GITMOOR_APPROVED_ANNOTATION "=\"%s %s\"; otherwise %s",
                    reason.data, application->name, application->namespace_, application->revision,
-                   application->approval->list,
+                   application->approvals[APPROVAL_TO_DELETE]->list,
                    earlier ? "mend it with a newer commit, or `gitmoor rollback --cancel`"
                            : "revert the commit");
     outcome_set(application, OUTCOME_HELD, message);

@@ -359,6 +359,7 @@ bool status_save_inventory(struct application *application)
     if (!application->status_dirty && !is_on_its_way &&
         json_equal(json_get(status, "hooks"), json_get(before, "hooks")) &&
         json_equal(json_get(status, "held"), json_get(before, "held")) &&
+        json_equal(json_get(status, "adoption"), json_get(before, "adoption")) &&
         json_equal(json_get(status, "kinds"), json_get(before, "kinds")) &&
         json_equal(json_get(status, "namespaces"), json_get(before, "namespaces"))) {
         return true;

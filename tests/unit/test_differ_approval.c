@@ -62,6 +62,8 @@ static void close_world(struct world *world)
     approval_end(&world->application);
     packed_free(world->application.status);
     free(world->application.approved_revision);
+    free(world->application.adopt_revision);
+    map_release(&world->application.others, NULL);
     live_free(world->differ.live);
     free(world);
 }
@@ -80,7 +82,7 @@ static bool is_held(struct world *world)
 /* The word for what is held now, as `gitmoor approve` gives it. */
 static void approve(struct world *world)
 {
-    const struct approval *approval = world->application.approval;
+    const struct approval *approval = world->application.approvals[APPROVAL_TO_DELETE];
     free(world->application.approved_revision);
     world->application.approved_revision = mem_format("%s %s", approval->revision, approval->list);
 }
@@ -101,7 +103,7 @@ static void what_is_approved_goes_on_with_what_is_left_of_it(void **state)
     struct world *world = open_world();
     assert_true(is_held(world));
     restart(world);
-    assert_null(world->application.approval);
+    assert_null(world->application.approvals[APPROVAL_TO_DELETE]);
     assert_true(is_held(world));
     approve(world);
     assert_false(is_held(world));
@@ -178,9 +180,120 @@ static void a_revision_in_its_place_ends_it(void **state)
     approve(world);
     assert_false(is_held(world));
     approval_end_of_others(&world->application, revision);
-    assert_non_null(world->application.approval);
+    assert_non_null(world->application.approvals[APPROVAL_TO_DELETE]);
     approval_end_of_others(&world->application, other_revision);
-    assert_null(world->application.approval);
+    assert_null(world->application.approvals[APPROVAL_TO_DELETE]);
+    close_world(world);
+}
+
+/* ---- Of what is taken over ---- */
+
+static bool is_held_for_others(struct world *world)
+{
+    return !approval_to_take_over_goes_on(&world->application) &&
+           approval_to_take_over_is_lacking(&world->application);
+}
+
+static void approve_others(struct world *world)
+{
+    const struct approval *approval = world->application.approvals[APPROVAL_TO_TAKE_OVER];
+    free(world->application.adopt_revision);
+    world->application.adopt_revision = mem_format("%s %s", approval->revision, approval->list);
+}
+
+static struct world *open_approved(void)
+{
+    struct world *world = open_world();
+    map_set(&world->application.others, key_a, uid_a);
+    map_set(&world->application.others, key_b, uid_b);
+    assert_true(is_held_for_others(world));
+    approve_others(world);
+    return world;
+}
+
+static void what_may_be_taken_over_goes_on_with_what_is_left_of_it(void **state)
+{
+    (void)state;
+    struct world *world = open_approved();
+    restart(world);
+    assert_null(world->application.approvals[APPROVAL_TO_TAKE_OVER]);
+    assert_false(is_held_for_others(world)); /* the list is the same again */
+    map_remove(&world->application.others, key_b);
+    assert_false(is_held_for_others(world));
+    restart(world);
+    assert_false(is_held_for_others(world));
+    close_world(world);
+}
+
+static void other_objects_have_to_be_approved_anew(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {"a revision alone is no word",
+                                        "an object more",
+                                        "an object less that was approved with it",
+                                        "an object that was made anew",
+                                        "another revision",
+                                        "another path of the revision, once it was given",
+                                        "the word for what is deleted is another"};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct world *world = open_approved();
+        struct application *application = &world->application;
+        switch (i) {
+        case 0:
+            free(application->adopt_revision);
+            application->adopt_revision = mem_string(revision);
+            break;
+        case 1:
+            map_set(&application->others, "/ConfigMap/n/c", uid_anew);
+            break;
+        case 2:
+            map_remove(&application->others, key_a);
+            break;
+        case 3:
+            map_set(&application->others, key_b, uid_anew);
+            break;
+        case 4:
+            application->revision = other_revision;
+            break;
+        case 5:
+            assert_false(is_held_for_others(world));
+            map_remove(&application->others, key_a);
+            world->desired.content.bytes[0] = 1;
+            break;
+        default:
+            application->approved_revision = application->adopt_revision;
+            application->adopt_revision = NULL;
+        }
+        if (!is_held_for_others(world)) {
+            fail_msg("%s", cases[i]);
+        }
+        close_world(world);
+    }
+}
+
+static void a_word_is_used_up_once_it_is_applied(void **state)
+{
+    (void)state;
+    for (int restarted = 0; restarted < 2; restarted++) {
+        struct world *world = open_approved();
+        assert_false(is_held_for_others(world));
+        approval_end(&world->application);
+        if (restarted) {
+            restart(world);
+        }
+        assert_true(is_held_for_others(world)); /* the same objects, by the same revision */
+        approve_others(world);
+        assert_false(is_held_for_others(world));
+        close_world(world);
+    }
+}
+
+static void a_word_that_never_was_given_is_not_used_up(void **state)
+{
+    (void)state;
+    struct world *world = open_approved();
+    approval_to_take_over_end(&world->application);
+    assert_false(is_held_for_others(world));
     close_world(world);
 }
 
@@ -191,6 +304,10 @@ int main(void)
         cmocka_unit_test(another_list_has_to_be_approved_anew),
         cmocka_unit_test(the_word_taken_back_holds_it_again),
         cmocka_unit_test(a_revision_in_its_place_ends_it),
+        cmocka_unit_test(what_may_be_taken_over_goes_on_with_what_is_left_of_it),
+        cmocka_unit_test(other_objects_have_to_be_approved_anew),
+        cmocka_unit_test(a_word_is_used_up_once_it_is_applied),
+        cmocka_unit_test(a_word_that_never_was_given_is_not_used_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
