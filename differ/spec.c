@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#define HEALTH_TIMEOUT_DEFAULT_MS 300000 /* as the CRD's */
+#define HEALTH_TIMEOUT_MINIMUM_MS 1000
+
 void application_spec_release(struct application_spec *spec)
 {
     free(spec->source_namespace);
@@ -48,12 +51,6 @@ static char *clean_path(const char *path)
         path += strspn(path, "/");
     }
     return mem_string(out.size > 0 ? out.data : ".");
-}
-
-static int64_t duration(const cJSON *object, const char *name, int64_t otherwise)
-{
-    int64_t milliseconds;
-    return text_parse_duration(json_string(object, name), &milliseconds) ? milliseconds : otherwise;
 }
 
 cJSON *application_spec_depends_on(const cJSON *object)
@@ -122,6 +119,23 @@ static void read_health_checks(const cJSON *health, struct application_spec *ret
     }
 }
 
+/* In less, nothing gets healthy: every commit would have failed at once, and be rolled back. */
+static void read_health_timeout(const cJSON *health, struct application_spec *ret)
+{
+    const char *text = json_string(health, "timeout");
+    ret->health_timeout = HEALTH_TIMEOUT_DEFAULT_MS;
+    if (!text || (text_parse_duration(text, &ret->health_timeout) &&
+                  ret->health_timeout >= HEALTH_TIMEOUT_MINIMUM_MS)) {
+        return;
+    }
+    ret->health_timeout = HEALTH_TIMEOUT_DEFAULT_MS;
+    if (!ret->error) {
+        ret->error = mem_format("spec.health.timeout \"%.80s\" is not a duration from 1s on, such "
+                                "as 30s or 5m, at most ten years",
+                                text);
+    }
+}
+
 /* It would be rendered otherwise than it says. */
 static void read_damage(const cJSON *object, struct application_spec *ret)
 {
@@ -172,9 +186,9 @@ void application_spec_read(const cJSON *object, struct application_spec *ret)
         .deletes = text_equal(json_string(spec, "deletionPolicy"), "Delete"),
         .suspend = json_bool(spec, "suspend", false),
         .health_wait = json_bool(health, "wait", true),
-        .health_timeout = duration(health, "timeout", 300000),
     };
     read_health_checks(health, ret);
+    read_health_timeout(health, ret);
     read_damage(object, ret);
     read_break_glass(spec, &ret->break_glass);
     read_prune_limit(json_get(spec, "pruneLimit"), &ret->prune_limit);

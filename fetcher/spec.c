@@ -5,29 +5,24 @@
 
 /* Below a second the fetcher would be the server's denial of service; a fetch that takes an hour is
  * not fetching. */
-#define INTERVAL_MINIMUM_MS 1000
-#define TIMEOUT_MINIMUM_MS 1000
+#define DURATION_MINIMUM_MS 1000
 #define TIMEOUT_MAXIMUM_MS (60 * 60 * 1000)
 /* As the CRD's defaults; for objects that were stored before it had them. */
 #define INTERVAL_DEFAULT "1m"
 #define TIMEOUT_DEFAULT "1m"
 
-static int64_t clamp(int64_t value, int64_t least, int64_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
 static bool read_duration(const cJSON *spec, const char *field, const char *otherwise, int64_t *ret,
                           struct error *error)
 {
     const char *text = json_string(spec, field);
-    if (text_parse_duration(text ? text : otherwise, ret)) {
+    if (text_parse_duration(text ? text : otherwise, ret) && *ret >= DURATION_MINIMUM_MS) {
         return true;
     }
     text_parse_duration(otherwise, ret);
-    return error_set(error, ERROR_INVALID,
-                     "spec.%s \"%.80s\" is not a duration such as 30s or 5m, at most ten years",
-                     field, text);
+    return error_set(
+        error, ERROR_INVALID,
+        "spec.%s \"%.80s\" is not a duration from 1s on, such as 30s or 5m, at most ten years",
+        field, text);
 }
 
 bool repository_spec_read(const cJSON *object, struct repository_spec *ret, struct error *error)
@@ -57,10 +52,9 @@ bool repository_spec_read(const cJSON *object, struct repository_spec *ret, stru
     bool interval = read_duration(spec, "interval", INTERVAL_DEFAULT, &ret->interval_ms, error);
     bool timeout = read_duration(spec, "timeout", TIMEOUT_DEFAULT, &ret->timeout_ms,
                                  interval ? error : &second);
-    if (ret->interval_ms < INTERVAL_MINIMUM_MS) {
-        ret->interval_ms = INTERVAL_MINIMUM_MS;
+    if (ret->timeout_ms > TIMEOUT_MAXIMUM_MS) {
+        ret->timeout_ms = TIMEOUT_MAXIMUM_MS;
     }
-    ret->timeout_ms = clamp(ret->timeout_ms, TIMEOUT_MINIMUM_MS, TIMEOUT_MAXIMUM_MS);
     if (verify && !ret->verify_secret && interval && timeout) {
         return error_set(error, ERROR_INVALID,
                          "spec.verify names no Secret with the signers' public keys");

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from connectproxy import ConnectProxy
-from harness.api import condition
+from harness.api import ApiError, condition
 from harness.moor import Moor
 from harness.process import children
 from harness.waiting import allowance, wait_for
@@ -254,11 +254,20 @@ def test_a_url_that_cannot_work_is_stalled(repo, url, reason):
 def test_a_duration_that_cannot_be_stops_only_its_own_repository(repo, repository, make_repository, api):
     """Flux CVE-2022-39272: one bad duration stopped a whole kind."""
     repository.commit({"a": "1"})
-    repo.apply(spec(repository, interval="9999999999h"))
+    repo.apply(spec(repository, interval="99999h"))
     repo.wait_failed("InvalidSpec")
     other = Repo(api, repo.namespace, "other")
     other.apply(spec(repository))
     other.wait_revision(repository.revision())
+
+
+@pytest.mark.parametrize("field", ["interval", "timeout"])
+@pytest.mark.parametrize("duration", ["0s", "0h0m", "999ms", "-1s", "9999999999h"])
+def test_a_duration_that_makes_no_sense_is_refused_by_the_api(repo, repository, field, duration):
+    with pytest.raises(ApiError) as refused:
+        repo.apply(spec(repository, **{field: duration}))
+    assert f"spec.{field}" in str(refused.value)
+    repo.apply(spec(repository, **{field: "1s"}))
 
 
 def test_suspend_and_resume(repo, repository, git_server):

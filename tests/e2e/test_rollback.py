@@ -374,3 +374,19 @@ def test_a_limit_that_cannot_be_is_refused_by_the_api(repository, moored, limit)
     with pytest.raises(ApiError) as refused:
         moored(repository, pruneLimit=limit)
     assert "pruneLimit" in str(refused.value)
+
+
+@pytest.mark.parametrize("timeout", ["0s", "0.0h0m", "999ms", "-5m", "9999999999h"])
+def test_a_health_timeout_that_would_roll_every_commit_back_is_refused_by_the_api(repository, moored, timeout):
+    repository.commit({"deploy/a.yaml": config_map("a")})
+    with pytest.raises(ApiError) as refused:
+        moored(repository, health={"timeout": timeout})
+    assert "spec.health.timeout" in str(refused.value)
+    moored(repository, health={"timeout": "1s"}).wait_applied()
+
+
+@pytest.mark.parametrize("duration", ["0s", "59s", "8785h"])
+def test_a_sync_window_that_is_too_short_or_too_long_is_refused_by_the_api(repository, moored, duration):
+    with pytest.raises(ApiError) as refused:
+        moored(repository, syncWindows=[{"kind": "Deny", "schedule": "* * * * *", "duration": duration}])
+    assert "from 1m to 8784h" in str(refused.value)
