@@ -234,6 +234,37 @@ void rollback_adopt(struct application *application)
 
 /* ---- What the status says ---- */
 
+/* Why the earlier revision is not in force, as Ready tells, or NULL: it is, or is about to be. */
+static const char *what_holds(const struct application *application, const cJSON *conditions)
+{
+    bool applied = text_equal(application->rollback->to,
+                              json_string(packed_tree(application->status), "lastAppliedRevision"));
+    const cJSON *ready = status_condition(conditions, "Ready");
+    switch (application->outcome) {
+    case OUTCOME_INVALID:
+    case OUTCOME_DENIED:
+    case OUTCOME_FAILED:
+    case OUTCOME_HELD:
+    case OUTCOME_ADOPTION:
+    case OUTCOME_HOOK_FAILED:
+        return applied ? NULL : json_string(ready, "reason");
+    default:
+        return NULL;
+    }
+}
+
+static void set_condition(const struct application *application, cJSON *conditions)
+{
+    const struct rollback *rollback = application->rollback;
+    const char *why = what_holds(application, conditions);
+    AUTO_FREE char *message =
+        mem_format("%s is to be rolled back to %s, which is not in force yet: Ready tells why",
+                   text_or_empty(rollback->from), rollback->to);
+    status_set_condition(conditions, "RolledBack", why ? "False" : "True",
+                         why ? why : text_or_empty(rollback->reason),
+                         why ? message : text_or_empty(rollback->message), application->generation);
+}
+
 void rollback_set_status(const struct application *application, cJSON *status, cJSON *conditions)
 {
     const struct rollback *rollback = application->rollback;
@@ -254,6 +285,5 @@ void rollback_set_status(const struct application *application, cJSON *status, c
     json_add_string(told, "message", rollback->message);
     json_add_string(told, "at", rollback->at);
     json_set(status, "rollback", told);
-    status_set_condition(conditions, "RolledBack", "True", text_or_empty(rollback->reason),
-                         text_or_empty(rollback->message), application->generation);
+    set_condition(application, conditions);
 }

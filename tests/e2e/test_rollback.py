@@ -161,8 +161,11 @@ def test_a_rollback_that_deletes_too_much_is_held_and_approved_like_a_commit(rep
     bad = shop.push(release("broken", deadline=1) | {f"deploy/n{n}.yaml": config_map(f"n{n}") for n in range(4)})
     shop.wait_not_ready("pruneLimit", "gitmoor rollback --cancel", reason="Held")
     assert shop.status()["held"]["revision"] == good and image_of(shop) == "broken"
+    rolled = shop.condition("RolledBack")
+    assert (rolled["status"], rolled["reason"]) == ("False", "Held") and "not in force yet" in rolled["message"]
     run("approve", "shop", "--revision", good)
     wait_rolled_back(shop, bad, good)
+    assert shop.condition("RolledBack")["status"] == "True" and "stays in force" in shop.condition("RolledBack")["message"]
     wait_for(lambda: set(shop.live()) == {"c"} and image_of(shop) == "v1", what="the earlier revision alone")
 
 
