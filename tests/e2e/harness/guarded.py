@@ -230,7 +230,9 @@ class World:
     def orphan(self):
         """One that was applied long ago, by an application that is not there."""
         made = self.config_map(application="gone")
-        made.put(age, headers=self.applier)
+        aged = made.put(age, headers=self.applier)
+        # The server deletes by what its cache says, and asks admission of that first; it answers this once the cache has caught up.
+        self.api.request("GET", f"{made.path}?resourceVersion={aged['metadata']['resourceVersion']}")
         return made
 
     def pod(self, resources=None, gated=False, **options):
