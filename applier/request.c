@@ -14,22 +14,30 @@
 #define PROBE_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER "&fieldValidation=Strict&dryRun=All"
 #define OWNERS_QUERY "?fieldManager=" GITMOOR_FIELD_MANAGER
 
+/* The request has its content type and body. */
+static struct kube_call *start_patch(struct kube_client *client,
+                                     const struct plan_operation *operation, const char *query,
+                                     bool dry_run, struct kube_request *request,
+                                     kube_response_fn done, void *context)
+{
+    AUTO_BUF struct buf path;
+    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
+    buf_append_format(&path, "%s%s%s", operation->path, query, dry_run ? "&dryRun=All" : "");
+    request->method = KUBE_PATCH;
+    request->path = path.data;
+    return kube_client_call(client, request, done, context);
+}
+
 static struct kube_call *start_apply(struct kube_client *client,
                                      const struct plan_operation *operation, bool dry_run,
                                      struct kube_request *request, kube_response_fn done,
                                      void *context)
 {
-    AUTO_BUF struct buf path;
-    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
-    buf_append_string(&path, operation->path);
-    buf_append_string(&path, dry_run ? APPLY_QUERY "&dryRun=All" : APPLY_QUERY);
-    request->method = KUBE_PATCH;
-    request->path = path.data;
     request->content_type = KUBE_APPLY_TYPE;
     request->body = operation->body;
     request->body_size = operation->body_size;
     request->body_is_static = true;
-    return kube_client_call(client, request, done, context);
+    return start_patch(client, operation, APPLY_QUERY, dry_run, request, done, context);
 }
 
 /* The version is written, not tested: so a newer object is a conflict, and the server does not try
@@ -49,18 +57,13 @@ static struct kube_call *start_owners(struct kube_client *client,
     json_add_string(owners, "path", "/metadata/managedFields");
     json_parse(operation->body, operation->body_size, NULL, &entries, NULL); /* as plan_parse did */
     json_add(owners, "value", entries);
-    AUTO_BUF struct buf path, body;
-    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
-    buf_append_string(&path, operation->path);
-    buf_append_string(&path, dry_run ? OWNERS_QUERY "&dryRun=All" : OWNERS_QUERY);
+    AUTO_BUF struct buf body;
     buf_init(&body, operation->body_size + 4096);
     json_write(patch, &body);
-    request->method = KUBE_PATCH;
-    request->path = path.data;
     request->content_type = KUBE_JSON_PATCH_TYPE;
     request->body = body.data;
     request->body_size = body.size;
-    return kube_client_call(client, request, done, context);
+    return start_patch(client, operation, OWNERS_QUERY, dry_run, request, done, context);
 }
 
 /* The options are the body, all of them: with a body, the server ignores the query. */
@@ -105,19 +108,14 @@ static struct kube_call *start_finalizer(struct kube_client *client,
     if (operation->adds) {
         json_append(json_add_array(metadata, "finalizers"), json_new_string(GITMOOR_FINALIZER));
     }
-    AUTO_BUF struct buf path, body;
-    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
-    buf_append_string(&path, operation->path);
-    buf_append_string(&path, dry_run ? FINALIZER_QUERY "&dryRun=All" : FINALIZER_QUERY);
+    AUTO_BUF struct buf body;
     buf_init(&body, 4096);
     json_write(object, &body);
     request->as = NULL;
-    request->method = KUBE_PATCH;
-    request->path = path.data;
     request->content_type = KUBE_APPLY_TYPE;
     request->body = body.data;
     request->body_size = body.size;
-    return kube_client_call(client, request, done, context);
+    return start_patch(client, operation, FINALIZER_QUERY, dry_run, request, done, context);
 }
 
 /* Changes nothing, and is answered with the object; or the patch that was made of that answer. */
@@ -126,17 +124,11 @@ static struct kube_call *start_release(struct kube_client *client,
                                        struct kube_request *request, kube_response_fn done,
                                        void *context)
 {
-    AUTO_BUF struct buf path;
-    buf_init(&path, PLAN_PATH_MAXIMUM + 256);
     bool looks = !operation->body;
-    buf_append_string(&path, operation->path);
-    buf_append_string(&path, dry_run || looks ? OWNERS_QUERY "&dryRun=All" : OWNERS_QUERY);
-    request->method = KUBE_PATCH;
-    request->path = path.data;
     request->content_type = looks ? KUBE_MERGE_TYPE : KUBE_JSON_PATCH_TYPE;
     request->body = looks ? "{}" : operation->body;
     request->body_size = looks ? 2 : operation->body_size;
-    return kube_client_call(client, request, done, context);
+    return start_patch(client, operation, OWNERS_QUERY, dry_run || looks, request, done, context);
 }
 
 /* Always a dry-run. */
